@@ -1,0 +1,34 @@
+# What a developer runs; `just` alone lists it. The machine that checks every change runs `just ci`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Checks the formatting; `cargo fmt --all` mends it.
+fmt-check:
+    cargo fmt --all --check
+
+# Runs clippy over everything; a warning is an error.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Runs all tests and documentation examples, with cargo-nextest if it is installed.
+test:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --workspace --locked
+        cargo test --workspace --locked --doc
+    else
+        cargo test --workspace --locked
+    fi
+
+# Runs the benchmarks.
+bench:
+    cargo bench --workspace --locked
+
+# Runs what must pass before a change counts.
+ci:
+    .ci/run

@@ -1,0 +1,308 @@
+//! The data directory of one agent: its key, its task lists, and the lock that writers take.
+//!
+//! Knows where things lie and who may write; what a task list is, it leaves to the tracker.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use x0x_tracker::id::ListId;
+use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
+use x0x_tracker::store::{Founding, Holder, Store, StoreLock};
+use x0x_tracker::tasklist::{Host, LocalTracker, founding};
+use x0x_tracker::timestamp::Timestamp;
+
+use crate::identity::{Identity, IdentityError, MlDsa};
+use crate::{entropy, time};
+
+/// The folder of the task lists in a data directory.
+const LISTS_DIR: &str = "lists";
+
+/// How long a waiting writer pauses between two tries: a little less than a short write takes.
+const LOCK_PAUSE: Duration = Duration::from_millis(4);
+
+/// A data directory could not do what was asked. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// The task list refused.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+    /// The agent's key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The data directory does not hold the list.
+    #[error("{} does not hold task list {}", dir.display(), list.short())]
+    UnknownList {
+        /// Which list.
+        list: ListId,
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// No list has this name or id.
+    #[error("{} holds no task list called '{name}'", dir.display())]
+    NoSuchList {
+        /// What was asked for.
+        name: String,
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The data directory holds no list at all.
+    #[error("{} holds no task list", dir.display())]
+    NoList {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// It has to be said which list is meant.
+    #[error("several task lists could be meant: {}", names.join(", "))]
+    ManyLists {
+        /// Their names and short ids.
+        names: Vec<String>,
+    },
+    /// A file or folder of the data directory cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl HomeError {
+    /// Returns the word that programs tell errors apart by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tracker(error) => error.code(),
+            Self::Identity(_) => "identity",
+            Self::UnknownList { .. } | Self::NoSuchList { .. } => "unknown_list",
+            Self::NoList { .. } => "no_list",
+            Self::ManyLists { .. } => "many_lists",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Tracker(error) => error.hint(),
+            Self::Identity(_) => "restore the key file from a backup, or name another data \
+                directory with --data-dir"
+                .to_owned(),
+            Self::UnknownList { .. } => {
+                "run `x0x issues import` to work from the JSONL file of this repository".to_owned()
+            }
+            Self::NoSuchList { .. } => "leave --list out, or name one of the lists that are here \
+                (a name, an id, or the start of an id)"
+                .to_owned(),
+            Self::NoList { .. } => "run `x0x init` in the repository to make one".to_owned(),
+            Self::ManyLists { .. } => {
+                "say which with --list NAME|ID, or work in a repository that has a .x0x.toml"
+                    .to_owned()
+            }
+            Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
+        }
+    }
+
+    /// Returns who can mend it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Tracker(error) => error.fault(),
+            Self::UnknownList { .. } | Self::NoSuchList { .. } | Self::NoList { .. } => {
+                Fault::NotFound
+            }
+            Self::ManyLists { .. } => Fault::Invalid,
+            Self::Identity(_) | Self::Io { .. } => Fault::Internal,
+        }
+    }
+
+    /// Tells whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Tracker(error) if error.is_retryable())
+    }
+}
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+impl Home {
+    /// Returns the data directory at a path, which need not exist yet.
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Returns the path.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Loads the agent's key; makes one on first use.
+    pub fn identity(&self) -> Result<Identity, HomeError> {
+        Ok(Identity::load_or_create(&self.dir)?)
+    }
+
+    /// Loads the agent's key, if there is one; makes nothing.
+    pub fn known_identity(&self) -> Result<Option<Identity>, HomeError> {
+        Ok(Identity::load(&self.dir)?)
+    }
+
+    /// Returns the lists that are here, by id.
+    pub fn lists(&self) -> Result<Vec<ListInfo>, HomeError> {
+        let dir = self.dir.join(LISTS_DIR);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(io_error("read", &dir, source)),
+        };
+        let mut lists = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| io_error("read", &dir, source))?.path();
+            if path.extension().is_some_and(|extension| extension == "redb") {
+                lists.push(LocalTracker::open_to_read(&path)?.info()?);
+            }
+        }
+        lists.sort_by_key(|info| info.list);
+        Ok(lists)
+    }
+
+    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
+    pub fn list_named(&self, name_or_id: Option<&str>) -> Result<ListId, HomeError> {
+        if let Some(list) = name_or_id.and_then(|text| text.parse().ok())
+            && self.holds(list)
+        {
+            return Ok(list);
+        }
+        let lists = self.lists()?;
+        let matching: Vec<&ListInfo> = match name_or_id {
+            None => lists.iter().collect(),
+            Some(text) => {
+                let named: Vec<&ListInfo> = lists.iter().filter(|info| info.name == text).collect();
+                let starts = |info: &&ListInfo| info.list.to_string().starts_with(text);
+                if named.is_empty() { lists.iter().filter(starts).collect() } else { named }
+            }
+        };
+        match (matching.as_slice(), name_or_id) {
+            ([only], _) => Ok(only.list),
+            ([], Some(name)) => {
+                Err(HomeError::NoSuchList { name: name.to_owned(), dir: self.dir.clone() })
+            }
+            ([], None) => Err(HomeError::NoList { dir: self.dir.clone() }),
+            (several, _) => {
+                let name = |info: &&ListInfo| format!("{} ({})", info.name, info.list.short());
+                Err(HomeError::ManyLists { names: several.iter().map(name).collect() })
+            }
+        }
+    }
+
+    /// Tells whether a list is here.
+    pub fn holds(&self, list: ListId) -> bool {
+        self.path_of(list).exists()
+    }
+
+    /// Opens a list to read; waits for nobody and changes nothing.
+    pub fn read(&self, list: ListId) -> Result<LocalTracker, HomeError> {
+        Ok(LocalTracker::open_to_read(&self.known_path(list)?)?)
+    }
+
+    /// Opens a list to write, once no other process does; waits at most `wait`.
+    pub fn write(&self, list: ListId, wait: Duration) -> Result<LocalTracker, HomeError> {
+        let path = self.known_path(list)?;
+        let host = self.host()?;
+        let lock = self.lock(wait)?;
+        Ok(LocalTracker::open_to_write(&path, host, lock)?)
+    }
+
+    /// Makes a new list, and returns its id.
+    pub fn found(&self, name: &str, prefix: &str, wait: Duration) -> Result<ListId, HomeError> {
+        let host = self.host()?;
+        let _lock = self.lock(wait)?;
+        let founding = founding(name, prefix, &host)?;
+        self.create(&founding)?;
+        Ok(founding.list)
+    }
+
+    /// Makes an empty copy of a list that was founded elsewhere and not joined yet.
+    pub fn attach(
+        &self,
+        list: ListId,
+        name: &str,
+        prefix: &str,
+        wait: Duration,
+    ) -> Result<(), HomeError> {
+        self.make_dir(&self.dir)?;
+        let _lock = self.lock(wait)?;
+        let (name, prefix) = (name.to_owned(), prefix.to_owned());
+        self.create(&Founding { list, name, prefix, statement: None })
+    }
+
+    fn create(&self, founding: &Founding) -> Result<(), HomeError> {
+        self.make_dir(&self.dir.join(LISTS_DIR))?;
+        Ok(Store::create(&self.path_of(founding.list), founding)?)
+    }
+
+    fn host(&self) -> Result<Host, HomeError> {
+        Ok(Host {
+            signer: Box::new(self.identity()?),
+            verifier: Box::new(MlDsa),
+            clock: Box::new(|| Timestamp(time::now_ms())),
+            entropy: Box::new(entropy::fill),
+        })
+    }
+
+    fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
+        let own = Holder {
+            pid: std::process::id(),
+            role: "cli".to_owned(),
+            api: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut waited = Duration::ZERO;
+        loop {
+            let other = match StoreLock::try_acquire(&self.dir, &own)? {
+                Ok(lock) => return Ok(lock),
+                Err(other) => other,
+            };
+            if waited >= wait {
+                let holder = other.map_or_else(
+                    || "another process".to_owned(),
+                    |other| format!("{} (process {})", other.role, other.pid),
+                );
+                return Err(TrackerError::Busy { holder }.into());
+            }
+            time::pause(LOCK_PAUSE);
+            waited += LOCK_PAUSE;
+        }
+    }
+
+    fn path_of(&self, list: ListId) -> PathBuf {
+        self.dir.join(LISTS_DIR).join(format!("{list}.redb"))
+    }
+
+    fn known_path(&self, list: ListId) -> Result<PathBuf, HomeError> {
+        if self.holds(list) {
+            return Ok(self.path_of(list));
+        }
+        Err(HomeError::UnknownList { list, dir: self.dir.clone() })
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<(), HomeError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| io_error("create", dir, source))
+    }
+}
+
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> HomeError {
+    HomeError::Io { what, path: path.to_owned(), source }
+}

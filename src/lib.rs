@@ -1,0 +1,8 @@
+//! The x0x node: an agent's identity and data directory, around the task lists of `x0x_tracker`.
+//!
+//! What a task list is, and what may happen to it, is decided in the tracker.
+
+pub mod entropy;
+pub mod home;
+pub mod identity;
+pub mod time;

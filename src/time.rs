@@ -1,0 +1,49 @@
+//! The one door to the operating system's clock; it reads the time and decides nothing.
+//!
+//! Whatever decides takes the time as a value, so that a simulation can move it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Returns the wall clock in Unix milliseconds; negative before 1970.
+///
+/// It may jump either way between two calls. A clock beyond what 64 bits hold reads as their end.
+#[expect(clippy::disallowed_methods, reason = "the one place that may read the system's clock")]
+pub fn now_ms() -> i64 {
+    unix_ms(SystemTime::now())
+}
+
+/// Pauses this thread; for waits that nothing announces the end of, as a file lock's.
+#[expect(clippy::disallowed_methods, reason = "the one place that may pause a thread")]
+pub fn pause(duration: std::time::Duration) {
+    std::thread::sleep(duration);
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => {
+            i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |past_ms| -past_ms)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn milliseconds_count_from_1970_in_both_directions() {
+        assert_eq!(unix_ms(UNIX_EPOCH), 0);
+        assert_eq!(unix_ms(UNIX_EPOCH + Duration::from_micros(1_500)), 1);
+        assert_eq!(unix_ms(UNIX_EPOCH - Duration::from_secs(2)), -2_000);
+    }
+
+    #[test]
+    fn the_clock_is_read_in_milliseconds() {
+        let year_2020_ms = 1_577_836_800_000;
+        let year_2200_ms = 7_258_118_400_000;
+        assert!((year_2020_ms..year_2200_ms).contains(&now_ms()));
+    }
+}

@@ -1,0 +1,166 @@
+//! Issues as Automerge documents: the only place that knows Automerge.
+//!
+//! One small document per issue. What a document means is in [`schema`]; who may write it, and
+//! when, is not decided here.
+
+pub mod admit;
+pub mod edit;
+pub mod elements;
+pub mod genesis;
+pub mod history;
+pub mod read;
+pub mod scalar;
+pub mod schema;
+
+use automerge::{Automerge, Change, ChangeHash, ReadDoc};
+
+pub use edit::Edit;
+pub use genesis::Birth;
+pub use history::History;
+pub use read::Content;
+
+use crate::id::{DocumentKey, LogId};
+use crate::issue::Version;
+
+/// A document could not be read, or a change of it was refused. The document is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// The stored bytes are not a document.
+    #[error("the stored document of {id} cannot be read")]
+    Unreadable {
+        /// The issue's id.
+        id: String,
+        /// What Automerge said.
+        #[source]
+        source: automerge::AutomergeError,
+    },
+    /// A foreign change breaks a rule that every replica checks alike.
+    #[error("a change of {id} is refused: {reason}")]
+    Refused {
+        /// The issue's id.
+        id: String,
+        /// Which rule.
+        reason: &'static str,
+    },
+    /// A change needs others that are not here yet.
+    #[error("a change of {id} needs changes that are not here yet")]
+    Missing {
+        /// The issue's id.
+        id: String,
+    },
+    /// Automerge refused an operation that the schema allows: a defect of ours.
+    #[error("an edit of {id} failed")]
+    Edit {
+        /// The issue's id.
+        id: String,
+        /// What Automerge said.
+        #[source]
+        source: automerge::AutomergeError,
+    },
+}
+
+/// A hash of one Automerge change; the heads of a document are a list of these.
+pub type Heads = Vec<[u8; 32]>;
+
+/// The Automerge document of one issue.
+#[derive(Clone, Debug)]
+pub struct Document {
+    birth: Birth,
+    doc: Automerge,
+}
+
+impl Document {
+    /// Returns the document that holds nothing but its genesis.
+    pub fn new(birth: Birth) -> Self {
+        let doc = birth.document();
+        Self { birth, doc }
+    }
+
+    /// Reads a document: a snapshot and the changes appended to it, or changes alone.
+    pub fn load(birth: Birth, bytes: &[u8]) -> Result<Self, DocumentError> {
+        let doc = Automerge::load(bytes)
+            .map_err(|source| DocumentError::Unreadable { id: birth.id.clone(), source })?;
+        Ok(Self { birth, doc })
+    }
+
+    /// Returns what names this document.
+    pub fn birth(&self) -> &Birth {
+        &self.birth
+    }
+
+    /// Returns the key under which this document is stored.
+    pub fn key(&self) -> DocumentKey {
+        self.birth.key()
+    }
+
+    /// Returns the whole document as one compressed snapshot.
+    pub fn save(&self) -> Vec<u8> {
+        self.doc.save()
+    }
+
+    /// Returns the bytes of the genesis change alone.
+    pub fn genesis_bytes(&self) -> Vec<u8> {
+        self.birth
+            .document()
+            .get_changes(&[])
+            .first()
+            .map(|change| change.raw_bytes().to_vec())
+            .unwrap_or_default()
+    }
+
+    /// Returns the hashes of the changes that no other change builds on, sorted.
+    pub fn heads(&self) -> Heads {
+        let mut heads: Heads = self.doc.get_heads().iter().map(|hash| hash.0).collect();
+        heads.sort_unstable();
+        heads
+    }
+
+    /// Returns the version that the current heads make.
+    pub fn version(&self) -> Version {
+        version_of(&self.heads())
+    }
+
+    /// Returns how many changes the document holds, its genesis included.
+    pub fn change_count(&self) -> usize {
+        self.doc.get_changes_meta(&[]).len()
+    }
+
+    /// Returns the bytes of every change but the genesis, in an order that builds on itself.
+    pub fn changes(&self) -> Vec<Vec<u8>> {
+        self.doc.get_changes(&[]).iter().skip(1).map(|change| change.raw_bytes().to_vec()).collect()
+    }
+
+    /// Applies changes that [`admit::check`] let pass.
+    ///
+    /// Works on a copy, so that a failure leaves the document as it was.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
+        let mut copy = self.doc.clone();
+        copy.apply_changes(changes)
+            .map_err(|source| DocumentError::Edit { id: self.birth.id.clone(), source })?;
+        if !copy.get_missing_deps(&[]).is_empty() {
+            return Err(DocumentError::Missing { id: self.birth.id.clone() });
+        }
+        self.doc = copy;
+        Ok(())
+    }
+
+    fn set_actor(&mut self, log: LogId) {
+        self.doc.set_actor(automerge::ActorId::from(&log.to_bytes()[..]));
+    }
+}
+
+/// Returns the version that a document with these heads has.
+pub fn version_of(heads: &[[u8; 32]]) -> Version {
+    let mut hasher = blake3::Hasher::new();
+    for head in heads {
+        hasher.update(head);
+    }
+    let mut version = [0; 8];
+    version.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    Version(version)
+}
+
+fn to_hashes(heads: &[[u8; 32]]) -> Vec<ChangeHash> {
+    heads.iter().map(|head| ChangeHash(*head)).collect()
+}

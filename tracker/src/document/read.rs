@@ -1,0 +1,219 @@
+//! Reading a document, now or as it stood at earlier heads. Writes nothing.
+
+use std::collections::BTreeMap;
+
+use automerge::iter::MapRange;
+use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc, ScalarValue, Value, ValueRef};
+
+use super::elements::{self, Element};
+use super::schema::{self, Place};
+use super::{Document, scalar, to_hashes, version_of};
+use crate::issue::{Issue, list_of};
+use crate::jsonl::text;
+use crate::timestamp;
+
+/// Everything that a document says at some heads.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The record as it is shown.
+    pub issue: Issue,
+    /// The elements of each list field that has any, in order.
+    pub lists: BTreeMap<String, Vec<Element>>,
+    /// The registers as stored, `conflicts` among them.
+    pub registers: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// Returns what the document says now.
+    pub fn read(&self) -> Content {
+        self.read_view(None)
+    }
+
+    /// Returns what the document said at `heads`, which must be changes that it holds.
+    pub fn read_at(&self, heads: &[[u8; 32]]) -> Content {
+        self.read_view(Some(&to_hashes(heads)))
+    }
+
+    /// Tells whether the document holds every one of these changes.
+    pub fn holds(&self, heads: &[[u8; 32]]) -> bool {
+        to_hashes(heads).iter().all(|hash| self.doc.get_change_meta_by_hash(hash).is_some())
+    }
+
+    fn read_view(&self, heads: Option<&[ChangeHash]>) -> Content {
+        let view = View { doc: &self.doc, heads };
+        let (registers, mut conflicts) = view.registers();
+        let mut fields = registers.clone();
+        fields.insert("id".to_owned(), scalar::quote(&self.birth.id));
+        if let Some(created_at) = &self.birth.created_at {
+            fields.insert("created_at".to_owned(), created_at.clone());
+        }
+        let mut lists = BTreeMap::new();
+        for rule in schema::rules().filter(|rule| rule.place == Place::Elements) {
+            let list = view.elements(rule.name);
+            if !list.is_empty() {
+                let json: Vec<String> = list.iter().map(|element| element.json.clone()).collect();
+                fields.insert(rule.name.to_owned(), list_of(&json));
+                lists.insert(rule.name.to_owned(), list);
+            }
+        }
+        if let Some(stored) = fields.remove("conflicts") {
+            match parse_conflicts(&stored) {
+                Some(stored) => add_stored(&mut conflicts, stored, &fields),
+                None => drop(fields.insert("conflicts".to_owned(), stored)),
+            }
+        }
+        let version = match heads {
+            None => self.version(),
+            Some(heads) => version_of(&heads.iter().map(|hash| hash.0).collect::<Vec<_>>()),
+        };
+        let issue = Issue { birth: self.birth.clone(), fields, conflicts, version };
+        Content { issue, lists, registers }
+    }
+}
+
+/// Reads the register `conflicts`: an object of lists; `None` for anything else.
+pub(super) fn parse_conflicts(json: &str) -> Option<BTreeMap<String, Vec<String>>> {
+    let fields: BTreeMap<String, Vec<&serde_json::value::RawValue>> =
+        serde_json::from_str(json).ok()?;
+    let texts = |values: Vec<&serde_json::value::RawValue>| {
+        values.into_iter().map(|value| value.get().to_owned()).collect()
+    };
+    Some(fields.into_iter().map(|(name, values)| (name, texts(values))).collect())
+}
+
+/// Adds what a merge of files recorded to what concurrent edits left, each value once.
+fn add_stored(
+    conflicts: &mut BTreeMap<String, Vec<String>>,
+    stored: BTreeMap<String, Vec<String>>,
+    fields: &BTreeMap<String, String>,
+) {
+    for (name, values) in stored {
+        let shown = fields.get(&name).cloned();
+        let known = conflicts.remove(&name).unwrap_or_default();
+        let mut all: Vec<String> = Vec::new();
+        for value in known.into_iter().chain(values) {
+            let is_shown = shown.as_deref().is_some_and(|shown| text::equal(shown, &value));
+            if !is_shown && !all.iter().any(|other| text::equal(other, &value)) {
+                all.push(value);
+            }
+        }
+        all.sort();
+        if !all.is_empty() {
+            conflicts.insert(name, all);
+        }
+    }
+}
+
+struct View<'a> {
+    doc: &'a Automerge,
+    heads: Option<&'a [ChangeHash]>,
+}
+
+type Registers = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
+
+impl View<'_> {
+    fn registers(&self) -> Registers {
+        let (mut registers, mut conflicts) = (BTreeMap::new(), BTreeMap::new());
+        let Some(map) = map_named(self.doc, schema::FIELDS_MAP) else {
+            return (registers, conflicts);
+        };
+        for item in self.range(&map) {
+            let name = item.key.to_string();
+            let Some(mut shown) = json_of(&item.value) else { continue };
+            if item.conflict {
+                let all = self.all(&map, &name);
+                if name == "updated_at" {
+                    shown = latest(all).unwrap_or(shown);
+                } else {
+                    let others = others(&shown, all);
+                    if !others.is_empty() {
+                        conflicts.insert(name.clone(), others);
+                    }
+                }
+            }
+            registers.insert(name, shown);
+        }
+        (registers, conflicts)
+    }
+
+    fn elements(&self, name: &str) -> Vec<Element> {
+        let Some(map) = map_named(self.doc, name) else { return Vec::new() };
+        let mut found: BTreeMap<String, Element> = BTreeMap::new();
+        let mut moved: Vec<(String, String)> = Vec::new();
+        for item in self.range(&map) {
+            let ValueRef::Scalar(value) = item.value else { continue };
+            let ScalarValue::Str(value) = ScalarValue::from(value) else { continue };
+            match item.key.strip_suffix(elements::MOVED) {
+                Some(key) => moved.push((key.to_owned(), value.to_string())),
+                None => {
+                    if let Some(element) = elements::decode(&item.key, &value) {
+                        found.insert(element.key.clone(), element);
+                    }
+                }
+            }
+        }
+        for (key, order) in moved {
+            if let Some(element) = found.get_mut(&key) {
+                element.order = order;
+            }
+        }
+        let mut list: Vec<Element> = found.into_values().collect();
+        elements::sort(&mut list);
+        list
+    }
+
+    fn range(&self, map: &ObjId) -> MapRange<'_> {
+        match self.heads {
+            None => self.doc.map_range(map, ..),
+            Some(heads) => self.doc.map_range_at(map, .., heads),
+        }
+    }
+
+    fn all(&self, map: &ObjId, name: &str) -> Vec<String> {
+        let all = match self.heads {
+            None => self.doc.get_all(map, name),
+            Some(heads) => self.doc.get_all_at(map, name, heads),
+        };
+        // The map and the key were just read from this document, so this cannot fail.
+        all.unwrap_or_default()
+            .into_iter()
+            .filter_map(|(value, _)| match value {
+                Value::Scalar(value) => scalar::to_json(&value),
+                Value::Object(_) => None,
+            })
+            .collect()
+    }
+}
+
+/// Returns the object of one of the maps that genesis made.
+pub(super) fn map_named(doc: &Automerge, name: &str) -> Option<ObjId> {
+    match doc.get(ROOT, name) {
+        Ok(Some((Value::Object(_), id))) => Some(id),
+        _ => None,
+    }
+}
+
+fn json_of(value: &ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Scalar(value) => scalar::to_json(&ScalarValue::from(value)),
+        ValueRef::Object(_) => None,
+    }
+}
+
+fn others(shown: &str, all: Vec<String>) -> Vec<String> {
+    let mut others: Vec<String> = Vec::new();
+    for value in all {
+        if !text::equal(shown, &value) && !others.iter().any(|other| text::equal(other, &value)) {
+            others.push(value);
+        }
+    }
+    others.sort();
+    others
+}
+
+fn latest(all: Vec<String>) -> Option<String> {
+    all.into_iter().max_by(|a, b| {
+        let plain = |json: &str| crate::issue::as_text(json).unwrap_or_default();
+        timestamp::compare(&plain(a), &plain(b)).then_with(|| a.cmp(b))
+    })
+}

@@ -1,0 +1,196 @@
+//! What can go wrong, who can mend it, and how. The same for the store and for a node.
+
+use crate::document::DocumentError;
+use crate::issue::Version;
+use crate::journal::JournalError;
+use crate::journal::signature::SignError;
+use crate::jsonl::read::Problem;
+
+/// A task list refused a request. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrackerError {
+    /// No issue has this name.
+    #[error("no issue is called '{name}'")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// Several issues have this name.
+    #[error("'{name}' is ambiguous: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// Names that tell them apart.
+        candidates: Vec<String>,
+    },
+    /// A value that a field cannot have.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Which field or option.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The issue changed since the caller read it.
+    #[error("{name} is at version {found}, not {expected}")]
+    VersionMismatch {
+        /// Which issue.
+        name: String,
+        /// The version that the caller named.
+        expected: Version,
+        /// Its version now.
+        found: Version,
+    },
+    /// Lines of a file cannot be read; nothing of it was imported.
+    #[error("{file}: {} bad line{}", problems.len(), if problems.len() == 1 { "" } else { "s" })]
+    BadLines {
+        /// Which file.
+        file: String,
+        /// Each of them.
+        problems: Vec<Problem>,
+    },
+    /// The file was edited since it was last imported, so exporting would lose those edits.
+    #[error("{file} has changes that were not imported")]
+    NotImported {
+        /// Which file.
+        file: String,
+    },
+    /// Another process holds the store.
+    #[error("the store is held by {holder}")]
+    Busy {
+        /// Process and role.
+        holder: String,
+    },
+    /// The store was written by another version of this program.
+    #[error("the store has format {found}, this program reads {known}")]
+    Format {
+        /// The number in the store.
+        found: u32,
+        /// The number known here.
+        known: u32,
+    },
+    /// Reading or writing a file failed.
+    #[error("{what}")]
+    Io {
+        /// What was tried, with the path.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error("the store {path} failed")]
+    Store {
+        /// Its path.
+        path: String,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store holds something that no version of this program wrote.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// What was found.
+        what: String,
+    },
+    /// A commit could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A document refused a change.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The journal refused a commit.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Who can mend an error; each surface maps it to its own codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The named thing is not there.
+    NotFound,
+    /// Somebody else was first.
+    Conflict,
+    /// The caller's input.
+    Invalid,
+    /// The caller may not.
+    NotAllowed,
+    /// Trying again may help.
+    Unavailable,
+    /// This machine or this program.
+    Internal,
+}
+
+impl TrackerError {
+    /// Returns the word that programs tell errors apart by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::Invalid { .. } => "invalid",
+            Self::VersionMismatch { .. } => "version_mismatch",
+            Self::BadLines { .. } => "bad_lines",
+            Self::NotImported { .. } => "not_imported",
+            Self::Busy { .. } => "busy",
+            Self::Format { .. } => "format",
+            Self::Io { .. } => "io",
+            Self::Store { .. } => "store",
+            Self::Damaged { .. } => "damaged",
+            Self::Sign(_) => "sign",
+            Self::Document(_) => "document",
+            Self::Journal(_) => "journal",
+        }
+    }
+
+    /// Returns who can mend it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NotFound { .. } => Fault::NotFound,
+            Self::VersionMismatch { .. } | Self::NotImported { .. } => Fault::Conflict,
+            Self::Ambiguous { .. } | Self::Invalid { .. } | Self::BadLines { .. } => Fault::Invalid,
+            Self::Busy { .. } => Fault::Unavailable,
+            Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
+            _ => Fault::Internal,
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { .. } => {
+                "`x0x issues list` shows every issue; a unique prefix of an id is enough".to_owned()
+            }
+            Self::Ambiguous { .. } => "use one of the names listed".to_owned(),
+            Self::Invalid { hint, .. } => hint.clone(),
+            Self::VersionMismatch { .. } => {
+                "read the issue again (`x0x issues show`) and repeat the edit on what it says now"
+                    .to_owned()
+            }
+            Self::BadLines { .. } => {
+                "mend the lines, or import the good ones with --keep-going; nothing was imported"
+                    .to_owned()
+            }
+            Self::NotImported { .. } => "run `x0x issues import` first; both sides are kept".to_owned(),
+            Self::Busy { .. } => "try again, or wait longer with --lock-timeout SECONDS".to_owned(),
+            Self::Format { .. } => "install the version of x0x that wrote it, or a newer one".to_owned(),
+            Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
+            Self::Store { .. } | Self::Damaged { .. } => {
+                "keep a copy of the data directory; the JSONL file in the repository has the issues \
+                 as last exported"
+                    .to_owned()
+            }
+            Self::Sign(_) => "check the key file named by `x0x agent`".to_owned(),
+            Self::Document(_) | Self::Journal(_) => {
+                "the refused change is kept by its author; other issues are not affected".to_owned()
+            }
+        }
+    }
+
+    /// Tells whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.fault(), Fault::Unavailable)
+    }
+}

@@ -1,0 +1,88 @@
+//! The one interface to a task list, whatever is behind it: the embedded store, or a node.
+//!
+//! Names of issues are accepted in every form: id, identifier, or a unique prefix of either.
+
+pub mod error;
+pub mod report;
+pub mod request;
+
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+
+pub use error::TrackerError;
+pub use report::{
+    Agenda, ExportReport, ImportReport, ListInfo, Named, Progress, Reason, Shown, Stats, Waiting,
+};
+pub use request::{
+    Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
+};
+
+use crate::issue::Version;
+
+/// Reading and writing the issues of one task list.
+///
+/// A write is on disk before it is answered. Reading writes nothing.
+pub trait Tracker {
+    /// Returns what the list is called and where it stands.
+    fn info(&self) -> Result<ListInfo, TrackerError>;
+
+    /// Visits the issues that a filter lets pass, oldest first, until there are no more, `limit`
+    /// is reached, or `visit` breaks off.
+    ///
+    /// Returns a cursor for [`Filter::after`] where more would follow.
+    fn list(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(&Shown) -> ControlFlow<()>,
+    ) -> Result<Option<String>, TrackerError>;
+
+    /// Returns one issue.
+    fn show(&self, name: &str) -> Result<Shown, TrackerError>;
+
+    /// Returns the ready issues in the order of dispatch, and why each other open one is not ready.
+    fn agenda(&self, filter: &Filter) -> Result<Agenda, TrackerError>;
+
+    /// Returns counts.
+    fn stats(&self) -> Result<Stats, TrackerError>;
+
+    /// Creates an issue.
+    fn create(&mut self, draft: &Draft) -> Result<Shown, TrackerError>;
+
+    /// Changes fields of an issue; an edit that changes nothing writes nothing.
+    ///
+    /// With a version, refuses where the issue has another one by now.
+    fn edit(
+        &mut self,
+        name: &str,
+        patch: &Patch,
+        if_version: Option<Version>,
+    ) -> Result<Shown, TrackerError>;
+
+    /// Adds a comment.
+    fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError>;
+
+    /// Ends an issue, or opens an ended one again.
+    fn rule(&mut self, name: &str, ruling: &Ruling) -> Result<Shown, TrackerError>;
+
+    /// Imports a JSONL file by a three-way merge per field.
+    ///
+    /// Either everything is imported that may be, or nothing was written. With
+    /// [`ImportOptions::dry_run`] nothing is written and the report says what would be.
+    fn import(
+        &mut self,
+        file: &str,
+        input: &mut dyn BufRead,
+        options: &ImportOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport, TrackerError>;
+
+    /// Writes the JSONL file to `output`, changing only the lines of issues that changed.
+    fn export(
+        &self,
+        from: &ExportFrom,
+        output: &mut dyn Write,
+    ) -> Result<ExportReport, TrackerError>;
+
+    /// Records that what [`Tracker::export`] wrote is now the content of the file.
+    fn exported(&mut self, file: &str, report: &ExportReport) -> Result<(), TrackerError>;
+}

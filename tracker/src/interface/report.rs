@@ -1,0 +1,243 @@
+//! What a task list answers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DocumentKey, ListId};
+use crate::issue::Version;
+use crate::jsonl::read::Problem;
+
+/// What a list is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListInfo {
+    /// Its id.
+    pub list: ListId,
+    /// What people call it.
+    pub name: String,
+    /// What new ids and identifiers start with.
+    pub prefix: String,
+    /// Whether this store has a charter, or works from a file alone.
+    pub joined: bool,
+    /// How many issues it holds, removed ones too.
+    pub issues: u64,
+    /// How many commits it holds.
+    pub commits: u64,
+}
+
+/// One issue as a row: what lists, filters and readiness need, without opening its document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its document.
+    pub key: DocumentKey,
+    /// Its id.
+    pub id: String,
+    /// Its identifier as stored.
+    pub identifier: Option<String>,
+    /// Its title.
+    pub title: String,
+    /// Its state as spelled.
+    pub state: Option<String>,
+    /// Its priority where it is a whole number.
+    pub priority: Option<i64>,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Who it is assigned to.
+    pub assignee: Option<String>,
+    /// Who holds the claim that is shown.
+    pub holder: Option<String>,
+    /// Names of the issues that it waits for.
+    pub blocked_by: Vec<String>,
+    /// When it was created, as spelled.
+    pub created_at: Option<String>,
+    /// When it was updated, as spelled.
+    pub updated_at: Option<String>,
+    /// Whether it was removed.
+    pub deleted: bool,
+    /// How many fields have conflicts.
+    pub conflicts: u32,
+    /// How many comments it has.
+    pub comments: u32,
+    /// Its version.
+    pub version: Version,
+}
+
+/// One issue as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The name to call it by: its identifier, with a suffix where two issues share it.
+    pub name: String,
+    /// The row.
+    pub row: Row,
+    /// The record in canonical JSON, as exported; only where it was asked for.
+    pub json: Option<String>,
+}
+
+impl Shown {
+    /// Returns the record in the form that programs get: `identifier` is the name that is not
+    /// ambiguous, and `_version` is added.
+    pub fn answer_json(&self) -> Option<String> {
+        let json = self.json.as_deref()?;
+        let mut answer = String::with_capacity(json.len() + 32);
+        match &self.row.identifier {
+            Some(stored) if *stored != self.name => {
+                let quote = |text: &str| serde_json::Value::from(text).to_string();
+                let old = format!("\"identifier\":{}", quote(stored));
+                let new = format!("\"identifier\":{}", quote(&self.name));
+                answer.push_str(&json.replacen(&old, &new, 1));
+            }
+            _ => answer.push_str(json),
+        }
+        answer.pop();
+        answer.push_str(&format!(",\"_version\":\"{}\"}}", self.row.version));
+        Some(answer)
+    }
+}
+
+/// An issue named, with its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name to call it by.
+    pub name: String,
+    /// Its state as spelled; `None` where it is absent or the issue is not here.
+    pub state: Option<String>,
+    /// Whether the list holds such an issue.
+    pub known: bool,
+}
+
+/// What can be worked on.
+#[derive(Clone, Debug, Default)]
+pub struct Agenda {
+    /// Ready issues, in the order of dispatch.
+    pub ready: Vec<Shown>,
+    /// Open issues that are not ready.
+    pub waiting: Vec<Waiting>,
+    /// Rings of issues that wait for each other.
+    pub cycles: Vec<Vec<String>>,
+}
+
+/// An open issue that is not ready.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Which.
+    pub issue: Shown,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an open issue is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its state is not one that work starts from.
+    State(Option<String>),
+    /// It waits for others.
+    BlockedBy(Vec<Named>),
+    /// It waits for itself, through these.
+    Cycle(Vec<String>),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(None) => f.write_str("it has no state"),
+            Self::State(Some(state)) => match crate::state::State::parse(state) {
+                Some(known) => write!(f, "{}", known.meaning()),
+                None => write!(f, "its state '{state}' is not one that x0x knows"),
+            },
+            Self::BlockedBy(blockers) => {
+                f.write_str("waits for ")?;
+                for (i, blocker) in blockers.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { ", " };
+                    match (&blocker.state, blocker.known) {
+                        (_, false) => write!(f, "{comma}{} (not in this list)", blocker.name)?,
+                        (None, _) => write!(f, "{comma}{} (no state)", blocker.name)?,
+                        (Some(state), _) => write!(f, "{comma}{} ({state})", blocker.name)?,
+                    }
+                }
+                Ok(())
+            }
+            Self::Cycle(members) => write!(f, "waits for itself: {}", members.join(" -> ")),
+        }
+    }
+}
+
+/// Counts over all issues that were not removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// All of them.
+    pub issues: u64,
+    /// By state as spelled; the empty text stands for none.
+    pub by_state: BTreeMap<String, u64>,
+    /// By priority; `None` for none.
+    pub by_priority: BTreeMap<Option<i64>, u64>,
+    /// Ready now.
+    pub ready: u64,
+    /// Removed ones.
+    pub deleted: u64,
+    /// With conflicts.
+    pub conflicts: u64,
+    /// Comments in all.
+    pub comments: u64,
+    /// Commits in the journal.
+    pub commits: u64,
+    /// Bytes of the store on disk.
+    pub store_bytes: u64,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// What an import did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Records in the file.
+    pub records: u64,
+    /// Records that say what was known.
+    pub unchanged: u64,
+    /// Names of issues that were created.
+    pub created: Vec<String>,
+    /// Names of issues that were edited, with the fields.
+    pub edited: Vec<(String, Vec<String>)>,
+    /// Fields whose value in the file is an older one: issue, field, value in the file.
+    pub old_news: Vec<(String, String, String)>,
+    /// Fields that the importer may not set; the file keeps them: issue, field, reason.
+    pub pending: Vec<(String, String, String)>,
+    /// Fields that are never imported: issue, field, reason.
+    pub refused: Vec<(String, String, String)>,
+    /// Names of issues whose line disappeared from the file.
+    pub missing: Vec<String>,
+    /// Names of issues that were removed because their line disappeared.
+    pub pruned: Vec<String>,
+    /// Ids that several issues share.
+    pub collisions: Vec<String>,
+    /// Bad lines that were passed over.
+    pub problems: Vec<Problem>,
+}
+
+impl ImportReport {
+    /// Returns how many issues were written.
+    pub fn writes(&self) -> usize {
+        self.created.len() + self.edited.len() + self.pruned.len()
+    }
+}
+
+/// What an export wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Records written.
+    pub records: u64,
+    /// Lines that differ from the file as it was last seen.
+    pub changed: u64,
+    /// Lines that the file did not have.
+    pub added: u64,
+    /// BLAKE3-256 of the file as last imported or exported; `None` if it never was.
+    pub base: Option<[u8; 32]>,
+    /// BLAKE3-256 of what was written.
+    pub hash: [u8; 32],
+}

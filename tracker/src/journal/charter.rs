@@ -1,0 +1,224 @@
+//! The charter: signed statements on who belongs to a task list, and in which role.
+//!
+//! An add-only set. Founding and granting are here; taking a role back is not.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::JournalError;
+use super::commit::{decode, encode};
+use super::signature::{PUBLIC_KEY_BYTES, SignError, Signer, Verifier};
+use crate::id::{AgentId, ListId, StatementHash};
+use crate::timestamp::Timestamp;
+
+/// The largest statement, in bytes.
+pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
+
+/// What a member may do; each may do what the next may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Sees the list.
+    Reader,
+    /// Edits issues and works on them.
+    Worker,
+    /// Rules on issues and grants roles.
+    Maintainer,
+}
+
+impl Role {
+    /// Tells whether a member in this role may write commits.
+    pub fn may_write(self) -> bool {
+        self >= Self::Worker
+    }
+
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Worker => "worker",
+            Self::Maintainer => "maintainer",
+        }
+    }
+}
+
+/// One thing that was stated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statement {
+    /// Makes a list; its hash is the list's id, and its signer the first maintainer.
+    Found {
+        /// What people call the list.
+        name: String,
+        /// The signer's public key.
+        founder: Vec<u8>,
+        /// Makes two lists of one name by one founder differ.
+        nonce: [u8; 16],
+        /// When.
+        at: Timestamp,
+    },
+    /// Gives an agent a role.
+    Grant {
+        /// In which list.
+        list: ListId,
+        /// Who signs.
+        by: AgentId,
+        /// The public key of the agent that is given the role.
+        member: Vec<u8>,
+        /// Which role.
+        role: Role,
+        /// The newest statements that the signer knew; sorted.
+        seen: Vec<StatementHash>,
+    },
+}
+
+/// A statement as it is stored and sent: bytes, not yet believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The encoded [`Statement`].
+    pub statement: Vec<u8>,
+    /// The signer's signature.
+    pub signature: Vec<u8>,
+}
+
+impl Signed {
+    /// Signs a statement.
+    pub fn new(statement: &Statement, signer: &dyn Signer) -> Result<Self, SignError> {
+        let statement = encode(statement);
+        let signature = signer.sign(&signed_bytes(&statement))?;
+        Ok(Self { statement, signature })
+    }
+
+    /// Returns the hash that commits and other statements name this one by.
+    pub fn hash(&self) -> StatementHash {
+        StatementHash::of(&self.statement)
+    }
+}
+
+/// Who belongs to one list, as far as it is known here.
+#[derive(Clone, Debug, Default)]
+pub struct Charter {
+    list: Option<ListId>,
+    head: Option<StatementHash>,
+    members: BTreeMap<AgentId, Member>,
+    /// Statement -> how many statements were known with it, itself included.
+    order: BTreeMap<StatementHash, usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    public_key: Vec<u8>,
+    role: Role,
+    /// Place of the statement that made it a member.
+    since: usize,
+}
+
+impl Charter {
+    /// Returns the charter that statements, in the order in which they were accepted, make.
+    pub fn from_statements(
+        statements: &[Signed],
+        verifier: &dyn Verifier,
+    ) -> Result<Self, JournalError> {
+        let mut charter = Self::default();
+        for signed in statements {
+            charter.accept(signed, verifier)?;
+        }
+        Ok(charter)
+    }
+
+    /// Checks one more statement and adds it; one that is here already changes nothing.
+    pub fn accept(&mut self, signed: &Signed, verifier: &dyn Verifier) -> Result<(), JournalError> {
+        let bytes = signed.statement.len();
+        if bytes > STATEMENT_BYTES_MAX {
+            let bytes_max = STATEMENT_BYTES_MAX;
+            return Err(JournalError::TooLarge { what: "statement", bytes, bytes_max });
+        }
+        let hash = signed.hash();
+        if self.order.contains_key(&hash) {
+            return Ok(());
+        }
+        match decode("statement", &signed.statement)? {
+            Statement::Found { founder, .. } => {
+                let list = ListId::of(&signed.statement);
+                if self.list.is_some() || founder.len() != PUBLIC_KEY_BYTES {
+                    return Err(JournalError::Malformed { what: "founding statement" });
+                }
+                self.check(signed, &founder, verifier)?;
+                self.list = Some(list);
+                self.add(hash, founder, Role::Maintainer);
+            }
+            Statement::Grant { list, by, member, role, seen } => {
+                let expected = self.list.ok_or(JournalError::Malformed { what: "grant" })?;
+                if list != expected {
+                    return Err(JournalError::OtherList { found: list, expected });
+                }
+                let known = seen.iter().all(|seen| self.order.contains_key(seen));
+                if member.len() != PUBLIC_KEY_BYTES || seen.is_empty() || !known {
+                    return Err(JournalError::Malformed { what: "grant" });
+                }
+                let not_allowed = JournalError::NotAllowed { agent: by };
+                let key = self.public_key(by).ok_or_else(|| not_allowed.clone())?.to_vec();
+                self.check(signed, &key, verifier)?;
+                if self.role(by) != Some(Role::Maintainer) {
+                    return Err(not_allowed);
+                }
+                self.add(hash, member, role);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the list that the founding statement made.
+    pub fn list(&self) -> Option<ListId> {
+        self.list
+    }
+
+    /// Returns the statement that a commit made now names.
+    pub fn head(&self) -> Option<StatementHash> {
+        self.head
+    }
+
+    /// Returns a member's public key.
+    pub fn public_key(&self, agent: AgentId) -> Option<&[u8]> {
+        self.members.get(&agent).map(|member| member.public_key.as_slice())
+    }
+
+    /// Returns a member's role.
+    pub fn role(&self, agent: AgentId) -> Option<Role> {
+        self.members.get(&agent).map(|member| member.role)
+    }
+
+    /// Returns the role that an agent had under a charter head.
+    pub fn role_under(&self, agent: AgentId, head: Option<StatementHash>) -> Option<Role> {
+        let known = *self.order.get(&head?)?;
+        let member = self.members.get(&agent)?;
+        (member.since <= known).then_some(member.role)
+    }
+
+    fn add(&mut self, hash: StatementHash, public_key: Vec<u8>, role: Role) {
+        let since = self.order.len() + 1;
+        self.order.insert(hash, since);
+        self.head = Some(hash);
+        let agent = AgentId::of_public_key(&public_key);
+        let member = self.members.entry(agent).or_insert(Member { public_key, role, since });
+        member.role = member.role.max(role);
+    }
+
+    fn check(
+        &self,
+        signed: &Signed,
+        public_key: &[u8],
+        verifier: &dyn Verifier,
+    ) -> Result<(), JournalError> {
+        if verifier.verify(public_key, &signed_bytes(&signed.statement), &signed.signature) {
+            return Ok(());
+        }
+        Err(JournalError::Signature { agent: AgentId::of_public_key(public_key) })
+    }
+}
+
+fn signed_bytes(statement: &[u8]) -> Vec<u8> {
+    let mut message = StatementHash::LABEL.as_bytes().to_vec();
+    message.push(0);
+    message.extend_from_slice(statement);
+    message
+}

@@ -1,0 +1,76 @@
+//! Signed logs of edits: what a commit is, how it proves itself, and who may write.
+//!
+//! It carries changes and never looks into them; documents check those.
+
+pub mod charter;
+pub mod commit;
+pub mod frontier;
+pub mod signature;
+
+/// A commit, a statement or a log was refused. Nothing of it was kept.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The bytes do not decode.
+    #[error("the {what} is malformed")]
+    Malformed {
+        /// Header, body or statement.
+        what: &'static str,
+    },
+    /// The bytes are more than the bound allows.
+    #[error("the {what} has {bytes} bytes, more than the {bytes_max} allowed")]
+    TooLarge {
+        /// Header, body or statement.
+        what: &'static str,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        bytes_max: usize,
+    },
+    /// It belongs to another task list.
+    #[error("it belongs to task list {found}, not to {expected}")]
+    OtherList {
+        /// The list it names.
+        found: crate::id::ListId,
+        /// The list at hand.
+        expected: crate::id::ListId,
+    },
+    /// It was made under other rules.
+    #[error("it was made under rules version {found}, this program knows {known}: upgrade")]
+    Rules {
+        /// The version it names.
+        found: u16,
+        /// The version known here.
+        known: u16,
+    },
+    /// It does not continue the log as it is known here.
+    #[error("commit {number} of {log} does not continue what is here: {reason}")]
+    Chain {
+        /// Which log.
+        log: crate::id::LogId,
+        /// Which commit.
+        number: u64,
+        /// In what way.
+        reason: &'static str,
+    },
+    /// It builds on a commit that is not here yet.
+    #[error("commit {number} of {log} is not here yet")]
+    Missing {
+        /// Which log.
+        log: crate::id::LogId,
+        /// Which commit.
+        number: u64,
+    },
+    /// The signature is not its author's.
+    #[error("the signature is not that of agent {agent}")]
+    Signature {
+        /// Who should have signed.
+        agent: crate::id::AgentId,
+    },
+    /// The author may not do this under the charter that the commit names.
+    #[error("agent {agent} is not a member that may do this")]
+    NotAllowed {
+        /// Who.
+        agent: crate::id::AgentId,
+    },
+}

@@ -1,0 +1,154 @@
+//! What makes a line a record: an id, a title, and fields that can be stored.
+//!
+//! Lenient by design: other programs' databases differ, and what x0x does not know it keeps.
+
+use std::collections::BTreeMap;
+
+use super::read::{Field, Line, Problem};
+use super::text;
+use crate::document::Birth;
+use crate::id::DocumentKey;
+use crate::issue::{NAME_BYTES_MAX, TITLE_BYTES_MAX, as_text};
+
+/// The largest value of one field, in bytes of compact JSON: it must fit into one commit.
+pub const FIELD_BYTES_MAX: usize = 512 << 10;
+
+/// The most elements of a list field.
+pub const ELEMENTS_MAX: usize = 4_096;
+
+/// A record as a file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What names its document.
+    pub birth: Birth,
+    /// Every field: name -> compact JSON text.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Returns everything that keeps a line from being a record; `number` is the line's.
+pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
+    let problem = |at: usize, reason: String| Problem {
+        line: number,
+        column: column_of(line.text, at),
+        reason,
+    };
+    let mut problems = Vec::new();
+    if let Err((at, reason)) = required_text(line, "id", NAME_BYTES_MAX) {
+        problems.push(problem(at, reason));
+    }
+    if let Err((at, reason)) = required_text(line, "title", TITLE_BYTES_MAX) {
+        problems.push(problem(at, reason));
+    }
+    if let Some(field) = line.get("identifier")
+        && as_text(field.raw).is_some_and(|name| !is_name(&name))
+    {
+        let reason =
+            format!("identifier must be 1 to {NAME_BYTES_MAX} bytes without control characters");
+        problems.push(problem(field.value_at.start, reason));
+    }
+    for field in line.fields() {
+        if let Some(reason) = oversize(field) {
+            problems.push(problem(field.value_at.start, reason));
+        }
+    }
+    problems.sort_by_key(|problem| problem.column);
+    problems
+}
+
+/// Reads a line as a record.
+pub fn read(line: &Line<'_>, number: usize) -> Result<Record, Vec<Problem>> {
+    let problems = check(line, number);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let fields: BTreeMap<String, String> = line
+        .fields()
+        .iter()
+        .map(|field| (field.name.clone().into_owned(), text::compact(field.raw)))
+        .collect();
+    let birth = Birth {
+        id: fields.get("id").and_then(|json| as_text(json)).unwrap_or_default(),
+        created_at: fields.get("created_at").cloned(),
+    };
+    Ok(Record { birth, fields })
+}
+
+/// Which records a file has had so far, to find one that stands on several lines.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(BTreeMap<DocumentKey, usize>);
+
+impl Seen {
+    /// Notes a record of a line, and returns what is wrong where it stood on an earlier one.
+    pub fn note(&mut self, birth: &Birth, number: usize) -> Option<Problem> {
+        let first = self.note_key(birth.key(), number)?;
+        let id = &birth.id;
+        let reason =
+            format!("issue {id} stands on line {first} already; keep one of the two lines");
+        Some(Problem { line: number, column: 1, reason })
+    }
+
+    /// Notes a record by its key, and returns the earlier line that it stood on.
+    pub fn note_key(&mut self, key: DocumentKey, number: usize) -> Option<usize> {
+        match self.0.entry(key) {
+            std::collections::btree_map::Entry::Occupied(first) => Some(*first.get()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(number);
+                None
+            }
+        }
+    }
+
+    /// Tells whether the file has had this record.
+    pub fn contains(&self, key: DocumentKey) -> bool {
+        self.0.contains_key(&key)
+    }
+}
+
+/// Tells whether a text may name an issue.
+pub fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
+fn required_text(line: &Line<'_>, name: &str, bytes_max: usize) -> Result<(), (usize, String)> {
+    let Some(field) = line.get(name) else {
+        return Err((0, format!("the record has no {name}")));
+    };
+    let at = field.value_at.start;
+    let Some(text) = as_text(field.raw) else {
+        return Err((at, format!("{name} must be a string")));
+    };
+    if text.trim().is_empty() {
+        return Err((at, format!("{name} must not be empty")));
+    }
+    if text.len() > bytes_max {
+        let bytes = text.len();
+        return Err((at, format!("{name} has {bytes} bytes, more than the {bytes_max} allowed")));
+    }
+    if name == "id" && !is_name(&text) {
+        return Err((at, "id must not hold control characters".to_owned()));
+    }
+    Ok(())
+}
+
+fn oversize(field: &Field<'_>) -> Option<String> {
+    let (name, bytes) = (&field.name, field.raw.len());
+    if bytes > FIELD_BYTES_MAX {
+        return Some(format!("{name} has {bytes} bytes, more than the {FIELD_BYTES_MAX} allowed"));
+    }
+    if field.raw.starts_with('[') {
+        // An element takes two bytes at least, so most lists need no counting.
+        let elements =
+            if bytes / 2 > ELEMENTS_MAX { crate::issue::elements_of(field.raw).len() } else { 0 };
+        if elements > ELEMENTS_MAX {
+            return Some(format!(
+                "{name} has {elements} elements, more than the {ELEMENTS_MAX} allowed"
+            ));
+        }
+    }
+    None
+}
+
+fn column_of(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or(text);
+    before.trim_start_matches('\u{feff}').chars().count() + 1
+}

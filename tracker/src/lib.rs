@@ -1,0 +1,18 @@
+//! What a task list is: issues as documents, signed logs of edits, the JSONL file, the store.
+//!
+//! No sockets, no runtime, no clock: time, randomness and signatures are values and capabilities
+//! that the caller brings. Only `store` touches the disk; only `document` knows Automerge.
+
+pub mod blocker;
+pub mod document;
+pub mod id;
+pub mod interface;
+pub mod issue;
+pub mod journal;
+pub mod jsonl;
+pub mod state;
+pub mod store;
+pub mod tasklist;
+pub mod timestamp;
+pub use interface::{Tracker, TrackerError};
+pub use tasklist::{Host, LocalTracker};

@@ -1,0 +1,350 @@
+//! Making and opening the file of a store: its format number, and the copy before an upgrade.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, ConcurrencyMode, Database, DatabaseError};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+use super::rows::{damaged, decode, encode};
+use super::tables::{Table, Tables, Writing};
+use super::{Access, CACHE_BYTES, Store, repair, store_error};
+use crate::id::{ListId, LogId};
+use crate::interface::TrackerError;
+use crate::journal::charter::Signed;
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+const META_FORMAT: &[u8] = b"format";
+const META_LIST: &[u8] = b"list";
+const META_NAME: &[u8] = b"name";
+const META_PREFIX: &[u8] = b"prefix";
+const META_LOG: &[u8] = b"log";
+const META_PLACE: &[u8] = b"place";
+const META_SEEN: &[u8] = b"seen";
+const META_NUMBER: &[u8] = b"next number";
+
+/// A step from one format to the next.
+type Upgrade = fn(&Writing) -> Result<(), TrackerError>;
+
+/// Upgrades by the format that they start from.
+const UPGRADES: &[(u32, Upgrade)] = &[];
+
+/// What a new store is told.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    /// The list.
+    pub list: ListId,
+    /// What people call it.
+    pub name: String,
+    /// What new ids and identifiers start with.
+    pub prefix: String,
+    /// The founding statement; `None` where the list was founded elsewhere and not joined yet.
+    pub statement: Option<Signed>,
+}
+
+impl Store {
+    /// Makes a store in a file that must not exist, whole or not at all.
+    pub fn create(path: &Path, founding: &Founding) -> Result<(), TrackerError> {
+        let temporary = path.with_extension("new");
+        remove_leftover(&temporary)?;
+        let made = Self::create_at(&temporary, founding).and_then(|()| {
+            publish(&temporary, path).map_err(|source| io_error("create", path, source))
+        });
+        if made.is_err() {
+            remove_leftover(&temporary)?;
+        }
+        made
+    }
+
+    fn create_at(path: &Path, founding: &Founding) -> Result<(), TrackerError> {
+        let database = builder().create(path).map_err(|source| store_error(path, source))?;
+        let store = Self { path: path.to_owned(), access: Access::Writer(database) };
+        let writing = store.write()?;
+        for table in Table::ALL {
+            writing.len(table)?;
+        }
+        writing.put(Table::Meta, META_FORMAT, &FORMAT.to_be_bytes())?;
+        writing.put(Table::Meta, META_LIST, &founding.list.0)?;
+        writing.put(Table::Meta, META_NAME, founding.name.as_bytes())?;
+        writing.put(Table::Meta, META_PREFIX, founding.prefix.as_bytes())?;
+        if let Some(statement) = &founding.statement {
+            writing.append_statement(statement)?;
+        }
+        writing.commit()
+    }
+
+    /// Opens a store to read; waits for nobody and changes nothing.
+    pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
+        let access = match builder().open_read_only(path) {
+            Ok(database) => Access::Reader(database),
+            Err(DatabaseError::RepairAborted) => Access::Writer(read_damaged(path)?),
+            Err(source) => return Err(store_error(path, source)),
+        };
+        let store = Self { path: path.to_owned(), access };
+        match store.read()?.format()? {
+            FORMAT => Ok(store),
+            found => Err(TrackerError::Format { found, known: FORMAT }),
+        }
+    }
+
+    /// Opens a store to write; the caller holds the lock of the data directory.
+    ///
+    /// A store of an older format is copied first, to `<path>.format-<number>`, then upgraded.
+    pub fn open_to_write(path: &Path) -> Result<Self, TrackerError> {
+        Self::open_and_upgrade(path, FORMAT, UPGRADES)
+    }
+
+    fn open_and_upgrade(
+        path: &Path,
+        known: u32,
+        upgrades: &[(u32, Upgrade)],
+    ) -> Result<Self, TrackerError> {
+        let database = builder().open(path).map_err(|source| store_error(path, source))?;
+        let store = Self { path: path.to_owned(), access: Access::Writer(database) };
+        let mut found = store.read()?.format()?;
+        if found == known {
+            return Ok(store);
+        }
+        if found > known || !upgrades.iter().any(|(from, _)| *from == found) {
+            return Err(TrackerError::Format { found, known });
+        }
+        drop(store);
+        copy_aside(path, found)?;
+        let database = builder().open(path).map_err(|source| store_error(path, source))?;
+        let store = Self { path: path.to_owned(), access: Access::Writer(database) };
+        while found < known {
+            let (_, upgrade) = upgrades
+                .iter()
+                .find(|(from, _)| *from == found)
+                .ok_or(TrackerError::Format { found, known })?;
+            let writing = store.write()?;
+            upgrade(&writing)?;
+            found += 1;
+            writing.put(Table::Meta, META_FORMAT, &found.to_be_bytes())?;
+            writing.commit()?;
+        }
+        Ok(store)
+    }
+}
+
+/// Reading what a store knows of itself.
+pub trait Meta: Tables {
+    /// Returns the format of the file.
+    fn format(&self) -> Result<u32, TrackerError> {
+        let bytes =
+            self.get(Table::Meta, META_FORMAT)?.ok_or_else(|| damaged("the format number"))?;
+        Ok(u32::from_be_bytes(bytes.try_into().map_err(|_| damaged("the format number"))?))
+    }
+
+    /// Returns the list's id.
+    fn list_id(&self) -> Result<ListId, TrackerError> {
+        let bytes = self.get(Table::Meta, META_LIST)?.ok_or_else(|| damaged("the list id"))?;
+        Ok(ListId(bytes.try_into().map_err(|_| damaged("the list id"))?))
+    }
+
+    /// Returns what people call the list.
+    fn list_name(&self) -> Result<String, TrackerError> {
+        self.meta_text(META_NAME)
+    }
+
+    /// Returns what new ids and identifiers start with.
+    fn prefix(&self) -> Result<String, TrackerError> {
+        self.meta_text(META_PREFIX)
+    }
+
+    /// Returns the log that this store writes, where one was opened.
+    fn own_log(&self) -> Result<Option<LogId>, TrackerError> {
+        let bytes = self.get(Table::Meta, META_LOG)?;
+        bytes.map(|bytes| LogId::from_bytes(&bytes).ok_or_else(|| damaged("the log"))).transpose()
+    }
+
+    /// Returns the place of the file when the log was opened.
+    fn place_of_log(&self) -> Result<Option<Vec<u8>>, TrackerError> {
+        self.get(Table::Meta, META_PLACE)
+    }
+
+    /// Returns the frontier as of the last commit of one's own.
+    fn seen(&self) -> Result<crate::journal::frontier::Frontier, TrackerError> {
+        match self.get(Table::Meta, META_SEEN)? {
+            Some(bytes) => {
+                let entries: Vec<(LogId, crate::journal::commit::Position)> =
+                    decode(&bytes, "the frontier last named")?;
+                Ok(crate::journal::frontier::Frontier(entries.into_iter().collect()))
+            }
+            None => Ok(crate::journal::frontier::Frontier::default()),
+        }
+    }
+
+    /// Returns the number of the next identifier; the first is 1.
+    fn next_number(&self) -> Result<u64, TrackerError> {
+        match self.get(Table::Meta, META_NUMBER)? {
+            Some(bytes) => {
+                Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| damaged("the next number"))?))
+            }
+            None => Ok(1),
+        }
+    }
+
+    /// Returns a text of the meta table.
+    fn meta_text(&self, key: &[u8]) -> Result<String, TrackerError> {
+        let bytes = self.get(Table::Meta, key)?.ok_or_else(|| damaged("a fact on the store"))?;
+        String::from_utf8(bytes).map_err(|_| damaged("a fact on the store"))
+    }
+}
+
+impl<T: Tables + ?Sized> Meta for T {}
+
+impl Writing {
+    /// Records which log this store writes, and where its file lay when that log was opened.
+    pub fn put_own_log(&self, log: LogId, place: &[u8]) -> Result<(), TrackerError> {
+        self.put(Table::Meta, META_LOG, &log.to_bytes())?;
+        self.put(Table::Meta, META_PLACE, place)
+    }
+
+    /// Records the frontier that one's own newest commit names.
+    pub fn put_seen(&self, seen: &crate::journal::frontier::Frontier) -> Result<(), TrackerError> {
+        let entries: Vec<_> = seen.0.iter().collect();
+        self.put(Table::Meta, META_SEEN, &encode(&entries)?)
+    }
+
+    /// Records the number of the next identifier.
+    pub fn put_next_number(&self, number: u64) -> Result<(), TrackerError> {
+        self.put(Table::Meta, META_NUMBER, &number.to_be_bytes())
+    }
+}
+
+/// Returns which file a store is: device, inode and time of birth.
+///
+/// A store that was copied or restored is another file, and opens another log.
+pub fn place_of(path: &Path) -> Result<Vec<u8>, TrackerError> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let stat = statx(CWD, path, AtFlags::empty(), wanted)
+        .map_err(|source| io_error("examine", path, source.into()))?;
+    let birth = (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec);
+    encode(&(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, birth))
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder
+}
+
+fn read_damaged(path: &Path) -> Result<Database, TrackerError> {
+    let overlay = repair::Overlay::new(path).map_err(|source| io_error("read", path, source))?;
+    Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(overlay)
+        .map_err(|source| store_error(path, source))
+}
+
+/// Removes an unfinished file that an interrupted creation left behind.
+fn remove_leftover(path: &Path) -> Result<(), TrackerError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn copy_aside(path: &Path, format: u32) -> Result<(), TrackerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".format-{format}"));
+    let copy = PathBuf::from(name);
+    let partial = copy.with_extension("partial");
+    fs::copy(path, &partial)
+        .and_then(|_| File::open(&partial)?.sync_all())
+        .and_then(|()| fs::rename(&partial, &copy))
+        .map_err(|source| io_error("copy before an upgrade", path, source))
+}
+
+/// Gives a finished file its name, without ever replacing another.
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+    File::open(temporary)?.sync_all()?;
+    fs::hard_link(temporary, path)?;
+    fs::remove_file(temporary)?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn io_error(what: &str, path: &Path, source: io::Error) -> TrackerError {
+    TrackerError::Io { what: format!("cannot {what} {}", path.display()), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store_in(dir: &Path) -> PathBuf {
+        let path = dir.join("list.redb");
+        let founding = Founding {
+            list: ListId([7; 32]),
+            name: "test".to_owned(),
+            prefix: "T".to_owned(),
+            statement: None,
+        };
+        Store::create(&path, &founding).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_store_is_never_made_over_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store_in(dir.path());
+        let before = fs::read(&path).unwrap();
+        let founding = Founding {
+            list: ListId([8; 32]),
+            name: String::new(),
+            prefix: String::new(),
+            statement: None,
+        };
+        assert!(matches!(Store::create(&path, &founding), Err(TrackerError::Io { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_upgrade_copies_the_store_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store_in(dir.path());
+        let before = fs::read(&path).unwrap();
+        let rename: Upgrade = |writing| writing.put(Table::Meta, META_NAME, b"upgraded");
+        let store = Store::open_and_upgrade(&path, FORMAT + 1, &[(FORMAT, rename)]).unwrap();
+        assert_eq!(store.read().unwrap().list_name().unwrap(), "upgraded");
+        assert_eq!(store.read().unwrap().format().unwrap(), FORMAT + 1);
+        let copy = dir.path().join(format!("list.redb.format-{FORMAT}"));
+        assert_eq!(fs::read(copy).unwrap().len(), before.len());
+    }
+
+    #[test]
+    fn a_store_of_a_newer_format_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store_in(dir.path());
+        drop(Store::open_and_upgrade(&path, FORMAT + 1, &[(FORMAT, |_| Ok(()))]).unwrap());
+        let before = fs::read(&path).unwrap();
+        for refused in [Store::open_to_read(&path), Store::open_to_write(&path)] {
+            let error = refused.err().unwrap();
+            assert!(matches!(error, TrackerError::Format { found: 2, known: 1 }), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn readers_see_the_last_committed_state_beside_a_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store_in(dir.path());
+        let writer = Store::open_to_write(&path).unwrap();
+        let writing = writer.write().unwrap();
+        writing.put(Table::Meta, META_NAME, b"not yet").unwrap();
+        let reader = Store::open_to_read(&path).unwrap();
+        assert_eq!(reader.read().unwrap().list_name().unwrap(), "test");
+        writing.commit().unwrap();
+        assert_eq!(reader.read().unwrap().list_name().unwrap(), "not yet");
+    }
+}

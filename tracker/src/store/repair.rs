@@ -1,0 +1,113 @@
+//! Reading a file that a killed writer left in need of repair, without changing a byte of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use redb::StorageBackend;
+
+/// Bytes of a block that the repair wrote.
+const BLOCK_BYTES: u64 = 4096;
+
+/// The file as it lies, with what the repair writes kept in memory.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    file: File,
+    changed: Mutex<Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    bytes: u64,
+    /// Block number -> its content.
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Overlay {
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, changed: Mutex::new(Changed { bytes, blocks: BTreeMap::new() }) })
+    }
+
+    fn changed(&self) -> std::sync::MutexGuard<'_, Changed> {
+        // A panic while holding it leaves whole blocks behind, which are safe to read.
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn block(&self, changed: &Changed, number: u64) -> io::Result<Vec<u8>> {
+        if let Some(block) = changed.blocks.get(&number) {
+            return Ok(block.clone());
+        }
+        let mut block = vec![0; BLOCK_BYTES as usize];
+        let mut filled = 0;
+        while filled < block.len() {
+            let at = number * BLOCK_BYTES + filled as u64;
+            match self.file.read_at(&mut block[filled..], at)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(block)
+    }
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changed().bytes)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changed = self.changed();
+        if offset + out.len() as u64 > changed.bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut done = 0;
+        while done < out.len() {
+            let at = offset + done as u64;
+            let block = self.block(&changed, at / BLOCK_BYTES)?;
+            let from = (at % BLOCK_BYTES) as usize;
+            let take = (block.len() - from).min(out.len() - done);
+            out[done..done + take].copy_from_slice(&block[from..from + take]);
+            done += take;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let mut changed = self.changed();
+        if bytes < changed.bytes {
+            let first_gone = bytes.div_ceil(BLOCK_BYTES);
+            let last = changed.bytes / BLOCK_BYTES;
+            for number in first_gone..=last {
+                changed.blocks.insert(number, vec![0; BLOCK_BYTES as usize]);
+            }
+        }
+        changed.bytes = bytes;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changed = self.changed();
+        let mut done = 0;
+        while done < data.len() {
+            let at = offset + done as u64;
+            let number = at / BLOCK_BYTES;
+            let mut block = self.block(&changed, number)?;
+            let from = (at % BLOCK_BYTES) as usize;
+            let take = (block.len() - from).min(data.len() - done);
+            block[from..from + take].copy_from_slice(&data[done..done + take]);
+            changed.blocks.insert(number, block);
+            done += take;
+        }
+        changed.bytes = changed.bytes.max(offset + data.len() as u64);
+        Ok(())
+    }
+}

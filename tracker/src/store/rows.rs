@@ -1,0 +1,199 @@
+//! Documents, and the rows and names that answer queries without opening them.
+
+use std::ops::ControlFlow;
+
+use super::tables::{Table, Tables, Writing};
+use crate::document::{Birth, Document};
+use crate::id::DocumentKey;
+use crate::interface::TrackerError;
+use crate::interface::report::Row;
+use crate::timestamp::Timestamp;
+
+/// Where a row stands: eight bytes of the time of creation, then the document key.
+pub type RowKey = Vec<u8>;
+
+/// Below this many bytes a document is not worth compacting.
+const COMPACT_FROM_BYTES: usize = 4096;
+
+/// Returns where the row of a document stands: oldest first, those without a time before all.
+pub fn row_key(birth: &Birth) -> RowKey {
+    let created = birth.created_at.as_deref().and_then(crate::issue::as_text);
+    let at = created.as_deref().and_then(Timestamp::parse).map_or(i64::MIN, |at| at.0);
+    // Flipping the sign bit makes the order of bytes that of the numbers.
+    let sortable = (at as u64) ^ (1 << 63);
+    let mut key = sortable.to_be_bytes().to_vec();
+    key.extend_from_slice(&birth.key().0);
+    key
+}
+
+/// Reading documents and rows.
+pub trait Rows: Tables {
+    /// Loads a document.
+    fn document(&self, key: DocumentKey) -> Result<Option<Document>, TrackerError> {
+        let Some(bytes) = self.get(Table::Documents, &key.0)? else { return Ok(None) };
+        let stored = Stored::decode(&bytes)?;
+        Ok(Some(Document::load(stored.birth, stored.bytes)?))
+    }
+
+    /// Tells whether there is such a document.
+    fn has_document(&self, key: DocumentKey) -> Result<bool, TrackerError> {
+        Ok(self.get(Table::Documents, &key.0)?.is_some())
+    }
+
+    /// Returns a row.
+    fn row(&self, key: &[u8]) -> Result<Option<Row>, TrackerError> {
+        self.get(Table::Rows, key)?.map(|bytes| decode(&bytes, "a row")).transpose()
+    }
+
+    /// Returns the canonical JSON of an issue.
+    fn view(&self, key: DocumentKey) -> Result<Option<String>, TrackerError> {
+        let Some(bytes) = self.get(Table::Views, &key.0)? else { return Ok(None) };
+        Ok(Some(String::from_utf8(bytes).map_err(|_| damaged("a record that is not text"))?))
+    }
+
+    /// Visits rows, oldest first, from the key after `after`.
+    fn visit_rows(
+        &self,
+        after: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], Row) -> Result<ControlFlow<()>, TrackerError>,
+    ) -> Result<(), TrackerError> {
+        let mut start = after.map(<[u8]>::to_vec).unwrap_or_default();
+        if after.is_some() {
+            start.push(0);
+        }
+        self.visit(Table::Rows, &start, &mut |key, value| visit(key, decode(value, "a row")?))
+    }
+
+    /// Returns the row keys of the issues that have exactly this id or identifier.
+    fn rows_named(&self, name: &str) -> Result<Vec<RowKey>, TrackerError> {
+        let mut found = Vec::new();
+        let mut prefix = name.as_bytes().to_vec();
+        prefix.push(0);
+        self.visit_prefix(Table::Names, &prefix, &mut |_, row| {
+            if !found.contains(&row.to_vec()) {
+                found.push(row.to_vec());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns row keys of issues whose id or identifier starts with `prefix`, at most `limit`.
+    fn rows_starting(&self, prefix: &str, limit: usize) -> Result<Vec<RowKey>, TrackerError> {
+        let mut found: Vec<RowKey> = Vec::new();
+        self.visit_prefix(Table::Names, prefix.as_bytes(), &mut |_, row| {
+            if !found.iter().any(|other| other == row) {
+                found.push(row.to_vec());
+            }
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
+}
+
+impl<T: Tables + ?Sized> Rows for T {}
+
+impl Writing {
+    /// Stores a document after new changes, and the row, record and names that follow from it.
+    ///
+    /// `appended` are the bytes of the new changes; the document is compacted when what was appended
+    /// outgrows its snapshot.
+    pub fn put_document(
+        &self,
+        document: &Document,
+        appended: &[Vec<u8>],
+        row: &Row,
+        json: &str,
+    ) -> Result<(), TrackerError> {
+        let key = document.key();
+        let bytes = match self.get(Table::Documents, &key.0)? {
+            None => {
+                let mut bytes = document.genesis_bytes();
+                appended.iter().for_each(|change| bytes.extend_from_slice(change));
+                Stored { birth: document.birth().clone(), snapshot: bytes.len(), bytes: &bytes }
+                    .encode()?
+            }
+            Some(old) => append(document, &old, appended)?,
+        };
+        self.put(Table::Documents, &key.0, &bytes)?;
+        let row_key = row_key(document.birth());
+        if let Some(old) = self.row(&row_key)? {
+            for name in names_of(&old) {
+                self.remove(Table::Names, &name_key(name, key))?;
+            }
+        }
+        for name in names_of(row) {
+            self.put(Table::Names, &name_key(name, key), &row_key)?;
+        }
+        self.put(Table::Views, &key.0, json.as_bytes())?;
+        self.put(Table::Rows, &row_key, &encode(row)?)
+    }
+}
+
+fn append(document: &Document, old: &[u8], appended: &[Vec<u8>]) -> Result<Vec<u8>, TrackerError> {
+    let stored = Stored::decode(old)?;
+    let mut bytes = stored.bytes.to_vec();
+    appended.iter().for_each(|change| bytes.extend_from_slice(change));
+    let birth = stored.birth;
+    if bytes.len() - stored.snapshot > stored.snapshot.max(COMPACT_FROM_BYTES) {
+        let bytes = document.save();
+        return Stored { birth, snapshot: bytes.len(), bytes: &bytes }.encode();
+    }
+    Stored { birth, snapshot: stored.snapshot, bytes: &bytes }.encode()
+}
+
+/// A document as it is stored.
+struct Stored<'a> {
+    birth: Birth,
+    /// How many of the bytes were there when it was last compacted.
+    snapshot: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Stored<'a> {
+    fn encode(&self) -> Result<Vec<u8>, TrackerError> {
+        let mut bytes = encode(&(&self.birth, self.snapshot as u64))?;
+        bytes.extend_from_slice(self.bytes);
+        Ok(bytes)
+    }
+
+    fn decode(bytes: &'a [u8]) -> Result<Self, TrackerError> {
+        let ((birth, snapshot), bytes): ((Birth, u64), &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|_| damaged("a document"))?;
+        let snapshot = usize::try_from(snapshot).map_err(|_| damaged("a document"))?;
+        if snapshot > bytes.len() {
+            return Err(damaged("a document"));
+        }
+        Ok(Self { birth, snapshot, bytes })
+    }
+}
+
+fn names_of(row: &Row) -> Vec<&str> {
+    let mut names = vec![row.id.as_str()];
+    names.extend(row.identifier.as_deref().filter(|identifier| *identifier != row.id));
+    names
+}
+
+fn name_key(name: &str, key: DocumentKey) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend_from_slice(&key.0);
+    bytes
+}
+
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, TrackerError> {
+    postcard::to_stdvec(value).map_err(|source| TrackerError::Damaged {
+        what: format!("a value cannot be encoded: {source}"),
+    })
+}
+
+pub(super) fn decode<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    what: &str,
+) -> Result<T, TrackerError> {
+    postcard::from_bytes(bytes).map_err(|_| damaged(what))
+}
+
+pub(super) fn damaged(what: &str) -> TrackerError {
+    TrackerError::Damaged { what: format!("{what} cannot be read") }
+}

@@ -1,0 +1,291 @@
+//! The tables of a store, and reading and writing them. All keys and values are bytes.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::store_error;
+use crate::interface::TrackerError;
+
+/// A table; the comment says key -> value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Name -> value, a few facts on the store itself.
+    Meta,
+    /// Log and number -> header and body.
+    Commits,
+    /// Log and number -> signature; kept for some commits.
+    Signatures,
+    /// Place in the order of application -> log and number.
+    Order,
+    /// Log -> number and hash of its last commit.
+    Frontier,
+    /// Number -> signed statement of the charter.
+    Statements,
+    /// Document key -> birth, length of the snapshot, snapshot and changes after it.
+    Documents,
+    /// Time of creation and document key -> row.
+    Rows,
+    /// Document key -> canonical JSON.
+    Views,
+    /// Name, zero byte and document key -> row key.
+    Names,
+    /// File -> its state when last imported or exported.
+    Files,
+    /// File and place -> line.
+    Lines,
+    /// File and document key -> place.
+    LineOf,
+}
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 13] = [
+        Self::Meta,
+        Self::Commits,
+        Self::Signatures,
+        Self::Order,
+        Self::Frontier,
+        Self::Statements,
+        Self::Documents,
+        Self::Rows,
+        Self::Views,
+        Self::Names,
+        Self::Files,
+        Self::Lines,
+        Self::LineOf,
+    ];
+
+    const fn definition(self) -> Definition {
+        TableDefinition::new(match self {
+            Self::Meta => "meta",
+            Self::Commits => "commits",
+            Self::Signatures => "signatures",
+            Self::Order => "order",
+            Self::Frontier => "frontier",
+            Self::Statements => "statements",
+            Self::Documents => "documents",
+            Self::Rows => "rows",
+            Self::Views => "views",
+            Self::Names => "names",
+            Self::Files => "files",
+            Self::Lines => "lines",
+            Self::LineOf => "line_of",
+        })
+    }
+}
+
+/// What one visit of an entry says: go on, or enough.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, TrackerError> + 'a;
+
+/// Reading tables, whether or not a write is going on.
+pub trait Tables {
+    /// Returns the value of a key.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError>;
+
+    /// Visits the entries from `start` on, in the order of their keys.
+    fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError>;
+
+    /// Returns how many entries a table has.
+    fn len(&self, table: Table) -> Result<u64, TrackerError>;
+
+    /// Returns the last key that starts with `prefix`, and its value.
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError>;
+
+    /// Visits the entries whose key starts with `prefix`.
+    fn visit_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), TrackerError> {
+        self.visit(table, prefix, &mut |key, value| {
+            if !key.starts_with(prefix) {
+                return Ok(ControlFlow::Break(()));
+            }
+            visit(key, value)
+        })
+    }
+}
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// A committed state of the store.
+pub struct Reading {
+    path: PathBuf,
+    tables: Vec<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>>,
+}
+
+impl Reading {
+    pub(super) fn new(tx: ReadTransaction, path: &Path) -> Result<Self, TrackerError> {
+        let tables = Table::ALL
+            .iter()
+            .map(|table| match tx.open_table(table.definition()) {
+                Ok(table) => Ok(Some(table)),
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(source) => Err(store_error(path, source)),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), tables })
+    }
+
+    fn table(&self, table: Table) -> Option<&ReadOnlyTable<&'static [u8], &'static [u8]>> {
+        self.tables[table as usize].as_ref()
+    }
+}
+
+impl Tables for Reading {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
+        self.table(table).map_or(Ok(None), |table| get(table, key, &self.path))
+    }
+
+    fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
+        self.table(table).map_or(Ok(()), |table| walk(table, start, visit, &self.path))
+    }
+
+    fn len(&self, table: Table) -> Result<u64, TrackerError> {
+        self.table(table).map_or(Ok(0), |table| count(table, &self.path))
+    }
+
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
+        self.table(table).map_or(Ok(None), |table| last(table, prefix, &self.path))
+    }
+}
+
+/// A state of the store that is being made.
+pub struct Writing {
+    path: PathBuf,
+    tx: WriteTransaction,
+}
+
+impl Writing {
+    pub(super) fn new(tx: WriteTransaction, path: &Path) -> Self {
+        Self { path: path.to_owned(), tx }
+    }
+
+    /// Sets the value of a key.
+    pub fn put(&self, table: Table, key: &[u8], value: &[u8]) -> Result<(), TrackerError> {
+        let mut table = self.open(table)?;
+        table.insert(key, value).map_err(|source| store_error(&self.path, source))?;
+        Ok(())
+    }
+
+    /// Takes a key out, if it is there.
+    pub fn remove(&self, table: Table, key: &[u8]) -> Result<(), TrackerError> {
+        let mut table = self.open(table)?;
+        table.remove(key).map_err(|source| store_error(&self.path, source))?;
+        Ok(())
+    }
+
+    /// Takes every key out that starts with `prefix`.
+    pub fn remove_prefix(&self, table: Table, prefix: &[u8]) -> Result<(), TrackerError> {
+        let mut table = self.open(table)?;
+        let failed = |source| store_error(&self.path, source);
+        for entry in table
+            .extract_from_if(prefix.., |key, _| key.starts_with(prefix))
+            .map_err(failed)?
+            .take_while(|entry| {
+                entry.as_ref().map_or(true, |(key, _)| key.value().starts_with(prefix))
+            })
+        {
+            entry.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes it all durable: when this returns, it is on disk.
+    pub fn commit(self) -> Result<(), TrackerError> {
+        self.tx.commit().map_err(|source| store_error(&self.path, source))
+    }
+
+    fn open(
+        &self,
+        table: Table,
+    ) -> Result<redb::Table<'_, &'static [u8], &'static [u8]>, TrackerError> {
+        self.tx.open_table(table.definition()).map_err(|source| store_error(&self.path, source))
+    }
+}
+
+impl Tables for Writing {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
+        get(&self.open(table)?, key, &self.path)
+    }
+
+    fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
+        walk(&self.open(table)?, start, visit, &self.path)
+    }
+
+    fn len(&self, table: Table) -> Result<u64, TrackerError> {
+        count(&self.open(table)?, &self.path)
+    }
+
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
+        last(&self.open(table)?, prefix, &self.path)
+    }
+}
+
+fn get(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+    path: &Path,
+) -> Result<Option<Vec<u8>>, TrackerError> {
+    let value = table.get(key).map_err(|source| store_error(path, source))?;
+    Ok(value.map(|value| value.value().to_vec()))
+}
+
+fn walk(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    start: &[u8],
+    visit: &mut Visit<'_>,
+    path: &Path,
+) -> Result<(), TrackerError> {
+    for entry in table.range(start..).map_err(|source| store_error(path, source))? {
+        let (key, value) = entry.map_err(|source| store_error(path, source))?;
+        if visit(key.value(), value.value())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn count(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    path: &Path,
+) -> Result<u64, TrackerError> {
+    table.len().map_err(|source| store_error(path, source))
+}
+
+fn last(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+    path: &Path,
+) -> Result<Option<Entry>, TrackerError> {
+    let failed = |source| store_error(path, source);
+    let end = after_prefix(prefix);
+    let mut range = match &end {
+        Some(end) => table.range(prefix..end.as_slice()),
+        None => table.range(prefix..),
+    }
+    .map_err(failed)?;
+    match range.next_back() {
+        Some(entry) => {
+            let (key, value) = entry.map_err(failed)?;
+            Ok(Some((key.value().to_vec(), value.value().to_vec())))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Returns the first key after all that start with `prefix`.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let keep = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
+    let mut end = prefix[..=keep].to_vec();
+    end[keep] += 1;
+    Some(end)
+}

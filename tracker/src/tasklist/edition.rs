@@ -1,0 +1,182 @@
+//! One writing to the store: changes of documents, gathered into signed commits, made durable
+//! together.
+
+use super::{Host, names, row};
+use crate::document::{Content, Document, Edit, Heads};
+use crate::id::{ListId, LogId, StatementHash};
+use crate::interface::TrackerError;
+use crate::journal::charter::{Charter, Signed, Statement};
+use crate::journal::commit::{
+    self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
+};
+use crate::store::{Founding, Journal, Meta, Sealed, Store, Writing, place_of};
+use crate::timestamp::Timestamp;
+
+/// Past this many bytes of changes a commit is closed: well under the bound, for what encoding adds.
+const COMMIT_BYTES: usize = BODY_BYTES_MAX / 2;
+
+/// Returns what makes a new list: its founding statement, signed by the host's agent.
+pub fn founding(name: &str, prefix: &str, host: &Host) -> Result<Founding, TrackerError> {
+    let mut nonce = [0; 16];
+    (host.entropy)(&mut nonce);
+    let statement = Statement::Found {
+        name: name.to_owned(),
+        founder: host.signer.public_key().to_vec(),
+        nonce,
+        at: (host.clock)(),
+    };
+    let signed = Signed::new(&statement, host.signer.as_ref())?;
+    Ok(Founding {
+        list: ListId::of(&signed.statement),
+        name: name.to_owned(),
+        prefix: prefix.to_owned(),
+        statement: Some(signed),
+    })
+}
+
+/// A writing that is going on; dropped without [`Edition::finish`], it never was.
+pub(super) struct Edition<'a> {
+    host: &'a Host,
+    writing: Writing,
+    list: ListId,
+    prefix: String,
+    charter: Option<StatementHash>,
+    log: LogId,
+    position: Option<Position>,
+    entries: Vec<Entry>,
+    bytes: usize,
+    now: Timestamp,
+}
+
+impl<'a> Edition<'a> {
+    /// Starts a writing in this store's own log; opens a new log where the store is another file
+    /// than the one in which its log was opened.
+    pub(super) fn start(store: &Store, host: &'a Host) -> Result<Self, TrackerError> {
+        let writing = store.write()?;
+        let place = place_of(store.path())?;
+        let agent = host.signer.agent();
+        let known = writing.own_log()?.filter(|log| log.agent == agent);
+        let log = match known {
+            Some(log) if writing.place_of_log()?.as_deref() == Some(&place[..]) => log,
+            _ => {
+                let mut nonce = [0; 8];
+                (host.entropy)(&mut nonce);
+                let log = LogId { agent, nonce };
+                writing.put_own_log(log, &place)?;
+                log
+            }
+        };
+        let charter = Charter::from_statements(&writing.statements()?, host.verifier.as_ref())?;
+        Ok(Self {
+            host,
+            list: writing.list_id()?,
+            prefix: writing.prefix()?,
+            charter: charter.head(),
+            log,
+            position: writing.frontier()?.position(log),
+            writing,
+            entries: Vec::new(),
+            bytes: 0,
+            now: (host.clock)(),
+        })
+    }
+
+    /// Returns the tables as they are in this writing.
+    pub(super) fn tables(&self) -> &Writing {
+        &self.writing
+    }
+
+    /// Returns the time of this writing.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Writes an edit of a document, on top of it or beside what came after some heads.
+    pub(super) fn write(
+        &mut self,
+        document: &mut Document,
+        edit: &Edit,
+        beside: Option<&Heads>,
+    ) -> Result<(), TrackerError> {
+        let mut changes = Vec::new();
+        for part in edit.clone().split(COMMIT_BYTES) {
+            let change = match beside {
+                None => document.write(&part, self.log, self.now)?,
+                Some(heads) => document.write_beside(&part, self.log, self.now, heads)?,
+            };
+            changes.extend(change);
+        }
+        self.keep(document, &changes)?;
+        for change in changes {
+            self.add(document, change)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a document after changes, with the row, record and names that follow from it.
+    pub(super) fn keep(
+        &mut self,
+        document: &Document,
+        changes: &[Vec<u8>],
+    ) -> Result<Content, TrackerError> {
+        let content = document.read();
+        let row = row::of(&content);
+        let json = content.issue.canonical_json();
+        self.writing.put_document(document, changes, &row, &json)?;
+        for name in [Some(&row.id), row.identifier.as_ref()].into_iter().flatten() {
+            if let Some(number) = names::number_of(name, &self.prefix)
+                && number >= self.writing.next_number()?
+            {
+                self.writing.put_next_number(number + 1)?;
+            }
+        }
+        Ok(content)
+    }
+
+    fn add(&mut self, document: &Document, change: Vec<u8>) -> Result<(), TrackerError> {
+        if self.bytes + change.len() > COMMIT_BYTES && !self.entries.is_empty() {
+            self.seal()?;
+        }
+        self.bytes += change.len();
+        let birth = document.birth();
+        match self.entries.last_mut() {
+            Some(entry) if entry.birth == *birth => entry.changes.push(change),
+            _ => self.entries.push(Entry { birth: birth.clone(), changes: vec![change] }),
+        }
+        Ok(())
+    }
+
+    /// Signs what was gathered as one commit, and appends it to the log.
+    fn seal(&mut self) -> Result<(), TrackerError> {
+        let body = Body { entries: std::mem::take(&mut self.entries) };
+        self.bytes = 0;
+        let body = commit::encode_body(&body);
+        let frontier = self.writing.frontier()?;
+        let header = Header {
+            list: self.list,
+            log: self.log,
+            number: self.position.map_or(1, |position| position.number + 1),
+            previous: self.position.map(|position| position.hash),
+            body: commit::body_hash(&body),
+            after: frontier.news_since(&self.writing.seen()?, self.log),
+            charter: self.charter,
+            rules: RULES_VERSION,
+        };
+        let commit = Commit::sign(&header, body, self.host.signer.as_ref())?;
+        let position = Position { number: header.number, hash: commit.hash() };
+        self.writing.append_commit(&Sealed { log: self.log, position, commit })?;
+        if !header.after.is_empty() {
+            self.writing.put_seen(&frontier)?;
+        }
+        self.position = Some(position);
+        Ok(())
+    }
+
+    /// Signs what is left and makes everything durable.
+    pub(super) fn finish(mut self) -> Result<(), TrackerError> {
+        if !self.entries.is_empty() {
+            self.seal()?;
+        }
+        self.writing.commit()
+    }
+}

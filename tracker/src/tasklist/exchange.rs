@@ -1,0 +1,131 @@
+//! Taking commits of other stores, and giving one's own: the exchange that machines will make over
+//! the mesh, without the mesh.
+
+use std::collections::BTreeMap;
+
+use super::LocalTracker;
+use super::edition::Edition;
+use crate::document::{Document, DocumentError, admit};
+use crate::id::DocumentKey;
+use crate::interface::TrackerError;
+use crate::journal::JournalError;
+use crate::journal::charter::{Charter, Signed};
+use crate::journal::commit::{Commit, Opened, Position};
+use crate::journal::frontier::Frontier;
+use crate::store::{Journal, Meta, Rows, Sealed};
+
+impl LocalTracker {
+    /// Returns how far each log is here.
+    pub fn frontier(&self) -> Result<Frontier, TrackerError> {
+        self.store.read()?.frontier()
+    }
+
+    /// Returns commits that another store lacks, in the order of application here, at most `limit`.
+    ///
+    /// Only commits whose signature is kept can be proved one by one; the newest of each log is.
+    pub fn commits_after(
+        &self,
+        theirs: &Frontier,
+        limit: usize,
+    ) -> Result<Vec<Sealed>, TrackerError> {
+        self.store.read()?.commits_after(theirs, limit)
+    }
+
+    /// Returns the statements of the charter.
+    pub fn statements(&self) -> Result<Vec<Signed>, TrackerError> {
+        self.store.read()?.statements()
+    }
+
+    /// Takes a statement of the charter.
+    pub fn admit_statement(&mut self, signed: &Signed) -> Result<(), TrackerError> {
+        let host = self.host()?;
+        let writing = self.store.write()?;
+        let mut charter = Charter::from_statements(&writing.statements()?, host.verifier.as_ref())?;
+        let before = charter.head();
+        charter.accept(signed, host.verifier.as_ref())?;
+        if charter.head() != before {
+            writing.append_statement(signed)?;
+            writing.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes a run of commits of one log, of which at least the last is signed.
+    ///
+    /// All of them are taken, or none.
+    pub fn admit(&mut self, commits: &[Commit]) -> Result<(), TrackerError> {
+        let host = self.host()?;
+        let mut edition = Edition::start(&self.store, host)?;
+        let tables = edition.tables();
+        let list = tables.list_id()?;
+        let charter = Charter::from_statements(&tables.statements()?, host.verifier.as_ref())?;
+        let mut frontier = tables.frontier()?;
+        let opened: Vec<Opened> =
+            commits.iter().map(|commit| commit.open(list)).collect::<Result<_, _>>()?;
+        prove_runs(commits, &opened, &charter, host)?;
+        for (commit, opened) in commits.iter().zip(&opened) {
+            let header = &opened.header;
+            if frontier.position(header.log).is_some_and(|known| known.number >= header.number) {
+                continue;
+            }
+            opened.continues(frontier.position(header.log))?;
+            for (log, position) in &header.after {
+                if !frontier.covers(*log, *position) {
+                    return Err(JournalError::Missing { log: *log, number: position.number }.into());
+                }
+            }
+            apply(&mut edition, opened)?;
+            let position = Position { number: header.number, hash: opened.hash };
+            let sealed = Sealed { log: header.log, position, commit: commit.clone() };
+            edition.tables().append_commit(&sealed)?;
+            frontier.0.insert(header.log, position);
+        }
+        edition.finish()
+    }
+}
+
+/// Checks that each run of one log ends in a signed commit, and that its chain carries the proof.
+fn prove_runs(
+    commits: &[Commit],
+    opened: &[Opened],
+    charter: &Charter,
+    host: &super::Host,
+) -> Result<(), TrackerError> {
+    let mut proved: BTreeMap<_, &Opened> = BTreeMap::new();
+    for (commit, this) in commits.iter().zip(opened).rev() {
+        let log = this.header.log;
+        let follows = proved.get(&log).is_some_and(|next| {
+            next.header.number == this.header.number + 1
+                && next.header.previous == Some(this.hash)
+                && next.header.charter == this.header.charter
+        });
+        if !follows {
+            commit.prove(this, charter, host.verifier.as_ref())?;
+        }
+        proved.insert(log, this);
+    }
+    Ok(())
+}
+
+/// Applies the changes of a commit to copies of their documents, and keeps those.
+fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError> {
+    let mut documents: BTreeMap<DocumentKey, (Document, Vec<Vec<u8>>)> = BTreeMap::new();
+    for entry in &opened.body.entries {
+        let key = entry.birth.key();
+        if !documents.contains_key(&key) {
+            let known = edition.tables().document(key)?;
+            let document = known.unwrap_or_else(|| Document::new(entry.birth.clone()));
+            documents.insert(key, (document, Vec::new()));
+        }
+        let Some((document, taken)) = documents.get_mut(&key) else { continue };
+        for bytes in &entry.changes {
+            let change = admit::check(&entry.birth, bytes, opened.header.log)?;
+            document.admit(change).map_err(|source: DocumentError| TrackerError::from(source))?;
+            taken.push(bytes.clone());
+        }
+    }
+    for (document, taken) in documents.values() {
+        edition.keep(document, taken)?;
+    }
+    Ok(())
+}

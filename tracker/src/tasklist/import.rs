@@ -1,0 +1,413 @@
+//! Reading a JSONL file into the list, line by line, in one writing that happens whole or not.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{BufRead, Read};
+
+use super::edition::Edition;
+use super::{Host, names};
+use crate::document::{Birth, Document};
+use crate::interface::request::ImportOptions;
+use crate::interface::{ImportReport, Progress, TrackerError};
+use crate::journal::charter::{Charter, Role};
+use crate::jsonl::import::{self, Base, Decision, Powers};
+use crate::jsonl::read::{self, Content, Problem, RawLine};
+use crate::jsonl::record::{self, Record, Seen};
+use crate::store::{
+    FileState, Journal, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store,
+};
+
+/// How many recorded lines are read at a time.
+const CHUNK_LINES: usize = 128;
+
+/// A new line takes this part of the room before the next line.
+const ROOM_PARTS: u64 = 4_096;
+
+/// How many lines pass between two reports of progress.
+const PROGRESS_EVERY: u64 = 256;
+
+/// How many bad lines are named before the rest is only looked at for its end.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// Imports a file; see [`crate::interface::Tracker::import`].
+pub(super) fn run(
+    store: &Store,
+    host: &Host,
+    file: &str,
+    input: &mut dyn BufRead,
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ImportReport, TrackerError> {
+    let mut tee = Hashing { input, hasher: blake3::Hasher::new(), bytes: 0 };
+    let mut import = Import::start(store, host, file, options)?;
+    let mut count = 0;
+    {
+        let mut lines = read::Lines::new(std::io::BufReader::with_capacity(1 << 16, &mut tee));
+        loop {
+            let line = lines.next_line().map_err(|source| TrackerError::Io {
+                what: format!("cannot read {file}"),
+                source,
+            })?;
+            let Some(line) = line else { break };
+            count += 1;
+            import.bytes += (line.text.len() + line.terminator.bytes().len()) as u64;
+            import.line(line)?;
+            if count % PROGRESS_EVERY == 0 {
+                progress(Progress { lines: count, bytes: import.bytes });
+            }
+        }
+    }
+    let state = FileState { hash: *tee.hasher.finalize().as_bytes(), lines: count };
+    import.finish(state)
+}
+
+/// Passes bytes on and hashes them.
+struct Hashing<'a> {
+    input: &'a mut dyn BufRead,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}
+
+struct Import<'a> {
+    file: &'a str,
+    options: &'a ImportOptions,
+    /// The list as it was before.
+    reading: Reading,
+    edition: Edition<'a>,
+    powers: Powers,
+    before: Walk,
+    /// The place of the line before this one, as it will be.
+    place: LineKey,
+    /// The places of all lines of this run.
+    kept: BTreeSet<LineKey>,
+    /// Set once two neighbours left no room between them: from there on all lines are put anew.
+    is_shifted: bool,
+    has_changed: bool,
+    seen: Seen,
+    bytes: u64,
+    report: ImportReport,
+}
+
+impl<'a> Import<'a> {
+    fn start(
+        store: &Store,
+        host: &'a Host,
+        file: &'a str,
+        options: &'a ImportOptions,
+    ) -> Result<Self, TrackerError> {
+        let reading = store.read()?;
+        let charter = Charter::from_statements(&reading.statements()?, host.verifier.as_ref())?;
+        // Without a charter the file is all there is, and whoever may write it may rule.
+        let may_rule =
+            charter.list().is_none() || charter.role(host.signer.agent()) == Some(Role::Maintainer);
+        Ok(Self {
+            file,
+            options,
+            edition: Edition::start(store, host)?,
+            powers: Powers { take_file: options.take_file, may_rule },
+            before: Walk::default(),
+            reading,
+            place: 0,
+            kept: BTreeSet::new(),
+            is_shifted: false,
+            has_changed: false,
+            seen: Seen::default(),
+            bytes: 0,
+            report: ImportReport::default(),
+        })
+    }
+
+    fn line(&mut self, raw: RawLine) -> Result<(), TrackerError> {
+        if let Some((place, line)) = self.before.current(&self.reading, self.file)?
+            && line.text == raw.text
+            && line.terminator == raw.terminator
+        {
+            let (place, record) = (*place, line.record.clone());
+            let is_new = record
+                .as_ref()
+                .is_none_or(|record| self.seen.note_key(record.key, raw.number).is_none());
+            if is_new {
+                self.before.advance();
+                if record.is_some() {
+                    self.report.records += 1;
+                    self.report.unchanged += 1;
+                }
+                if self.is_shifted {
+                    return self.put_line(self.place + LINE_GAP, &raw, record);
+                }
+                self.place = place;
+                self.kept.insert(place);
+                return Ok(());
+            }
+        }
+        match read::parse_line(&raw) {
+            Ok(Content::Blank) => self.other_line(&raw),
+            Ok(Content::Record(line)) => match record::read(&line, raw.number) {
+                Ok(record) => self.record(&raw, record),
+                Err(problems) => self.bad_line(&raw, problems),
+            },
+            Err(problem) => self.bad_line(&raw, vec![problem]),
+        }
+    }
+
+    fn bad_line(&mut self, raw: &RawLine, problems: Vec<Problem>) -> Result<(), TrackerError> {
+        if self.report.problems.len() < PROBLEMS_MAX {
+            self.report.problems.extend(problems);
+        }
+        self.other_line(raw)
+    }
+
+    /// Keeps a line that is no record where it stands.
+    fn other_line(&mut self, raw: &RawLine) -> Result<(), TrackerError> {
+        let place = self.next_place()?;
+        self.put_line(place, raw, None)
+    }
+
+    fn record(&mut self, raw: &RawLine, record: Record) -> Result<(), TrackerError> {
+        if let Some(problem) = self.seen.note(&record.birth, raw.number) {
+            return self.bad_line(raw, vec![problem]);
+        }
+        self.report.records += 1;
+        let key = record.birth.key();
+        let old = self.reading.line_of(self.file, key)?;
+        let place = self.place_of(old.as_ref().map(|(place, _)| *place))?;
+        if let Some((_, old)) = &old
+            && old.text == raw.text
+        {
+            self.report.unchanged += 1;
+            return self.put_line(place, raw, old.record.clone());
+        }
+        let line = match self.reading.document(key)? {
+            Some(document) => self.known_record(document, &record, old.map(|(_, line)| line))?,
+            None => self.new_record(record)?,
+        };
+        self.put_line(place, raw, Some(line))
+    }
+
+    fn new_record(&mut self, record: Record) -> Result<LineRecord, TrackerError> {
+        if !self.reading.rows_named(&record.birth.id)?.is_empty() {
+            self.report.collisions.push(record.birth.id.clone());
+        }
+        let mut document = Document::new(record.birth);
+        let edit = import::creation(&record.fields, &document.read());
+        self.edition.write(&mut document, &edit, None)?;
+        self.report.created.push(name_of(&record.fields, document.birth()));
+        Ok(line_record(&document))
+    }
+
+    fn known_record(
+        &mut self,
+        mut document: Document,
+        record: &Record,
+        old: Option<Line>,
+    ) -> Result<LineRecord, TrackerError> {
+        let base = old.and_then(|line| base_of(&line));
+        let now = self.edition.now();
+        let decision = import::decide(&record.fields, base.as_ref(), &document, self.powers, now);
+        let name = name_of(&record.fields, document.birth());
+        if decision.is_empty() {
+            self.report.unchanged += u64::from(is_silent(&decision));
+        } else {
+            self.report.edited.push((name.clone(), decision.fields()));
+            if let Some((heads, edit)) = &decision.beside {
+                self.edition.write(&mut document, edit, Some(heads))?;
+            }
+            if !decision.on_top.is_empty() {
+                self.edition.write(&mut document, &decision.on_top, None)?;
+            }
+        }
+        let named = |(field, text): (String, String)| (name.clone(), field, text);
+        let line = LineRecord {
+            stale: !decision.old_news.is_empty(),
+            pending: decision.pending.iter().map(|(field, _)| field.clone()).collect(),
+            ..line_record(&document)
+        };
+        self.report.old_news.extend(decision.old_news.into_iter().map(named));
+        self.report.pending.extend(decision.pending.into_iter().map(named));
+        self.report.refused.extend(decision.refused.into_iter().map(named));
+        Ok(line)
+    }
+
+    /// Returns the place of a line that stood at `old`, as far as it still fits there.
+    fn place_of(&mut self, old: Option<LineKey>) -> Result<LineKey, TrackerError> {
+        match old {
+            Some(old) if old > self.place && !self.is_shifted => {
+                self.before.jump_after(old);
+                Ok(old)
+            }
+            _ => self.next_place(),
+        }
+    }
+
+    /// Returns a place between the line before and the next that was there.
+    ///
+    /// Takes a small part of the room, so that many new lines fit; where none is left, this line
+    /// and all after it go behind everything that was there.
+    fn next_place(&mut self) -> Result<LineKey, TrackerError> {
+        let next = self.before.current(&self.reading, self.file)?.map(|(place, _)| *place);
+        match next.filter(|_| !self.is_shifted) {
+            None => Ok(self.place + LINE_GAP),
+            Some(next) if next - self.place > 1 => {
+                Ok(self.place + ((next - self.place) / ROOM_PARTS).max(1))
+            }
+            Some(_) => {
+                let last = self.reading.line_places(self.file)?.last().copied();
+                self.is_shifted = true;
+                Ok(last.unwrap_or(self.place).max(self.place) + LINE_GAP)
+            }
+        }
+    }
+
+    fn put_line(
+        &mut self,
+        place: LineKey,
+        raw: &RawLine,
+        record: Option<LineRecord>,
+    ) -> Result<(), TrackerError> {
+        self.place = place;
+        self.kept.insert(place);
+        let line = Line { text: raw.text.clone(), terminator: raw.terminator, record };
+        self.has_changed = true;
+        self.edition.tables().put_line(self.file, place, &line)
+    }
+
+    fn finish(mut self, state: FileState) -> Result<ImportReport, TrackerError> {
+        if !self.report.problems.is_empty() && !self.options.keep_going {
+            let problems = std::mem::take(&mut self.report.problems);
+            return Err(TrackerError::BadLines { file: self.file.to_owned(), problems });
+        }
+        self.disappeared()?;
+        let known = self.reading.file_state(self.file)?;
+        if !self.has_changed && known.as_ref() == Some(&state) {
+            return Ok(self.report);
+        }
+        self.tidy_lines()?;
+        self.edition.tables().put_file_state(self.file, &state)?;
+        if !self.options.dry_run {
+            self.edition.finish()?;
+        }
+        Ok(self.report)
+    }
+
+    /// Reports, or removes, issues whose line is gone.
+    fn disappeared(&mut self) -> Result<(), TrackerError> {
+        for key in self.reading.documents_in(self.file)? {
+            if self.seen.contains(key) {
+                continue;
+            }
+            let mut document = names::document(&self.reading, key)?;
+            let content = document.read();
+            if content.issue.is_deleted() {
+                continue;
+            }
+            let name = name_of(&content.issue.fields, document.birth());
+            if self.options.prune {
+                let mut edit = crate::document::Edit::default();
+                let now = super::fields::quoted(&self.edition.now().to_string());
+                edit.set(&content, "deleted_at", Some(&now));
+                super::date(&mut edit, &content, self.edition.now());
+                self.edition.write(&mut document, &edit, None)?;
+                self.has_changed = true;
+                self.report.pruned.push(name);
+            } else {
+                self.report.missing.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out recorded lines that the file no longer has.
+    fn tidy_lines(&mut self) -> Result<(), TrackerError> {
+        let tables = self.edition.tables();
+        for place in self.reading.line_places(self.file)? {
+            if !self.kept.contains(&place) {
+                tables.remove_line(self.file, place)?;
+            }
+        }
+        for key in self.reading.documents_in(self.file)? {
+            if !self.seen.contains(key) {
+                tables.remove_line_of(self.file, key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Steps through the lines as they were recorded.
+#[derive(Default)]
+struct Walk {
+    next: LineKey,
+    chunk: VecDeque<(LineKey, Line)>,
+    is_over: bool,
+}
+
+impl Walk {
+    /// Returns the line at which the walk stands.
+    fn current(
+        &mut self,
+        reading: &Reading,
+        file: &str,
+    ) -> Result<Option<&(LineKey, Line)>, TrackerError> {
+        if self.chunk.is_empty() && !self.is_over {
+            self.chunk = reading.lines_from(file, self.next, CHUNK_LINES)?.into();
+            self.is_over = self.chunk.len() < CHUNK_LINES;
+            self.next = self.chunk.back().map_or(self.next, |(place, _)| place + 1);
+        }
+        Ok(self.chunk.front())
+    }
+
+    fn advance(&mut self) {
+        self.chunk.pop_front();
+    }
+
+    /// Goes on to the first line after a place.
+    fn jump_after(&mut self, place: LineKey) {
+        while self.chunk.front().is_some_and(|(at, _)| *at <= place) {
+            self.chunk.pop_front();
+        }
+        self.next = self.next.max(place + 1);
+    }
+}
+
+fn line_record(document: &Document) -> LineRecord {
+    LineRecord {
+        key: document.key(),
+        version: document.version(),
+        heads: document.heads(),
+        stale: false,
+        pending: Vec::new(),
+    }
+}
+
+fn base_of(line: &Line) -> Option<Base> {
+    let heads = line.record.as_ref()?.heads.clone();
+    let raw = RawLine {
+        number: 1,
+        text: line.text.clone(),
+        terminator: line.terminator,
+        oversize: false,
+    };
+    let Ok(Content::Record(parsed)) = read::parse_line(&raw) else { return None };
+    let fields = record::read(&parsed, 1).ok()?.fields;
+    Some(Base { fields, heads })
+}
+
+fn is_silent(decision: &Decision) -> bool {
+    decision.old_news.is_empty() && decision.pending.is_empty() && decision.refused.is_empty()
+}
+
+/// Returns what a report calls an issue: its identifier, else its id.
+fn name_of(fields: &import::Fields, birth: &Birth) -> String {
+    fields
+        .get("identifier")
+        .and_then(|json| crate::issue::as_text(json))
+        .unwrap_or_else(|| birth.id.clone())
+}

@@ -1,0 +1,261 @@
+//! A task list on the embedded store: the [`Tracker`] that needs no node.
+//!
+//! Puts the parts together; what an edit means is decided in `document` and `jsonl`, what bytes lie
+//! where in `store`.
+
+mod edition;
+mod exchange;
+mod export;
+mod fields;
+mod import;
+mod names;
+mod query;
+mod row;
+
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::document::{Birth, Content, Document, Edit};
+use crate::id;
+use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
+use crate::interface::{
+    Agenda, ExportReport, ImportReport, ListInfo, Progress, Shown, Stats, Tracker, TrackerError,
+};
+use crate::issue::{Version, list_of};
+use crate::journal::signature::{Signer, Verifier};
+use crate::state::State;
+use crate::store::{Journal, Meta, Reading, Rows, Store, StoreLock, Table, Tables};
+use crate::timestamp::Timestamp;
+
+pub use edition::founding;
+
+/// What the tracker asks of the machine it runs on.
+pub struct Host {
+    /// Signs commits in the name of this agent.
+    pub signer: Box<dyn Signer>,
+    /// Checks commits of others.
+    pub verifier: Box<dyn Verifier>,
+    /// Tells what time it is.
+    pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Fills bytes with randomness.
+    pub entropy: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+}
+
+/// A task list on the embedded store.
+pub struct LocalTracker {
+    store: Store,
+    host: Option<Host>,
+    /// Held as long as this may write.
+    _lock: Option<StoreLock>,
+}
+
+impl LocalTracker {
+    /// Opens a list to read; waits for nobody and changes nothing.
+    pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
+        Ok(Self { store: Store::open_to_read(path)?, host: None, _lock: None })
+    }
+
+    /// Opens a list to write, under the lock of the data directory.
+    pub fn open_to_write(path: &Path, host: Host, lock: StoreLock) -> Result<Self, TrackerError> {
+        Ok(Self { store: Store::open_to_write(path)?, host: Some(host), _lock: Some(lock) })
+    }
+
+    /// Returns the host of a list that was opened to write.
+    fn host(&self) -> Result<&Host, TrackerError> {
+        self.host.as_ref().ok_or_else(|| TrackerError::Busy {
+            holder: "nobody, but this list was opened to read".to_owned(),
+        })
+    }
+
+    fn shown(&self, row_key: &[u8]) -> Result<Shown, TrackerError> {
+        let reading = self.store.read()?;
+        names::shown(&reading, row_key)
+    }
+
+    /// Changes one issue by an edit made from its content, and returns it.
+    fn change(
+        &mut self,
+        name: &str,
+        if_version: Option<Version>,
+        plan: impl FnOnce(&Reading, &Content, Timestamp) -> Result<Edit, TrackerError>,
+    ) -> Result<Shown, TrackerError> {
+        let reading = self.store.read()?;
+        let row_key = names::resolve(&reading, name)?;
+        let row = names::row(&reading, &row_key)?;
+        let mut document = names::document(&reading, row.key)?;
+        let content = document.read();
+        if let Some(expected) = if_version.filter(|expected| *expected != content.issue.version) {
+            let found = content.issue.version;
+            return Err(TrackerError::VersionMismatch { name: row.id, expected, found });
+        }
+        let now = (self.host()?.clock)();
+        let mut edit = plan(&reading, &content, now)?;
+        if edit.is_empty() {
+            return self.shown(&row_key);
+        }
+        date(&mut edit, &content, now);
+        let mut edition = edition::Edition::start(&self.store, self.host()?)?;
+        edition.write(&mut document, &edit, None)?;
+        edition.finish()?;
+        self.shown(&row_key)
+    }
+}
+
+/// Dates an edit now, or after the version that it was made from where that is later.
+fn date(edit: &mut Edit, content: &Content, now: Timestamp) {
+    let before = content.issue.text("updated_at");
+    let at = now.after(before.as_deref().and_then(Timestamp::parse));
+    edit.set(content, "updated_at", Some(&fields::quoted(&at.to_string())));
+}
+
+impl Tracker for LocalTracker {
+    fn info(&self) -> Result<ListInfo, TrackerError> {
+        let reading = self.store.read()?;
+        Ok(ListInfo {
+            list: reading.list_id()?,
+            name: reading.list_name()?,
+            prefix: reading.prefix()?,
+            joined: !reading.statements()?.is_empty(),
+            issues: reading.len(Table::Rows)?,
+            commits: reading.len(Table::Commits)?,
+        })
+    }
+
+    fn list(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(&Shown) -> ControlFlow<()>,
+    ) -> Result<Option<String>, TrackerError> {
+        query::list(&self.store.read()?, filter, visit)
+    }
+
+    fn show(&self, name: &str) -> Result<Shown, TrackerError> {
+        let reading = self.store.read()?;
+        names::shown(&reading, &names::resolve(&reading, name)?)
+    }
+
+    fn agenda(&self, filter: &Filter) -> Result<Agenda, TrackerError> {
+        query::agenda(&self.store.read()?, filter)
+    }
+
+    fn stats(&self) -> Result<Stats, TrackerError> {
+        let mut stats = query::stats(&self.store.read()?)?;
+        stats.store_bytes = self.store.bytes();
+        Ok(stats)
+    }
+
+    fn create(&mut self, draft: &Draft) -> Result<Shown, TrackerError> {
+        let host = self.host()?;
+        let reading = self.store.read()?;
+        let now = (host.clock)();
+        let given = fields::of_draft(&reading, draft)?;
+        let prefix = reading.prefix()?;
+        let id = unused_id(&reading, host, &prefix)?;
+        let created_at = fields::quoted(&now.to_string());
+        let birth = Birth { id, created_at: Some(created_at.clone()) };
+        let mut document = Document::new(birth);
+        let empty = document.read();
+        let mut edit = Edit::default();
+        for (name, json) in fields::defaults().into_iter().chain(given) {
+            edit.set(&empty, &name, Some(&json));
+        }
+        edit.set(&empty, "updated_at", Some(&created_at));
+        if !edit.fields().contains(&"identifier") {
+            let identifier = names::next_identifier(&reading, &prefix)?;
+            edit.set(&empty, "identifier", Some(&fields::quoted(&identifier)));
+        }
+        let row_key = crate::store::row_key(document.birth());
+        let mut edition = edition::Edition::start(&self.store, host)?;
+        edition.write(&mut document, &edit, None)?;
+        edition.finish()?;
+        self.shown(&row_key)
+    }
+
+    fn edit(
+        &mut self,
+        name: &str,
+        patch: &Patch,
+        if_version: Option<Version>,
+    ) -> Result<Shown, TrackerError> {
+        self.change(name, if_version, |reading, content, _| {
+            fields::of_patch(reading, content, patch)
+        })
+    }
+
+    fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError> {
+        let host = self.host()?;
+        let author = comment.author.clone().unwrap_or_else(|| host.signer.agent().to_string());
+        let mut random = [0; 8];
+        (host.entropy)(&mut random);
+        let id = id::issue_id("c", random);
+        self.change(name, None, |_, content, now| {
+            fields::of_comment(content, &id, &author, &comment.body, now)
+        })
+    }
+
+    fn rule(&mut self, name: &str, ruling: &Ruling) -> Result<Shown, TrackerError> {
+        self.change(name, None, |reading, content, _| {
+            let mut edit = Edit::default();
+            let is_over = content.issue.is_terminal();
+            let state = match ruling {
+                Ruling::Done => State::Done,
+                Ruling::Cancelled => State::Cancelled,
+                Ruling::Duplicate { of } => {
+                    if let Some(of) = of {
+                        fields::link_duplicate(reading, content, of, &mut edit)?;
+                    }
+                    State::Duplicate
+                }
+                Ruling::Reopened if is_over => State::Todo,
+                Ruling::Reopened => return Err(fields::not_over(content)),
+            };
+            edit.set(content, "state", Some(&fields::quoted(state.name())));
+            Ok(edit)
+        })
+    }
+
+    fn import(
+        &mut self,
+        file: &str,
+        input: &mut dyn BufRead,
+        options: &ImportOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport, TrackerError> {
+        import::run(&self.store, self.host()?, file, input, options, progress)
+    }
+
+    fn export(
+        &self,
+        from: &ExportFrom,
+        output: &mut dyn Write,
+    ) -> Result<ExportReport, TrackerError> {
+        let reading = self.store.read()?;
+        match from {
+            ExportFrom::Canonical => export::canonical(&reading, output),
+            ExportFrom::File(file) => export::file(&reading, file, output),
+        }
+    }
+
+    fn exported(&mut self, file: &str, report: &ExportReport) -> Result<(), TrackerError> {
+        self.host()?;
+        export::record(&self.store, file, report)
+    }
+}
+
+/// Returns an id that no issue has.
+fn unused_id(reading: &Reading, host: &Host, prefix: &str) -> Result<String, TrackerError> {
+    loop {
+        let mut random = [0; 8];
+        (host.entropy)(&mut random);
+        let id = id::issue_id(prefix, random);
+        if reading.rows_named(&id)?.is_empty() {
+            return Ok(id);
+        }
+    }
+}
+
+/// Returns a list of strings as compact JSON.
+fn json_list(texts: &[String]) -> String {
+    list_of(&texts.iter().map(|text| fields::quoted(text)).collect::<Vec<_>>())
+}

@@ -1,0 +1,115 @@
+//! What an issue is called: finding it by a name, and naming it so that nothing else is meant.
+
+use crate::document::Document;
+use crate::id::{self, DocumentKey};
+use crate::interface::report::Row;
+use crate::interface::{Shown, TrackerError};
+use crate::store::{Meta, Rows, Tables};
+
+/// How many candidates an ambiguous name lists.
+const CANDIDATES_MAX: usize = 8;
+
+/// Digits of the suffix that tells issues of one identifier apart.
+const SUFFIX_DIGITS: usize = 4;
+
+/// Returns the one issue that a name means: an id, an identifier, a suffixed identifier, or a
+/// unique prefix of one.
+pub(super) fn resolve(tables: &impl Tables, name: &str) -> Result<Vec<u8>, TrackerError> {
+    let name = name.trim();
+    let not_found = || TrackerError::NotFound { name: name.to_owned() };
+    if name.is_empty() {
+        return Err(not_found());
+    }
+    let exact = tables.rows_named(name)?;
+    match exact.as_slice() {
+        [] => {}
+        [only] => return Ok(only.clone()),
+        several => return Err(ambiguous(tables, name, several)?),
+    }
+    if let Some((stem, _)) = name.rsplit_once('-') {
+        for candidate in tables.rows_named(stem)? {
+            if display_name(tables, &row(tables, &candidate)?)? == name {
+                return Ok(candidate);
+            }
+        }
+    }
+    let starting = tables.rows_starting(name, CANDIDATES_MAX + 1)?;
+    match starting.as_slice() {
+        [] => Err(not_found()),
+        [only] => Ok(only.clone()),
+        several => Err(ambiguous(tables, name, several)?),
+    }
+}
+
+/// Returns the name to call an issue by: its identifier, else its id, with a suffix where another
+/// issue has the same.
+pub(super) fn display_name(tables: &impl Tables, row: &Row) -> Result<String, TrackerError> {
+    let name = row.identifier.as_deref().unwrap_or(&row.id);
+    if tables.rows_named(name)?.len() < 2 {
+        return Ok(name.to_owned());
+    }
+    let own_suffix = id::is_opaque_issue_id(&row.id) && tables.rows_named(&row.id)?.len() < 2;
+    let suffix = if own_suffix {
+        row.id[row.id.len() - SUFFIX_DIGITS..].to_owned()
+    } else {
+        row.key.short()[..SUFFIX_DIGITS].to_owned()
+    };
+    Ok(format!("{name}-{suffix}"))
+}
+
+/// Returns an issue with its name and record.
+pub(super) fn shown(tables: &impl Tables, row_key: &[u8]) -> Result<Shown, TrackerError> {
+    let row = row(tables, row_key)?;
+    let name = display_name(tables, &row)?;
+    let json = tables.view(row.key)?;
+    Ok(Shown { name, row, json })
+}
+
+/// Returns the row of a key that was just found.
+pub(super) fn row(tables: &impl Tables, row_key: &[u8]) -> Result<Row, TrackerError> {
+    tables
+        .row(row_key)?
+        .ok_or_else(|| TrackerError::Damaged { what: "a named row is missing".to_owned() })
+}
+
+/// Returns the document of a row that was just found.
+pub(super) fn document(tables: &impl Tables, key: DocumentKey) -> Result<Document, TrackerError> {
+    tables.document(key)?.ok_or_else(|| TrackerError::Damaged {
+        what: "the document of a row is missing".to_owned(),
+    })
+}
+
+/// Returns the next identifier that no issue has: the prefix and a number of at least four digits.
+pub(super) fn next_identifier(tables: &impl Tables, prefix: &str) -> Result<String, TrackerError> {
+    let mut number = tables.next_number()?;
+    loop {
+        let identifier = format!("{prefix}-{number:04}");
+        if tables.rows_named(&identifier)?.is_empty() {
+            return Ok(identifier);
+        }
+        number += 1;
+    }
+}
+
+/// Returns the number in a name that has the form of an identifier of this list.
+pub(super) fn number_of(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?.strip_prefix('-')?;
+    let is_number = (4..id::ISSUE_ID_DIGITS).contains(&digits.len())
+        && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if is_number { digits.parse().ok() } else { None }
+}
+
+fn ambiguous(
+    tables: &impl Tables,
+    name: &str,
+    rows: &[Vec<u8>],
+) -> Result<TrackerError, TrackerError> {
+    let mut candidates = Vec::new();
+    for key in rows.iter().take(CANDIDATES_MAX) {
+        candidates.push(display_name(tables, &row(tables, key)?)?);
+    }
+    if rows.len() > CANDIDATES_MAX {
+        candidates.push("...".to_owned());
+    }
+    Ok(TrackerError::Ambiguous { name: name.to_owned(), candidates })
+}

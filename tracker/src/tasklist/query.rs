@@ -1,0 +1,293 @@
+//! Answering from rows: lists, what is ready and why not, counts. Opens no document.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+use data_encoding::HEXLOWER;
+
+use super::names;
+use crate::blocker;
+use crate::interface::TrackerError;
+use crate::interface::report::{Agenda, Named, Reason, Row, Shown, Stats, Waiting};
+use crate::interface::request::Filter;
+use crate::issue::as_text;
+use crate::state::{self, State};
+use crate::store::{Reading, Rows, Table, Tables};
+use crate::timestamp;
+
+/// Visits the issues that a filter lets pass; returns a cursor where more would follow.
+pub(super) fn list(
+    reading: &Reading,
+    filter: &Filter,
+    visit: &mut dyn FnMut(&Shown) -> ControlFlow<()>,
+) -> Result<Option<String>, TrackerError> {
+    let sieve = Sieve::of(filter)?;
+    let after = filter.after.as_deref().map(read_cursor).transpose()?;
+    let (mut passed, mut last, mut cursor) = (0, None, None);
+    reading.visit_rows(after.as_deref(), &mut |key, row| {
+        let Some(shown) = sieve.pass(reading, row)? else { return Ok(ControlFlow::Continue(())) };
+        if filter.limit.is_some_and(|limit| passed >= limit) {
+            cursor = last.take();
+            return Ok(ControlFlow::Break(()));
+        }
+        passed += 1;
+        last = Some(HEXLOWER.encode(key));
+        Ok(visit(&shown))
+    })?;
+    Ok(cursor)
+}
+
+/// Returns what is ready, in the order of dispatch, and why other open issues are not.
+pub(super) fn agenda(reading: &Reading, filter: &Filter) -> Result<Agenda, TrackerError> {
+    let sieve = Sieve::of(filter)?;
+    let board = Board::read(reading)?;
+    let rings = board.rings(reading)?;
+    let mut agenda = Agenda {
+        cycles: rings.iter().map(|ring| ring.names.clone()).collect(),
+        ..Agenda::default()
+    };
+    let mut order: Vec<usize> = (0..board.rows.len()).collect();
+    order.sort_by(|a, b| dispatch_order(&board.rows[*a], &board.rows[*b]));
+    for at in order {
+        let row = &board.rows[at];
+        if row.deleted || state::is_terminal(row.state.as_deref()) {
+            continue;
+        }
+        let reason = board.reason(reading, at, &rings)?;
+        if reason.is_none() && filter.limit.is_some_and(|limit| agenda.ready.len() >= limit) {
+            continue;
+        }
+        let Some(shown) = sieve.pass(reading, row.clone())? else { continue };
+        match reason {
+            None => agenda.ready.push(shown),
+            Some(reason) => agenda.waiting.push(Waiting { issue: shown, reason }),
+        }
+    }
+    Ok(agenda)
+}
+
+/// Returns counts over all issues.
+pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
+    let board = Board::read(reading)?;
+    let rings = board.rings(reading)?;
+    let mut stats = Stats { commits: reading.len(Table::Commits)?, ..Stats::default() };
+    for (at, row) in board.rows.iter().enumerate() {
+        if row.deleted {
+            stats.deleted += 1;
+            continue;
+        }
+        stats.issues += 1;
+        *stats.by_state.entry(row.state.clone().unwrap_or_default()).or_default() += 1;
+        *stats.by_priority.entry(row.priority).or_default() += 1;
+        stats.conflicts += u64::from(row.conflicts > 0);
+        stats.comments += u64::from(row.comments);
+        let is_open = !state::is_terminal(row.state.as_deref());
+        if is_open && board.reason(reading, at, &rings)?.is_none() {
+            stats.ready += 1;
+        }
+    }
+    Ok(stats)
+}
+
+/// Compares issues in the order in which work is handed out: priority 1 to 4, then the rest; oldest
+/// first; then by identifier.
+fn dispatch_order(a: &Row, b: &Row) -> Ordering {
+    let rank = |row: &Row| match row.priority {
+        Some(priority @ 1..=4) => priority,
+        _ => 5,
+    };
+    let created = |row: &Row| row.created_at.clone().unwrap_or_default();
+    let name = |row: &Row| row.identifier.clone().unwrap_or_else(|| row.id.clone());
+    rank(a)
+        .cmp(&rank(b))
+        .then_with(|| timestamp::compare(&created(a), &created(b)))
+        .then_with(|| name(a).cmp(&name(b)))
+        .then_with(|| a.key.cmp(&b.key))
+}
+
+/// Every row, and how names lead to rows.
+struct Board {
+    rows: Vec<Row>,
+    named: HashMap<String, usize>,
+}
+
+struct Ring {
+    members: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl Board {
+    fn read(reading: &Reading) -> Result<Self, TrackerError> {
+        let mut rows = Vec::new();
+        reading.visit_rows(None, &mut |_, row| {
+            rows.push(row);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut named = HashMap::with_capacity(rows.len() * 2);
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(identifier) = &row.identifier {
+                named.insert(identifier.clone(), at);
+            }
+        }
+        // An id counts before an identifier that is spelled alike.
+        for (at, row) in rows.iter().enumerate() {
+            named.insert(row.id.clone(), at);
+        }
+        Ok(Self { rows, named })
+    }
+
+    /// Tells whether the issue of this name holds nobody up any more.
+    fn is_settled(&self, name: &str) -> bool {
+        self.named.get(name).is_some_and(|&at| {
+            self.rows[at].deleted || state::is_terminal(self.rows[at].state.as_deref())
+        })
+    }
+
+    fn rings(&self, reading: &Reading) -> Result<Vec<Ring>, TrackerError> {
+        let mut edges: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            let is_open = !row.deleted && !state::is_terminal(row.state.as_deref());
+            for name in row.blocked_by.iter().filter(|name| is_open && !self.is_settled(name)) {
+                if let Some(&target) = self.named.get(name.as_str()) {
+                    edges.entry(at).or_default().push(target);
+                }
+            }
+        }
+        blocker::cycles(&edges)
+            .into_iter()
+            .map(|members| {
+                let names = members
+                    .iter()
+                    .map(|&at| names::display_name(reading, &self.rows[at]))
+                    .collect::<Result<_, _>>()?;
+                Ok(Ring { members, names })
+            })
+            .collect()
+    }
+
+    /// Returns why an open issue is not ready; `None` where it is.
+    fn reason(
+        &self,
+        reading: &Reading,
+        at: usize,
+        rings: &[Ring],
+    ) -> Result<Option<Reason>, TrackerError> {
+        let row = &self.rows[at];
+        if row.state.as_deref().and_then(State::parse) != Some(State::Todo) {
+            return Ok(Some(Reason::State(row.state.clone())));
+        }
+        if let Some(ring) = rings.iter().find(|ring| ring.members.contains(&at)) {
+            return Ok(Some(Reason::Cycle(ring.names.clone())));
+        }
+        let mut blockers = Vec::new();
+        for name in row.blocked_by.iter().filter(|name| !self.is_settled(name)) {
+            blockers.push(match self.named.get(name.as_str()) {
+                Some(&other) => Named {
+                    name: names::display_name(reading, &self.rows[other])?,
+                    state: self.rows[other].state.clone(),
+                    known: true,
+                },
+                None => Named { name: name.clone(), state: None, known: false },
+            });
+        }
+        Ok((!blockers.is_empty()).then_some(Reason::BlockedBy(blockers)))
+    }
+}
+
+/// A filter, ready to be applied.
+struct Sieve<'a> {
+    filter: &'a Filter,
+    states: Vec<String>,
+    labels: Vec<String>,
+    text: Option<String>,
+}
+
+impl<'a> Sieve<'a> {
+    fn of(filter: &'a Filter) -> Result<Self, TrackerError> {
+        if let Some(since) = &filter.updated_since
+            && timestamp::Timestamp::parse(since).is_none()
+        {
+            return Err(TrackerError::Invalid {
+                field: "updated_since".to_owned(),
+                reason: format!("'{since}' is not a time"),
+                hint: "give RFC 3339, as in 2026-05-01T20:35:00Z".to_owned(),
+            });
+        }
+        let lower = |texts: &[String]| texts.iter().map(|t| t.trim().to_lowercase()).collect();
+        Ok(Self {
+            filter,
+            states: lower(&filter.states),
+            labels: lower(&filter.labels),
+            text: filter.text.as_ref().map(|text| text.to_lowercase()),
+        })
+    }
+
+    fn pass(&self, reading: &Reading, row: Row) -> Result<Option<Shown>, TrackerError> {
+        if !self.passes_row(&row) {
+            return Ok(None);
+        }
+        let json = match &self.text {
+            None if !self.filter.with_json => None,
+            _ => reading.view(row.key)?,
+        };
+        if let (Some(text), Some(json)) = (&self.text, &json)
+            && !holds_text(json, text)
+        {
+            return Ok(None);
+        }
+        let name = names::display_name(reading, &row)?;
+        Ok(Some(Shown { name, row, json: json.filter(|_| self.filter.with_json) }))
+    }
+
+    fn passes_row(&self, row: &Row) -> bool {
+        let filter = self.filter;
+        let state = row.state.as_deref().unwrap_or("").trim().to_lowercase();
+        let starts = |value: &Option<String>, wanted: &Option<String>| {
+            wanted
+                .as_ref()
+                .is_none_or(|w| value.as_ref().is_some_and(|v| v.starts_with(w.as_str())))
+        };
+        (filter.deleted || !row.deleted)
+            && (self.states.is_empty() || self.states.contains(&state))
+            && self.labels.iter().all(|label| row.labels.iter().any(|l| l.to_lowercase() == *label))
+            && (filter.priorities.is_empty() || filter.priorities.contains(&row.priority))
+            && starts(&row.holder, &filter.holder)
+            && filter.assignee.as_ref().is_none_or(|who| row.assignee.as_ref() == Some(who))
+            && filter.updated_since.as_ref().is_none_or(|since| {
+                row.updated_at.as_ref().is_some_and(|at| timestamp::compare(at, since).is_ge())
+            })
+    }
+}
+
+/// Tells whether title, description or a comment holds `text`, which is in lower case.
+fn holds_text(json: &str, text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Texts<'a> {
+        #[serde(borrow)]
+        title: Option<&'a serde_json::value::RawValue>,
+        #[serde(borrow)]
+        description: Option<&'a serde_json::value::RawValue>,
+        #[serde(borrow)]
+        comments: Option<&'a serde_json::value::RawValue>,
+    }
+    let Ok(texts) = serde_json::from_str::<Texts<'_>>(json) else { return false };
+    let holds = |json: &str| as_text(json).is_some_and(|value| value.to_lowercase().contains(text));
+    let body_holds = |comment: &String| {
+        let comment: Option<serde_json::Value> = serde_json::from_str(comment).ok();
+        let body = comment.as_ref().and_then(|comment| comment.get("body")?.as_str());
+        body.is_some_and(|body| body.to_lowercase().contains(text))
+    };
+    [texts.title, texts.description].into_iter().flatten().any(|value| holds(value.get()))
+        || texts
+            .comments
+            .is_some_and(|list| crate::issue::elements_of(list.get()).iter().any(body_holds))
+}
+
+fn read_cursor(cursor: &str) -> Result<Vec<u8>, TrackerError> {
+    HEXLOWER.decode(cursor.as_bytes()).map_err(|_| TrackerError::Invalid {
+        field: "cursor".to_owned(),
+        reason: format!("'{cursor}' is not a cursor"),
+        hint: "use `next_cursor` of the page before as it stands".to_owned(),
+    })
+}
