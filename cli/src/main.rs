@@ -1,1 +1,25 @@
-fn main() {}
+//! `x0x`: what a person or a runner types. Starts the program and turns its end into an exit code.
+
+mod args;
+mod commands;
+mod error;
+mod files;
+mod input;
+mod output;
+mod resolve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let typed = match args::parse() {
+        Ok(typed) => typed,
+        Err(exit) => return exit.into(),
+    };
+    let output = output::Output::new(&typed.global);
+    let done = resolve::Session::new(typed.global, output)
+        .and_then(|session| commands::run(&session, typed.command));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report(&output).into(),
+    }
+}

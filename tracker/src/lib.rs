@@ -4,6 +4,7 @@
 //! that the caller brings. Only `store` touches the disk; only `document` knows Automerge.
 
 pub mod blocker;
+pub mod conformance;
 pub mod document;
 pub mod id;
 pub mod interface;
@@ -13,6 +14,7 @@ pub mod jsonl;
 pub mod state;
 pub mod store;
 pub mod tasklist;
+pub mod testing;
 pub mod timestamp;
 pub use interface::{Tracker, TrackerError};
 pub use tasklist::{Host, LocalTracker};

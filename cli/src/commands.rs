@@ -1,0 +1,97 @@
+//! One file a command; here is which is which, and what several of them say alike.
+
+mod agent;
+mod block;
+mod blockers;
+mod comment;
+mod create;
+mod edit;
+mod export;
+mod fields;
+mod import;
+mod import_report;
+mod init;
+mod list;
+mod next;
+mod prefix;
+mod ready;
+mod rule;
+mod show;
+mod stats;
+mod validate;
+
+use std::io::Write;
+
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Ruling, Shown};
+
+use crate::args::filter::ShapeArgs;
+use crate::args::{Command, IssuesCommand};
+use crate::error::{CliError, Exit};
+use crate::output::{issue, listing, record};
+use crate::resolve::Session;
+
+/// Does what was typed.
+pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Init(args) => init::run(session, args),
+        Command::Agent => agent::run(session),
+        Command::Issues(command) => issues(session, command),
+    }
+}
+
+fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
+    match command {
+        IssuesCommand::List(args) => list::run(session, &args),
+        IssuesCommand::Ready(args) => ready::run(session, &args),
+        IssuesCommand::Next(args) => next::run(session, &args),
+        IssuesCommand::Show(args) => show::run(session, &args),
+        IssuesCommand::Create(args) => create::run(session, &args),
+        IssuesCommand::Edit(args) => edit::run(session, &args),
+        IssuesCommand::Comment(args) => comment::run(session, args),
+        IssuesCommand::Done(args) => rule::run(session, &args.ids, &Ruling::Done),
+        IssuesCommand::Cancel(args) => rule::run(session, &args.ids, &Ruling::Cancelled),
+        IssuesCommand::Reopen(args) => rule::run(session, &args.ids, &Ruling::Reopened),
+        IssuesCommand::Duplicate(args) => {
+            rule::run(session, &[args.id], &Ruling::Duplicate { of: args.of })
+        }
+        IssuesCommand::Block(args) => block::block(session, args),
+        IssuesCommand::Unblock(args) => block::unblock(session, args),
+        IssuesCommand::Import(args) => import::run(session, &args),
+        IssuesCommand::Export(args) => export::run(session, &args),
+        IssuesCommand::Validate(args) => validate::run(session, &args),
+        IssuesCommand::Stats => stats::run(session),
+    }
+}
+
+/// Answers an issue that was just written: one line for people, the object for programs.
+fn answer(session: &Session, tracker: &dyn Tracker, shown: &Shown) -> Result<(), CliError> {
+    let text = if session.output.json {
+        object(tracker, shown, &ShapeArgs::default())?
+    } else {
+        issue::line(shown)
+    };
+    session.output.data(|stdout| writeln!(stdout, "{text}"))
+}
+
+/// Returns an issue as programs get it, in the shape that was asked for.
+fn object(tracker: &dyn Tracker, shown: &Shown, shape: &ShapeArgs) -> Result<String, CliError> {
+    if shape.needs_json() && shown.json.is_none() {
+        return Ok(record::shaped(&tracker.show(&shown.name)?, shape));
+    }
+    Ok(record::shaped(shown, shape))
+}
+
+/// Writes whole issues as people read them, or the fields that they asked for.
+fn page(session: &Session, tracker: &dyn Tracker, shown: &Shown, shape: &ShapeArgs) -> Result<(), CliError> {
+    let output = session.output;
+    if output.json {
+        let text = object(tracker, shown, shape)?;
+        return output.data(|stdout| writeln!(stdout, "{text}"));
+    }
+    if !shape.fields.is_empty() {
+        return output.data(|stdout| listing::fields_of(stdout, shown, shape, output.look));
+    }
+    let blockers = blockers::named(tracker, &shown.row)?;
+    output.data(|stdout| issue::page(stdout, shown, &blockers, output.look))
+}

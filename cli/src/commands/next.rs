@@ -1,0 +1,20 @@
+//! `x0x issues next`: the first issue that can be worked on.
+
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::Filter;
+
+use crate::args::NextArgs;
+use crate::error::{CliError, Exit};
+use crate::resolve::Session;
+
+/// Shows the first ready issue; without one it says nothing and answers "not found".
+pub fn run(session: &Session, args: &NextArgs) -> Result<Exit, CliError> {
+    let tracker = session.reader()?;
+    let filter = Filter { limit: Some(1), ..args.filter.filter(false) };
+    let Some(first) = tracker.agenda(&filter)?.ready.into_iter().next() else {
+        return Ok(Exit::NotFound);
+    };
+    let shown = tracker.show(&first.name)?;
+    super::page(session, &tracker, &shown, &args.shape)?;
+    Ok(Exit::Done)
+}

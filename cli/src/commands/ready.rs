@@ -1,0 +1,83 @@
+//! `x0x issues ready`: what can be worked on, and why the rest can not.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Agenda, Reason, Shown, Waiting};
+
+use crate::args::ReadyArgs;
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+use crate::output::listing::{Form, Listing};
+use crate::output::table::{self, Cell, Column};
+use crate::resolve::Session;
+
+/// Lists ready issues in the order of dispatch.
+pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
+    let output = session.output;
+    let form = if output.json { Form::Object } else { Form::Table };
+    let tracker = session.reader()?;
+    let filter = args.filter.filter(Listing::needs_json(&args.shape, form));
+    let agenda = tracker.agenda(&filter)?;
+    let mut listing = Listing::start(&output, &args.shape, form);
+    let ready = agenda.ready.iter().take(args.filter.limit.unwrap_or(usize::MAX));
+    for shown in ready {
+        listing.issue(shown).map_err(CliError::stdout)?;
+    }
+    let explained = if args.explain { explanation(&agenda) } else { Vec::new() };
+    listing.finish(&explained, None).map_err(CliError::stdout)?;
+    if args.explain && !output.json {
+        output.data(|stdout| explain(stdout, &agenda, &output))?;
+    }
+    if agenda.ready.is_empty() {
+        note_nothing(&output, &agenda, args.explain);
+    }
+    Ok(Exit::Done)
+}
+
+fn note_nothing(output: &Output, agenda: &Agenda, is_explained: bool) {
+    let waiting = agenda.waiting.len();
+    output.note(&match (waiting, is_explained) {
+        (0, _) => "nothing is ready, and nothing is open".to_owned(),
+        (_, true) => format!("nothing is ready; {waiting} open"),
+        (_, false) => format!("nothing is ready; {waiting} open: `x0x issues ready --explain`"),
+    });
+}
+
+fn explanation(agenda: &Agenda) -> Vec<(&'static str, String)> {
+    let waiting: Value = agenda.waiting.iter().map(waiting_json).collect();
+    vec![("waiting", waiting.to_string()), ("cycles", json!(agenda.cycles).to_string())]
+}
+
+fn waiting_json(waiting: &Waiting) -> Value {
+    let Shown { name, row, .. } = &waiting.issue;
+    let blockers: Vec<&str> = match &waiting.reason {
+        Reason::BlockedBy(blockers) => blockers.iter().map(|named| named.name.as_str()).collect(),
+        Reason::Cycle(_) => row.blocked_by.iter().map(String::as_str).collect(),
+        Reason::State(_) => Vec::new(),
+    };
+    json!({
+        "id": row.id,
+        "identifier": name,
+        "reason": waiting.reason.to_string(),
+        "blocked_by": blockers,
+    })
+}
+
+fn explain(stdout: &mut dyn Write, agenda: &Agenda, output: &Output) -> io::Result<()> {
+    if agenda.waiting.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<Cell>> = agenda
+        .waiting
+        .iter()
+        .map(|waiting| {
+            let reason = waiting.reason.to_string();
+            [waiting.issue.name.as_str(), &waiting.issue.row.title, &reason].map(Cell::new).to_vec()
+        })
+        .collect();
+    writeln!(stdout, "{}not ready:", if agenda.ready.is_empty() { "" } else { "\n" })?;
+    let head = [Column::firm("NAME"), Column::soft("TITLE"), Column::soft("WHY")];
+    table::write(stdout, &head, &rows, output.look)
+}

@@ -1,0 +1,60 @@
+//! `x0x issues done`, `cancel`, `duplicate` and `reopen`: verdicts on issues.
+
+use std::io::{self, Write};
+
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Ruling, Shown};
+
+use crate::args::filter::ShapeArgs;
+use crate::error::{CliError, Exit};
+use crate::output::listing::{Form, Listing};
+use crate::output::plain::one_line;
+use crate::resolve::Session;
+
+/// Rules on issues one after the other; the first failure ends it and says which are done.
+pub fn run(session: &Session, names: &[String], ruling: &Ruling) -> Result<Exit, CliError> {
+    let mut tracker = session.writer()?;
+    let mut ruled: Vec<Shown> = Vec::new();
+    for name in names {
+        match tracker.rule(name, ruling) {
+            Ok(shown) => ruled.push(shown),
+            Err(error) if ruled.is_empty() => return Err(error.into()),
+            Err(error) => {
+                let done = ruled.iter().map(|shown| shown.name.clone()).collect();
+                return Err(CliError::Partly { done, source: Box::new(error.into()) });
+            }
+        }
+    }
+    match ruled.as_slice() {
+        [one] => answer(session, &tracker, one)?,
+        several => answer_all(session, &tracker, several)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn answer(session: &Session, tracker: &dyn Tracker, shown: &Shown) -> Result<(), CliError> {
+    if session.output.json {
+        return super::answer(session, tracker, shown);
+    }
+    session.output.data(|stdout| line(stdout, shown))
+}
+
+fn answer_all(session: &Session, tracker: &dyn Tracker, ruled: &[Shown]) -> Result<(), CliError> {
+    let output = session.output;
+    if !output.json {
+        return output.data(|stdout| ruled.iter().try_for_each(|shown| line(stdout, shown)));
+    }
+    let shape = ShapeArgs::default();
+    let mut listing = Listing::start(&output, &shape, Form::Object);
+    for shown in ruled {
+        let whole = if shown.json.is_none() { tracker.show(&shown.name)? } else { shown.clone() };
+        listing.issue(&whole).map_err(CliError::stdout)?;
+    }
+    listing.finish(&[], None).map_err(CliError::stdout)
+}
+
+fn line(stdout: &mut dyn Write, shown: &Shown) -> io::Result<()> {
+    let state = shown.row.state.as_deref().unwrap_or("no state");
+    let (name, title) = (one_line(&shown.name), one_line(&shown.row.title));
+    writeln!(stdout, "{name}  {}  {title}", one_line(state))
+}

@@ -1,0 +1,282 @@
+//! What ends a command early, told to people or to programs, and the exit codes.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use x0x::home::HomeError;
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::interface::error::Fault;
+use x0x_tracker::jsonl::read::Problem;
+
+use crate::output::Output;
+use crate::output::plain::{one_line, paragraph};
+
+/// How many bad lines are told to people, unless they ask for all.
+pub const PROBLEMS_SHOWN: usize = 10;
+
+/// What the program answers its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed on this machine.
+    Failed = 1,
+    /// Called wrongly.
+    Usage = 2,
+    /// The named thing is not there.
+    NotFound = 3,
+    /// Somebody else was first.
+    Conflict = 4,
+    /// Not allowed.
+    NotAllowed = 5,
+    /// The data are not what they should be.
+    Invalid = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The task list refused.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+    /// The data directory refused.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The command line makes no sense.
+    #[error("{detail}")]
+    Usage {
+        /// What is wrong.
+        detail: String,
+        /// What to type.
+        hint: String,
+    },
+    /// Something that the command needs is not there.
+    #[error("{detail}")]
+    Missing {
+        /// What.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file or a graph of issues is not what it should be.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Reading or writing failed.
+    #[error("{what}")]
+    Io {
+        /// What was tried, with the path.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// One of several issues failed; those before it are done.
+    #[error("{source} (done before it: {})", done.join(", "))]
+    Partly {
+        /// Names of the issues that are done.
+        done: Vec<String>,
+        /// What stopped the rest.
+        source: Box<CliError>,
+    },
+    /// Whoever read our output went away; that is no failure.
+    #[error("the reader of the output went away")]
+    Closed,
+}
+
+impl CliError {
+    /// Returns the error of a command line that makes no sense.
+    pub fn usage(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { detail: detail.into(), hint: hint.into() }
+    }
+
+    /// Returns what to say when writing to stdout failed.
+    pub fn stdout(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io { what: "cannot write the output".to_owned(), source },
+        }
+    }
+
+    /// Returns what to say when a file could not be read or written; `what` as in "cannot read".
+    pub fn file(what: &str, path: &Path, source: io::Error) -> Self {
+        let what = format!("{what} {}", path.display());
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing {
+                detail: format!("{what}: it is not there"),
+                hint: "check the path; it is taken from the current directory".to_owned(),
+            },
+            _ => Self::Io { what, source },
+        }
+    }
+
+    /// Tells the error on stderr; returns the exit code that goes with it.
+    pub fn report(&self, output: &Output) -> Exit {
+        if !matches!(self, Self::Closed) {
+            let told = if output.json { self.json().to_string() } else { self.text(output) };
+            output.tell(&told);
+        }
+        self.exit()
+    }
+
+    fn text(&self, output: &Output) -> String {
+        let mut text = format!("error: {}", paragraph(&self.to_string()));
+        let problems = self.bad_lines();
+        let shown = if output.verbose { problems.len() } else { PROBLEMS_SHOWN };
+        for (file, problem) in problems.iter().take(shown) {
+            text.push_str(&format!("\n  {}", problem_text(file, problem)));
+        }
+        if problems.len() > shown {
+            text.push_str(&format!("\n  and {} more (-v shows all)", problems.len() - shown));
+        }
+        for cause in self.causes() {
+            text.push_str(&format!("\n  because: {}", one_line(&cause)));
+        }
+        let hint = self.hint();
+        if !hint.is_empty() {
+            text.push_str(&format!("\nhint: {}", paragraph(&hint)));
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let causes = self.causes();
+        let detail = std::iter::once(self.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
+        let mut error = json!({
+            "error": self.code(),
+            "detail": detail,
+            "hint": self.hint(),
+            "retryable": self.is_retryable(),
+        });
+        if let Self::Partly { done, .. } = self {
+            error["done"] = json!(done);
+        }
+        if let Some(TrackerError::Ambiguous { candidates, .. }) = self.tracker() {
+            error["candidates"] = json!(candidates);
+        }
+        if let Some(TrackerError::BadLines { file, problems }) = self.tracker() {
+            error["problems"] = problems.iter().map(|p| problem_json(file, p)).collect();
+        }
+        error
+    }
+
+    /// Returns what lies behind the error, without what its own text says already.
+    fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut last = self.to_string();
+        let mut cause = if let Self::Partly { source, .. } = self { source.source() } else { self.source() };
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !last.contains(&text) {
+                causes.push(text.clone());
+            }
+            last = text;
+            cause = error.source();
+        }
+        causes
+    }
+
+    fn tracker(&self) -> Option<&TrackerError> {
+        match self {
+            Self::Tracker(error) | Self::Home(HomeError::Tracker(error)) => Some(error),
+            Self::Partly { source, .. } => source.tracker(),
+            _ => None,
+        }
+    }
+
+    fn bad_lines(&self) -> Vec<(&str, &Problem)> {
+        match self.tracker() {
+            Some(TrackerError::BadLines { file, problems }) => {
+                problems.iter().map(|problem| (file.as_str(), problem)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Tracker(error) => error.code(),
+            Self::Home(error) => error.code(),
+            Self::Usage { .. } => "usage",
+            Self::Missing { .. } => "not_found",
+            Self::Invalid { .. } => "invalid",
+            Self::Io { .. } => "io",
+            Self::Partly { source, .. } => source.code(),
+            Self::Closed => "closed",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Tracker(error) => error.hint(),
+            Self::Home(error) => error.hint(),
+            Self::Usage { hint, .. } | Self::Missing { hint, .. } | Self::Invalid { hint, .. } => {
+                hint.clone()
+            }
+            Self::Io { .. } => "check that the path may be read and written".to_owned(),
+            Self::Partly { source, .. } => source.hint(),
+            Self::Closed => String::new(),
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Tracker(error) => error.is_retryable(),
+            Self::Home(error) => error.is_retryable(),
+            Self::Partly { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Tracker(error) => exit_of(error.fault()),
+            Self::Home(error) => exit_of(error.fault()),
+            Self::Usage { .. } => Exit::Usage,
+            Self::Missing { .. } => Exit::NotFound,
+            Self::Invalid { .. } => Exit::Invalid,
+            Self::Io { .. } => Exit::Failed,
+            Self::Partly { source, .. } => source.exit(),
+            Self::Closed => Exit::Done,
+        }
+    }
+}
+
+/// Returns a bad line as people read it and editors jump to it.
+pub fn problem_text(file: &str, problem: &Problem) -> String {
+    let Problem { line, column, reason, .. } = problem;
+    format!("{}:{line}:{column}: {}", one_line(file), one_line(reason))
+}
+
+/// Returns a bad line as programs read it.
+pub fn problem_json(file: &str, problem: &Problem) -> Value {
+    json!({
+        "file": file,
+        "line": problem.line,
+        "column": problem.column,
+        "reason": problem.reason,
+    })
+}
+
+fn exit_of(fault: Fault) -> Exit {
+    match fault {
+        Fault::NotFound => Exit::NotFound,
+        Fault::Conflict => Exit::Conflict,
+        Fault::Invalid => Exit::Invalid,
+        Fault::NotAllowed => Exit::NotAllowed,
+        Fault::Unavailable | Fault::Internal => Exit::Failed,
+    }
+}

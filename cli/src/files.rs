@@ -1,0 +1,152 @@
+//! Files that are replaced whole or not at all, and the hash of one. Not what stands in them.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// The mode of a new file, before the umask takes away what others may not.
+const NEW_FILE_MODE: u32 = 0o666;
+
+/// What will be a file's content; dropped before it takes the file's place, it leaves nothing.
+pub struct Pending {
+    temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Pending {
+    /// Starts the content of `target`, beside it; missing directories are made.
+    pub fn of(target: &Path) -> io::Result<Self> {
+        let dir = directory_of(target);
+        fs::create_dir_all(dir)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".x0x-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(NEW_FILE_MODE))
+            .tempfile_in(dir)?;
+        Ok(Self { temporary, target: target.to_owned() })
+    }
+
+    /// Takes the target's place and keeps its mode; on disk when this returns.
+    pub fn replace(self) -> io::Result<()> {
+        match fs::metadata(&self.target) {
+            Ok(old) => self.temporary.as_file().set_permissions(old.permissions())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.temporary.as_file().sync_all()?;
+        self.temporary.persist(&self.target).map_err(|error| error.error)?;
+        sync_directory(&self.target)
+    }
+
+    /// Becomes the target, which must not be there yet; on disk when this returns.
+    pub fn create(self) -> io::Result<()> {
+        self.temporary.as_file().sync_all()?;
+        self.temporary.persist_noclobber(&self.target).map_err(|error| error.error)?;
+        sync_directory(&self.target)
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.as_file_mut().flush()
+    }
+}
+
+/// What is known of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Its BLAKE3-256 hash.
+    pub hash: [u8; 32],
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// Returns what a file holds now; `None` where there is none.
+pub fn content_of(path: &Path) -> io::Result<Option<Content>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            let (hash, bytes) = (*hasher.finalize().as_bytes(), hasher.count());
+            return Ok(Some(Content { hash, bytes }));
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+/// Returns the absolute path without links; of a file that is not there, its directory's.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = path.file_name().ok_or(error)?;
+            Ok(canonical(directory_of(path))?.join(name))
+        }
+        result => result,
+    }
+}
+
+/// Returns the directory that a path's last name stands in.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_directory(target: &Path) -> io::Result<()> {
+    File::open(directory_of(target))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("deep/file");
+        let write = |text: &str| {
+            let mut pending = Pending::of(&file).unwrap();
+            pending.write_all(text.as_bytes()).unwrap();
+            pending.replace().unwrap();
+        };
+        write("one");
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        write("two");
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "theirs").unwrap();
+        let mut pending = Pending::of(&file).unwrap();
+        pending.write_all(b"ours").unwrap();
+        assert_eq!(pending.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&file).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_content_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Pending::of(&dir.path().join("file")).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! Issues as people read them: the row of a table, and the page of one. Not: which issues.
+
+use std::io::{self, Write};
+
+use x0x_tracker::document::schema;
+use x0x_tracker::interface::{Named, Shown};
+use x0x_tracker::issue::{as_text, elements_of};
+use x0x_tracker::state::State;
+use x0x_tracker::timestamp::Timestamp;
+
+use super::plain::{one_line, paragraph};
+use super::record::Record;
+use super::table::{Cell, Colour, Column, Look, painted};
+
+/// The columns of a list of issues.
+pub const COLUMNS: [Column<'static>; 6] = [
+    Column::firm("NAME"),
+    Column::firm("STATE"),
+    Column::firm("P"),
+    Column::soft("TITLE"),
+    Column::soft("LABELS"),
+    Column::firm("AGE"),
+];
+
+/// Fields that the top of a page or a part of its own shows.
+const PLACED: [&str; 12] = [
+    "id", "identifier", "title", "state", "priority", "blocked_by", "description", "acceptance",
+    "validation", "comments", "conflicts", "_version",
+];
+
+/// Returns the row of one issue; `now_ms` is what its age is counted from.
+pub fn row(shown: &Shown, now_ms: i64) -> Vec<Cell> {
+    let row = &shown.row;
+    let priority = row.priority.map_or_else(String::new, |priority| priority.to_string());
+    let state = if row.deleted { Some("removed") } else { row.state.as_deref() };
+    vec![
+        Cell::new(&shown.name).painted(Some(Colour::Bold)),
+        Cell::new(state.unwrap_or("-")).painted(state_colour(state)),
+        Cell::new(&priority),
+        Cell::new(&row.title),
+        Cell::new(&row.labels.join(", ")).painted(Some(Colour::Blue)),
+        Cell::new(&age(row.updated_at.as_deref(), now_ms)).painted(Some(Colour::Faint)),
+    ]
+}
+
+/// Returns one line on an issue that was just written.
+pub fn line(shown: &Shown) -> String {
+    format!("{}  {}", one_line(&shown.name), one_line(&shown.row.title))
+}
+
+/// Writes everything about one issue; `blockers` say how those it waits for stand.
+pub fn page(
+    output: &mut dyn Write,
+    shown: &Shown,
+    blockers: &[Named],
+    look: Look,
+) -> io::Result<()> {
+    let json = shown.answer_json().unwrap_or_else(|| super::record::brief(shown));
+    let record = Record::of(&json);
+    let row = &shown.row;
+    let name = painted(&one_line(&shown.name), Some(Colour::Bold), look);
+    writeln!(output, "{name}  {}", one_line(&row.title))?;
+    let mut facts = vec![("id", row.id.clone())];
+    let state = row.state.as_deref().unwrap_or("none: it is never dispatched");
+    facts.push(("state", state.to_owned()));
+    let priority = record.get("priority").map_or_else(|| "none".to_owned(), value_text);
+    facts.push(("priority", if priority == "null" { "none".to_owned() } else { priority }));
+    for rule in schema::rules().filter(|rule| !PLACED.contains(&rule.name)) {
+        if let Some(json) = record.get(rule.name).filter(|json| !matches!(*json, "null" | "[]")) {
+            facts.push((rule.name, value_text(json)));
+        }
+    }
+    facts.push(("version", row.version.to_string()));
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in &facts {
+        let label = painted(&format!("{name:width$}"), Some(Colour::Faint), look);
+        writeln!(output, "{label}  {}", one_line(value))?;
+    }
+    parts(output, &record, blockers, look)
+}
+
+fn parts(
+    output: &mut dyn Write,
+    record: &Record<'_>,
+    blockers: &[Named],
+    look: Look,
+) -> io::Result<()> {
+    if !blockers.is_empty() {
+        heading(output, "blocked_by", look)?;
+        for blocker in blockers {
+            let state = match (&blocker.state, blocker.known) {
+                (_, false) => "not in this list",
+                (None, true) => "no state",
+                (Some(state), true) => state,
+            };
+            let colour = state_colour(Some(state));
+            let state = painted(&one_line(state), colour, look);
+            writeln!(output, "  {}  {state}", one_line(&blocker.name))?;
+        }
+    }
+    if let Some(text) = record.get("description").and_then(as_text).filter(|t| !t.is_empty()) {
+        heading(output, "description", look)?;
+        indented(output, &text, "  ")?;
+    }
+    for name in ["acceptance", "validation"] {
+        let elements = record.get(name).map(elements_of).unwrap_or_default();
+        if !elements.is_empty() {
+            heading(output, name, look)?;
+            for element in elements {
+                indented(output, &value_text(&element), "  - ")?;
+            }
+        }
+    }
+    comments(output, record, look)?;
+    conflicts(output, record, look)?;
+    let unknown = |name: &str| schema::rule_of(name).is_none() && name != "_version";
+    let others: Vec<(&str, &str)> = record.fields().filter(|(name, _)| unknown(name)).collect();
+    if !others.is_empty() {
+        heading(output, "other fields", look)?;
+        for (name, json) in others {
+            writeln!(output, "  {}: {}", one_line(name), one_line(json))?;
+        }
+    }
+    Ok(())
+}
+
+fn comments(output: &mut dyn Write, record: &Record<'_>, look: Look) -> io::Result<()> {
+    let comments = record.get("comments").map(elements_of).unwrap_or_default();
+    if comments.is_empty() {
+        return Ok(());
+    }
+    heading(output, &format!("comments ({})", comments.len()), look)?;
+    for json in &comments {
+        let comment = Record::of(json);
+        let text = |name: &str| comment.get(name).and_then(as_text);
+        let Some(body) = text("body") else {
+            writeln!(output, "  {}", one_line(json))?;
+            continue;
+        };
+        let (author, at) = (text("author").unwrap_or_default(), text("at").unwrap_or_default());
+        let by = format!("{}  {}", one_line(&author), one_line(&at));
+        writeln!(output, "  {}", painted(&by, Some(Colour::Faint), look))?;
+        indented(output, &body, "    ")?;
+    }
+    Ok(())
+}
+
+fn conflicts(output: &mut dyn Write, record: &Record<'_>, look: Look) -> io::Result<()> {
+    let Some(conflicts) = record.get("conflicts") else {
+        return Ok(());
+    };
+    heading(output, "conflicts (settled by the next edit of the field)", look)?;
+    for (name, others) in Record::of(conflicts).fields() {
+        let shown = record.get(name).map_or_else(|| "absent".to_owned(), value_text);
+        writeln!(output, "  {}", one_line(name))?;
+        writeln!(output, "    shown: {}", one_line(&shown))?;
+        for other in elements_of(others) {
+            writeln!(output, "    other: {}", one_line(&value_text(&other)))?;
+        }
+    }
+    Ok(())
+}
+
+fn heading(output: &mut dyn Write, text: &str, look: Look) -> io::Result<()> {
+    writeln!(output, "\n{}", painted(text, Some(Colour::Bold), look))
+}
+
+/// Writes a text whose first line begins with `first`, the others as far to the right.
+fn indented(output: &mut dyn Write, text: &str, first: &str) -> io::Result<()> {
+    let text = text.replace("\r\n", "\n");
+    let rest = " ".repeat(first.len());
+    for (at, line) in paragraph(&text).lines().enumerate() {
+        let indent = if at == 0 { first } else { &rest };
+        writeln!(output, "{}", format!("{indent}{line}").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Returns a value for people: strings without quotes, lists of them with commas, else JSON.
+pub fn value_text(json: &str) -> String {
+    if let Some(text) = as_text(json) {
+        return text;
+    }
+    if json.starts_with('[') {
+        let elements = elements_of(json);
+        let texts: Option<Vec<String>> = elements.iter().map(|json| as_text(json)).collect();
+        if let Some(texts) = texts {
+            return texts.join(", ");
+        }
+    }
+    json.to_owned()
+}
+
+fn state_colour(state: Option<&str>) -> Option<Colour> {
+    match state.and_then(State::parse)? {
+        State::Todo => None,
+        State::InProgress | State::Review => Some(Colour::Yellow),
+        State::Blocked => Some(Colour::Red),
+        State::Done => Some(Colour::Green),
+        State::Cancelled | State::Duplicate => Some(Colour::Faint),
+    }
+}
+
+/// Returns how long ago a spelled time is, in the largest unit that makes at least one.
+fn age(spelled: Option<&str>, now_ms: i64) -> String {
+    let Some(Timestamp(then_ms)) = spelled.and_then(Timestamp::parse) else {
+        return String::new();
+    };
+    let seconds = now_ms.saturating_sub(then_ms).max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        86_400..31_536_000 => format!("{}d", seconds / 86_400),
+        _ => format!("{}y", seconds / 31_536_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_use_one_unit() {
+        let age = |seconds: i64| age(Some("1970-01-01T00:00:00Z"), seconds * 1_000);
+        assert_eq!([age(59), age(60), age(7_200)], ["59s", "1m", "2h"]);
+        assert_eq!([age(172_800), age(63_072_000), age(-5)], ["2d", "2y", "0s"]);
+    }
+
+    #[test]
+    fn values_are_text_where_they_can_be() {
+        assert_eq!(value_text("\"a\""), "a");
+        assert_eq!(value_text("[\"a\",\"b\"]"), "a, b");
+        assert_eq!(value_text("[{\"a\":1}]"), "[{\"a\":1}]");
+        assert_eq!(value_text("1.0"), "1.0");
+    }
+}

@@ -1,0 +1,70 @@
+//! How far a long task is, told on stderr once it takes long. The task knows nothing of it.
+
+use std::io::{self, IsTerminal, Write};
+
+use x0x::time;
+use x0x_tracker::interface::Progress;
+
+use super::Output;
+
+/// What takes less is not talked about.
+const PATIENCE_MS: i64 = 1_000;
+/// How often a terminal's line is written anew.
+const TERMINAL_MS: i64 = 200;
+/// How often a line is written where nothing can be rewritten.
+const LINE_MS: i64 = 5_000;
+
+/// Tells how far a task is.
+pub struct Meter {
+    what: &'static str,
+    bytes_total: u64,
+    started_ms: i64,
+    told_ms: Option<i64>,
+    terminal: bool,
+    quiet: bool,
+}
+
+impl Meter {
+    /// Starts the clock of a task over so many bytes.
+    pub fn start(what: &'static str, bytes_total: u64, output: &Output) -> Self {
+        Self {
+            what,
+            bytes_total,
+            started_ms: time::now_ms(),
+            told_ms: None,
+            terminal: io::stderr().is_terminal(),
+            quiet: output.quiet,
+        }
+    }
+
+    /// Tells, if it is time to.
+    pub fn tell(&mut self, progress: Progress) {
+        if self.quiet {
+            return;
+        }
+        let now_ms = time::now_ms();
+        let pause_ms = if self.terminal { TERMINAL_MS } else { LINE_MS };
+        let due_ms = self.told_ms.map_or(self.started_ms + PATIENCE_MS, |told_ms| told_ms + pause_ms);
+        if now_ms < due_ms {
+            return;
+        }
+        self.told_ms = Some(now_ms);
+        let percent = (progress.bytes.min(self.bytes_total) * 100).checked_div(self.bytes_total);
+        let text = format!("{}: {} lines, {}%", self.what, progress.lines, percent.unwrap_or(100));
+        let mut stderr = io::stderr().lock();
+        let _ = if self.terminal {
+            write!(stderr, "\r{text}\u{1b}[K")
+        } else {
+            writeln!(stderr, "{text}")
+        };
+    }
+}
+
+impl Drop for Meter {
+    /// Wipes the line off the terminal.
+    fn drop(&mut self) {
+        if self.terminal && self.told_ms.is_some() {
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is meant: the data directory, the repository, the task list and the file. Changes nothing.
+
+pub mod binding;
+pub mod repository;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use x0x::home::Home;
+use x0x_tracker::Tracker;
+use x0x_tracker::id::ListId;
+
+use crate::args::Global;
+use crate::error::CliError;
+use crate::files;
+use crate::output::Output;
+use binding::Binding;
+
+/// What every command needs to know.
+pub struct Session {
+    /// The agent's data directory.
+    pub home: Home,
+    /// How to answer.
+    pub output: Output,
+    /// The current directory.
+    pub current_dir: PathBuf,
+    /// How long a writer waits for another.
+    pub lock_timeout: Duration,
+    list: Option<String>,
+}
+
+impl Session {
+    /// Returns what the options, the environment and the current directory mean.
+    pub fn new(global: Global, output: Output) -> Result<Self, CliError> {
+        let current_dir = std::env::current_dir().map_err(|source| CliError::Io {
+            what: "cannot tell the current directory".to_owned(),
+            source,
+        })?;
+        let data_dir = data_dir(global.data_dir, &current_dir)?;
+        let lock_timeout = global.lock_timeout;
+        Ok(Self { home: Home::at(data_dir), output, current_dir, lock_timeout, list: global.list })
+    }
+
+    /// Returns the nearest `.x0x.toml`, searched upwards.
+    pub fn binding(&self) -> Result<Option<Binding>, CliError> {
+        Binding::find(&self.current_dir)
+    }
+
+    /// Returns the task list that is meant, which the data directory holds.
+    pub fn list(&self) -> Result<ListId, CliError> {
+        if let Some(name) = &self.list {
+            return Ok(self.home.list_named(Some(name))?);
+        }
+        let Some(binding) = self.binding()? else {
+            return Ok(self.home.list_named(None)?);
+        };
+        if self.home.holds(binding.list) {
+            return Ok(binding.list);
+        }
+        Err(CliError::Missing {
+            detail: format!(
+                "{} names task list '{}' ({}), which the data directory {} does not hold",
+                binding.file.display(),
+                binding.name,
+                binding.list.short(),
+                self.home.dir().display()
+            ),
+            hint: "run `x0x issues import` to work from the repository's file".to_owned(),
+        })
+    }
+
+    /// Returns the task list to import into; one that only `.x0x.toml` knows is attached first.
+    pub fn list_or_attach(&self) -> Result<ListId, CliError> {
+        match self.binding()? {
+            Some(binding) if self.list.is_none() => {
+                if !self.home.holds(binding.list) {
+                    self.attach(&binding)?;
+                }
+                Ok(binding.list)
+            }
+            _ => self.list(),
+        }
+    }
+
+    /// Starts to hold the task list that `.x0x.toml` names, and says so.
+    pub fn attach(&self, binding: &Binding) -> Result<(), CliError> {
+        let Binding { list, name, prefix, .. } = binding;
+        self.home.attach(*list, name, prefix, self.lock_timeout)?;
+        self.output.note(&format!(
+            "Task list '{name}' ({}) is new here: its issues come from the file alone until this \
+             agent joins it.",
+            list.short()
+        ));
+        Ok(())
+    }
+
+    /// Opens the task list to read.
+    pub fn reader(&self) -> Result<impl Tracker + use<>, CliError> {
+        Ok(self.home.read(self.list()?)?)
+    }
+
+    /// Opens the task list to write; others wait until it is dropped.
+    pub fn writer(&self) -> Result<impl Tracker + use<>, CliError> {
+        Ok(self.home.write(self.list()?, self.lock_timeout)?)
+    }
+
+    /// Returns the JSONL file of the task list that is meant, if `.x0x.toml` names one.
+    pub fn bound_file(&self) -> Result<Option<PathBuf>, CliError> {
+        let Some(binding) = self.binding()? else {
+            return Ok(None);
+        };
+        let is_meant = match &self.list {
+            None => true,
+            Some(name) => self.home.list_named(Some(name))? == binding.list,
+        };
+        if is_meant { binding.canonical_jsonl().map(Some) } else { Ok(None) }
+    }
+
+    /// Returns the file that an argument names, else the bound one.
+    pub fn file(&self, argument: Option<&Path>) -> Result<PathBuf, CliError> {
+        if let Some(path) = argument {
+            return files::canonical(path)
+                .map_err(|error| CliError::file("cannot read", path, error));
+        }
+        self.bound_file()?.ok_or_else(|| CliError::Missing {
+            detail: "no .x0x.toml here or above names a file for this task list".to_owned(),
+            hint: "run `x0x init` in the repository, or name the file".to_owned(),
+        })
+    }
+}
+
+/// Returns a path as the tracker is told it.
+pub fn file_name(path: &Path) -> Result<&str, CliError> {
+    path.to_str().ok_or_else(|| {
+        CliError::usage(format!("{} is not UTF-8", path.display()), "rename the file or directory")
+    })
+}
+
+fn data_dir(typed: Option<PathBuf>, current_dir: &Path) -> Result<PathBuf, CliError> {
+    let says = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(dir) = typed.filter(|dir| !dir.as_os_str().is_empty()) {
+        return Ok(current_dir.join(dir));
+    }
+    // A relative XDG path is to be ignored (XDG base directory specification).
+    if let Some(dir) = says("XDG_DATA_HOME").filter(|dir| dir.is_absolute()) {
+        return Ok(dir.join("x0x"));
+    }
+    let home = says("HOME").ok_or_else(|| {
+        CliError::usage("there is no HOME to keep data in", "say where with --data-dir DIR")
+    })?;
+    Ok(home.join(".local/share/x0x"))
+}

@@ -1,0 +1,97 @@
+//! Stand-ins for tests and simulations: signatures of true size that cost nothing, a clock that
+//! ticks when it is read, randomness from a seed. Proves nothing about anybody.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::interface::TrackerError;
+use crate::journal::signature::{PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SignError, Signer, Verifier};
+use crate::store::{Holder, Store, StoreLock};
+use crate::tasklist::{Host, LocalTracker, founding};
+use crate::timestamp::Timestamp;
+
+/// 2026-01-01T00:00:00Z, where every test's clock starts.
+pub const START: Timestamp = Timestamp(1_767_225_600_000);
+
+/// An agent whose "signature" is a hash that anybody can make.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    public_key: Vec<u8>,
+}
+
+impl StandIn {
+    /// Returns the agent with this number.
+    pub fn new(seed: u64) -> Self {
+        let mut public_key = vec![0; PUBLIC_KEY_BYTES];
+        blake3::Hasher::new_derive_key("x0x stand-in key")
+            .update(&seed.to_le_bytes())
+            .finalize_xof()
+            .fill(&mut public_key);
+        Self { public_key }
+    }
+}
+
+impl Signer for StandIn {
+    fn public_key(&self) -> &[u8] {
+        &self.public_key
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(stand_in_signature(&self.public_key, message))
+    }
+}
+
+/// Checks what [`StandIn`] signs.
+#[derive(Clone, Copy, Debug)]
+pub struct StandInVerifier;
+
+impl Verifier for StandInVerifier {
+    fn verify(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        stand_in_signature(public_key, message) == signature
+    }
+}
+
+fn stand_in_signature(public_key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut signature = vec![0; SIGNATURE_BYTES];
+    blake3::Hasher::new_derive_key("x0x stand-in signature")
+        .update(public_key)
+        .update(message)
+        .finalize_xof()
+        .fill(&mut signature);
+    signature
+}
+
+/// Returns the host of an agent: a clock that moves on by a second each time it is read, and
+/// randomness that follows from the seed.
+pub fn host(seed: u64) -> Host {
+    let ticks = AtomicI64::new(0);
+    let draws = AtomicU64::new(0);
+    Host {
+        signer: Box::new(StandIn::new(seed)),
+        verifier: Box::new(StandInVerifier),
+        clock: Box::new(move || Timestamp(START.0 + 1_000 * ticks.fetch_add(1, Ordering::Relaxed))),
+        entropy: Box::new(move |bytes| {
+            let draw = draws.fetch_add(1, Ordering::Relaxed);
+            blake3::Hasher::new_derive_key("x0x stand-in entropy")
+                .update(&seed.to_le_bytes())
+                .update(&draw.to_le_bytes())
+                .finalize_xof()
+                .fill(bytes);
+        }),
+    }
+}
+
+/// Makes a list in a folder, in the name of the agent with this seed, and opens it to write.
+pub fn found(dir: &Path, seed: u64) -> Result<LocalTracker, TrackerError> {
+    let founding = founding("test", "T", &host(seed))?;
+    Store::create(&dir.join("list.redb"), &founding)?;
+    open(dir, seed)
+}
+
+/// Opens the list in a folder to write, in the name of the agent with this seed.
+pub fn open(dir: &Path, seed: u64) -> Result<LocalTracker, TrackerError> {
+    let holder = Holder { pid: 0, role: "test".to_owned(), api: None, version: String::new() };
+    let lock = StoreLock::try_acquire(dir, &holder)?
+        .map_err(|_| TrackerError::Busy { holder: "another test".to_owned() })?;
+    LocalTracker::open_to_write(&dir.join("list.redb"), host(seed), lock)
+}
