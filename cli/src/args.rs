@@ -337,7 +337,8 @@ fn usage_error(message: &str) -> CliError {
     let message = message.trim().trim_start_matches("error: ");
     let (detail, rest) = message.split_once("\n\n").unwrap_or((message, ""));
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let hint = if rest.is_empty() { "`x0x --help` shows the commands".to_owned() } else { words(rest) };
+    let hint =
+        if rest.is_empty() { "`x0x --help` shows the commands".to_owned() } else { words(rest) };
     CliError::usage(words(detail), hint)
 }
 

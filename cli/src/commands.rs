@@ -83,7 +83,12 @@ fn object(tracker: &dyn Tracker, shown: &Shown, shape: &ShapeArgs) -> Result<Str
 }
 
 /// Writes whole issues as people read them, or the fields that they asked for.
-fn page(session: &Session, tracker: &dyn Tracker, shown: &Shown, shape: &ShapeArgs) -> Result<(), CliError> {
+fn page(
+    session: &Session,
+    tracker: &dyn Tracker,
+    shown: &Shown,
+    shape: &ShapeArgs,
+) -> Result<(), CliError> {
     let output = session.output;
     if output.json {
         let text = object(tracker, shown, shape)?;

@@ -47,10 +47,10 @@ impl From<Exit> for ExitCode {
 pub enum CliError {
     /// The task list refused.
     #[error(transparent)]
-    Tracker(#[from] TrackerError),
+    Tracker(Box<TrackerError>),
     /// The data directory refused.
     #[error(transparent)]
-    Home(#[from] HomeError),
+    Home(Box<HomeError>),
     /// The command line makes no sense.
     #[error("{detail}")]
     Usage {
@@ -95,6 +95,21 @@ pub enum CliError {
     /// Whoever read our output went away; that is no failure.
     #[error("the reader of the output went away")]
     Closed,
+}
+
+impl From<TrackerError> for CliError {
+    fn from(error: TrackerError) -> Self {
+        Self::Tracker(Box::new(error))
+    }
+}
+
+impl From<HomeError> for CliError {
+    fn from(error: HomeError) -> Self {
+        match error {
+            HomeError::Tracker(error) => error.into(),
+            error => Self::Home(Box::new(error)),
+        }
+    }
 }
 
 impl CliError {
@@ -177,7 +192,8 @@ impl CliError {
     fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut last = self.to_string();
-        let mut cause = if let Self::Partly { source, .. } = self { source.source() } else { self.source() };
+        let mut cause =
+            if let Self::Partly { source, .. } = self { source.source() } else { self.source() };
         while let Some(error) = cause {
             let text = error.to_string();
             if !last.contains(&text) {
@@ -191,7 +207,7 @@ impl CliError {
 
     fn tracker(&self) -> Option<&TrackerError> {
         match self {
-            Self::Tracker(error) | Self::Home(HomeError::Tracker(error)) => Some(error),
+            Self::Tracker(error) => Some(error),
             Self::Partly { source, .. } => source.tracker(),
             _ => None,
         }

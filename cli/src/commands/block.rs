@@ -14,7 +14,6 @@ pub fn block(session: &Session, args: BlockArgs) -> Result<Exit, CliError> {
     let mut tracker = session.writer()?;
     let before = tracker.show(&args.id)?;
     let change = blockers::addition(&tracker, &before.row, &others)?;
-    blockers::refuse_ring(&tracker, &before.row, &others)?;
     apply(session, &mut tracker, &before, change)
 }
 

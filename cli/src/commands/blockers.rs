@@ -1,28 +1,14 @@
-//! What an issue waits for, by name: looked up, spelled as ids, and kept from going round in a ring.
+//! What an issue waits for: found however it is spelled. That no ring comes about, the tracker sees to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use x0x_tracker::interface::{ListChange, Named, TrackerError};
 use x0x_tracker::interface::report::Row;
+use x0x_tracker::interface::{ListChange, Named, TrackerError};
 use x0x_tracker::issue::elements_of;
 use x0x_tracker::{Tracker, blocker};
 
 use crate::error::CliError;
 use crate::output::record::{Record, quoted};
-
-/// Returns the ids of the named issues, which must exist unless they stand in `known` already.
-pub fn ids(
-    tracker: &dyn Tracker,
-    names: &[String],
-    known: &[String],
-) -> Result<Vec<String>, CliError> {
-    let id = |name: &String| match tracker.show(name) {
-        Ok(shown) => Ok(shown.row.id),
-        Err(TrackerError::NotFound { .. }) if known.contains(name) => Ok(name.clone()),
-        Err(error) => Err(error.into()),
-    };
-    names.iter().map(id).collect()
-}
 
 /// Returns the change that takes blockers away, however they are spelled in the issue.
 ///
@@ -36,10 +22,18 @@ pub fn removal(
     let wanted: Option<BTreeSet<String>> = match names {
         None => None,
         Some(names) => {
-            let spelled: Vec<String> =
+            let spelled: BTreeSet<String> =
                 elements.iter().filter_map(|json| blocker::name_of(json)).collect();
-            let ids = ids(tracker, names, &spelled)?;
-            Some(names.iter().cloned().chain(ids).collect())
+            let mut wanted = BTreeSet::new();
+            for name in names {
+                // A name of no issue can still be taken out of the list that it stands in.
+                match tracker.show(name) {
+                    Ok(shown) => wanted.insert(shown.row.id),
+                    Err(_) if spelled.contains(name) => wanted.insert(name.clone()),
+                    Err(error) => return Err(error.into()),
+                };
+            }
+            Some(wanted)
         }
     };
     let mut remove = Vec::new();
@@ -59,7 +53,8 @@ pub fn removal(
     Ok(ListChange { add: Vec::new(), remove })
 }
 
-/// Returns the change that adds blockers by their ids, leaving out those that are there already.
+/// Returns the change that adds blockers by their ids, leaving out those that are there in another
+/// spelling.
 pub fn addition(
     tracker: &dyn Tracker,
     row: &Row,
@@ -69,29 +64,14 @@ pub fn addition(
     for name in &row.blocked_by {
         present.insert(known_row(tracker, name)?.map_or_else(|| name.clone(), |row| row.id));
     }
-    let ids = ids(tracker, names, &[])?;
-    let add = ids.iter().filter(|id| !present.contains(*id)).map(|id| quoted(id)).collect();
-    Ok(ListChange { add, remove: Vec::new() })
-}
-
-/// Refuses blockers through which the issue would wait for itself.
-pub fn refuse_ring(tracker: &dyn Tracker, issue: &Row, names: &[String]) -> Result<(), CliError> {
-    // Where each issue was reached from, so that the ring can be told.
-    let mut reached: BTreeMap<String, String> = BTreeMap::new();
-    let mut open: Vec<(String, String)> =
-        names.iter().map(|name| (name.clone(), issue.id.clone())).collect();
-    while let Some((name, from)) = open.pop() {
-        let Some(row) = known_row(tracker, &name)? else { continue };
-        if row.id == issue.id {
-            return Err(ring(issue, &from, &reached));
+    let mut add = Vec::new();
+    for name in names {
+        let id = tracker.show(name)?.row.id;
+        if !present.contains(&id) {
+            add.push(quoted(&id));
         }
-        if reached.contains_key(&row.id) {
-            continue;
-        }
-        open.extend(row.blocked_by.iter().map(|name| (name.clone(), row.id.clone())));
-        reached.insert(row.id, from);
     }
-    Ok(())
+    Ok(ListChange { add, remove: Vec::new() })
 }
 
 /// Returns the issues that one waits for, with their states.
@@ -104,22 +84,6 @@ pub fn named(tracker: &dyn Tracker, row: &Row) -> Result<Vec<Named>, CliError> {
         Err(error) => Err(error.into()),
     };
     row.blocked_by.iter().map(named).collect()
-}
-
-fn ring(issue: &Row, last: &str, reached: &BTreeMap<String, String>) -> CliError {
-    let mut members = vec![issue.id.as_str()];
-    let mut at = last;
-    while at != issue.id {
-        members.push(at);
-        let Some(from) = reached.get(at) else { break };
-        at = from;
-    }
-    members.push(&issue.id);
-    members.reverse();
-    CliError::Invalid {
-        detail: format!("{} would wait for itself: {}", issue.id, members.join(" -> ")),
-        hint: "`x0x issues unblock` takes one of these apart first".to_owned(),
-    }
 }
 
 /// Returns the issue of that name; none where it is not here or not the only one.

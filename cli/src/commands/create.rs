@@ -5,11 +5,10 @@ use std::io::Write;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Draft, FieldChange};
 
-use super::{blockers, fields};
+use super::fields;
 use crate::args::fields::CreateArgs;
 use crate::error::{CliError, Exit};
 use crate::input::Texts;
-use crate::output::record::quoted;
 use crate::resolve::Session;
 
 /// Creates an issue and says its name.
@@ -22,11 +21,6 @@ pub fn run(session: &Session, args: &CreateArgs) -> Result<Exit, CliError> {
         }
     }
     let mut tracker = session.writer()?;
-    if let Some(names) = fields::elements(&args.fields.blocked_by) {
-        let ids = blockers::ids(&tracker, &names, &[])?;
-        let elements: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
-        draft = draft.with("blocked_by", &x0x_tracker::issue::list_of(&elements));
-    }
     let shown = tracker.create(&draft)?;
     if args.silent {
         session.output.data(|stdout| writeln!(stdout, "{}", shown.row.id))?;

@@ -2,7 +2,6 @@
 
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{FieldChange, Patch, Shown};
-use x0x_tracker::issue::list_of;
 
 use super::{blockers, fields};
 use crate::args::fields::EditArgs;
@@ -50,8 +49,7 @@ pub fn tell(
 
 fn changes_blockers(args: &EditArgs) -> bool {
     let changes = &args.changes;
-    let typed = [&args.fields.blocked_by, &changes.add_blocked_by, &changes.remove_blocked_by];
-    typed.iter().any(|names| !names.is_empty())
+    !changes.add_blocked_by.is_empty() || !changes.remove_blocked_by.is_empty()
 }
 
 fn blocker_changes(
@@ -61,18 +59,11 @@ fn blocker_changes(
 ) -> Result<fields::Changes, CliError> {
     let mut changes = fields::Changes::new();
     let mut change = |change| changes.push(("blocked_by".to_owned(), change));
-    if let Some(names) = fields::elements(&args.fields.blocked_by) {
-        blockers::refuse_ring(tracker, &before.row, &names)?;
-        let ids = blockers::ids(tracker, &names, &before.row.blocked_by)?;
-        let elements: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
-        change(FieldChange::Set(list_of(&elements)));
-    }
     if let Some(names) = fields::elements(&args.changes.remove_blocked_by) {
         let json = before.json.as_deref().unwrap_or_default();
         change(FieldChange::List(blockers::removal(tracker, json, Some(&names))?));
     }
     if let Some(names) = fields::elements(&args.changes.add_blocked_by) {
-        blockers::refuse_ring(tracker, &before.row, &names)?;
         change(FieldChange::List(blockers::addition(tracker, &before.row, &names)?));
     }
     Ok(changes)

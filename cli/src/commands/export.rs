@@ -1,71 +1,108 @@
 //! `x0x issues export`: the JSONL file says what the task list says, and never at the cost of edits
 //! that were not imported.
 
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::json;
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{ExportFrom, ExportReport, TrackerError};
+use x0x_tracker::interface::{ExportFrom, ExportReport, ImportOptions, TrackerError};
 
+use super::validate;
 use crate::args::ExportArgs;
 use crate::error::{CliError, Exit};
 use crate::files::{self, Content, Pending};
 use crate::output::Output;
 use crate::resolve::{Session, file_name};
 
-/// The hash of no bytes at all, under which nothing can be lost.
-fn is_empty(content: &Content) -> bool {
-    content.bytes == 0
-}
-
 /// Writes the file.
 pub fn run(session: &Session, args: &ExportArgs) -> Result<Exit, CliError> {
     let bound = session.bound_file()?;
-    match (&args.out, bound) {
-        (Some(out), bound) if out.as_os_str() == "-" => {
-            to_stdout(session, args, bound.as_deref())?;
-        }
-        (Some(out), bound) => {
-            let out_path = session.file(Some(out))?;
-            if bound.as_ref() == Some(&out_path) {
-                to_bound(session, args, &out_path)?;
+    match &args.out {
+        Some(out) if out.as_os_str() == "-" => to_stdout(session, args, bound.as_deref())?,
+        Some(out) => {
+            let path = session.file(Some(out))?;
+            if bound.as_ref() == Some(&path) || (bound.is_none() && is_known(session, &path)?) {
+                to_known(session, args, &path)?;
             } else {
-                elsewhere(session, args, bound.as_deref(), &out_path)?;
+                elsewhere(session, args, bound.as_deref(), &path)?;
             }
         }
-        (None, Some(bound)) => to_bound(session, args, &bound)?,
-        (None, None) => {
-            session.file(None)?;
-        }
+        None => to_known(session, args, &session.file(None)?)?,
     }
     Ok(Exit::Done)
 }
 
+/// Tells whether a file was imported or exported before, so that edits in it could be lost.
+fn is_known(session: &Session, path: &Path) -> Result<bool, CliError> {
+    Ok(base_of(&session.reader()?, file_name(path)?)?.is_some())
+}
+
+fn base_of(tracker: &dyn Tracker, name: &str) -> Result<Option<[u8; 32]>, CliError> {
+    let from = ExportFrom::File(name.to_owned());
+    Ok(tracker.export(&from, &mut io::sink())?.base)
+}
+
 /// Writes the bound file and notes what it holds now.
-fn to_bound(session: &Session, args: &ExportArgs, path: &Path) -> Result<(), CliError> {
+fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<(), CliError> {
     let name = file_name(path)?;
     let mut tracker = session.writer()?;
     let io = |error| CliError::file("cannot write", path, error);
     let mut pending = Pending::of(path).map_err(io)?;
-    let report = written(&tracker, &from(args, name), &mut pending)?;
+    let mut report = written(&tracker, &from(args, name), &mut pending)?;
+    if args.canonical {
+        report.base = base_of(&tracker, name)?;
+    }
     let current =
         files::content_of(path).map_err(|error| CliError::file("cannot read", path, error))?;
     let is_same = current.is_some_and(|current| current.hash == report.hash);
-    let is_known = |current: Content| match report.base {
-        Some(base) => current.hash == base,
-        None => is_empty(&current),
-    };
-    if !is_same && !current.is_none_or(is_known) {
+    // A file of no bytes has nothing to lose.
+    let is_base = |current: Content| report.base.map_or(current.bytes == 0, |b| b == current.hash);
+    if !is_same && !current.is_none_or(is_base) {
         return Err(TrackerError::NotImported { file: name.to_owned() }.into());
+    }
+    if args.canonical && current.is_some() {
+        refuse_bad_lines(path)?;
     }
     if !is_same {
         pending.replace().map_err(io)?;
     }
     if report.base != Some(report.hash) {
-        tracker.exported(name, &report)?;
+        note_content(&mut tracker, args, path, &report)?;
     }
     answer(session, &report, name, is_same)
+}
+
+/// Refuses to write over lines that could not be imported; only the layout of the file keeps those.
+fn refuse_bad_lines(path: &Path) -> Result<(), CliError> {
+    let (_, problems) = validate::check(path)?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(CliError::Invalid {
+        detail: format!("{shown} has {} bad lines, which would be lost", problems.len()),
+        hint: "`x0x issues validate` names them; --out FILE writes elsewhere".to_owned(),
+    })
+}
+
+/// Notes what the file holds now; the order of a canonical file is learned by reading it.
+fn note_content(
+    tracker: &mut dyn Tracker,
+    args: &ExportArgs,
+    path: &Path,
+    report: &ExportReport,
+) -> Result<(), CliError> {
+    let name = file_name(path)?;
+    if args.canonical {
+        let read = |error| CliError::file("cannot read", path, error);
+        let mut input = BufReader::new(File::open(path).map_err(read)?);
+        tracker.import(name, &mut input, &ImportOptions::default(), &mut |_| {})?;
+    } else {
+        tracker.exported(name, report)?;
+    }
+    Ok(())
 }
 
 /// Writes the same bytes to another file, and keeps no book of it.
@@ -119,7 +156,12 @@ fn from_bound(args: &ExportArgs, bound: Option<&Path>) -> Result<ExportFrom, Cli
     }
 }
 
-fn answer(session: &Session, report: &ExportReport, path: &str, is_same: bool) -> Result<(), CliError> {
+fn answer(
+    session: &Session,
+    report: &ExportReport,
+    path: &str,
+    is_same: bool,
+) -> Result<(), CliError> {
     let output = session.output;
     if output.json {
         return output.json(&json!({

@@ -17,11 +17,11 @@ const NONE: &str = "none";
 /// The changes of some fields, in order.
 pub type Changes = Vec<(String, FieldChange)>;
 
-/// Returns what the flags of `create` and `edit` set, without `blocked_by`, whose names have to be
-/// looked up.
+/// Returns what the flags of `create` and `edit` set.
 pub fn typed(args: &FieldArgs, texts: &mut Texts) -> Result<Changes, CliError> {
     let mut changes = Changes::new();
-    let mut set = |name: &str, json: String| changes.push((name.to_owned(), FieldChange::Set(json)));
+    let mut set =
+        |name: &str, json: String| changes.push((name.to_owned(), FieldChange::Set(json)));
     if let Some(typed) = &args.description {
         let json = if typed == NONE { "null".to_owned() } else { quoted(&texts.read(typed)?) };
         set("description", json);
@@ -50,6 +50,10 @@ pub fn typed(args: &FieldArgs, texts: &mut Texts) -> Result<Changes, CliError> {
     if let Some(labels) = elements(&args.labels) {
         set("labels", list_of(&labels_json(&labels)));
     }
+    if let Some(names) = elements(&args.blocked_by) {
+        let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+        set("blocked_by", list_of(&names));
+    }
     for (name, typed) in [("acceptance", &args.acceptance), ("validation", &args.validation)] {
         if !typed.is_empty() {
             set(name, list_of(&texts_json(typed, texts)?));
@@ -64,7 +68,8 @@ pub fn typed(args: &FieldArgs, texts: &mut Texts) -> Result<Changes, CliError> {
     Ok(changes)
 }
 
-/// Returns what the flags that only `edit` has change, without `blocked_by`.
+/// Returns what the flags that only `edit` has change, without `blocked_by`, whose names have to be
+/// looked up.
 pub fn changed(args: &ChangeArgs, texts: &mut Texts, now_ms: i64) -> Result<Changes, CliError> {
     let mut changes = Changes::new();
     let mut list = |name: &str, add: Vec<String>, remove: Vec<String>| {

@@ -30,7 +30,8 @@ pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
     let mut tracker = session.home.write(list, session.lock_timeout)?;
     let mut meter = Meter::start("importing", bytes, &session.output);
     let mut input = BufReader::with_capacity(1 << 20, file);
-    let report = tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress))?;
+    let report =
+        tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress))?;
     drop(meter);
     answer(session, &tracker, name, args, &report)?;
     Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Invalid })

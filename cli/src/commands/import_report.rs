@@ -25,10 +25,11 @@ pub fn object(file: &str, args: &ImportArgs, report: &ImportReport) -> Value {
             .map(|(issue, field, text)| json!({"issue": issue, "field": field, last: text}))
             .collect()
     };
-    let old_news = report.old_news.iter().map(|(issue, field, value)| {
-        json!({"issue": issue, "field": field, "value": as_value(value)})
-    });
-    let edited = report.edited.iter().map(|(issue, fields)| json!({"issue": issue, "fields": fields}));
+    let old_news = report.old_news.iter().map(
+        |(issue, field, value)| json!({"issue": issue, "field": field, "value": as_value(value)}),
+    );
+    let edited =
+        report.edited.iter().map(|(issue, fields)| json!({"issue": issue, "fields": fields}));
     json!({
         "file": file,
         "dry_run": args.dry_run,
@@ -78,13 +79,22 @@ pub fn summary(
         .collect(),
     );
     let reasons = |entries: &[(String, String, String)]| -> Vec<String> {
-        entries.iter().map(|(n, field, why)| one_line(&format!("{n} {field}: {why}")).into_owned()).collect()
+        entries
+            .iter()
+            .map(|(n, field, why)| one_line(&format!("{n} {field}: {why}")).into_owned())
+            .collect()
     };
-    section("pending: the file keeps them until somebody who may imports them", reasons(&report.pending));
+    section(
+        "pending: the file keeps them until somebody who may imports them",
+        reasons(&report.pending),
+    );
     section("refused: never taken from a file", reasons(&report.refused));
     section("missing from the file, kept here (--prune removes them)", names(&report.missing));
     section("removed, as their lines are gone", names(&report.pruned));
-    section("collisions: ids that several issues share, each shown with a suffix", names(&report.collisions));
+    section(
+        "collisions: ids that several issues share, each shown with a suffix",
+        names(&report.collisions),
+    );
     text
 }
 
@@ -117,7 +127,9 @@ fn edited(name: &str, fields: &[String]) -> String {
 fn old_news(tracker: Option<&dyn Tracker>, name: &str, field: &str, value: &str) -> String {
     let kept = tracker
         .and_then(|tracker| tracker.show(name).ok())
-        .and_then(|shown| Some(short(Record::of(shown.json.as_deref()?).get(field).unwrap_or("absent"))))
+        .and_then(|shown| {
+            Some(short(Record::of(shown.json.as_deref()?).get(field).unwrap_or("absent")))
+        })
         .map_or_else(String::new, |kept| format!(", kept {kept}"));
     format!("{} {}: file {}{kept}", one_line(name), one_line(field), short(value))
 }

@@ -17,7 +17,8 @@ use crate::resolve::{Session, repository};
 /// Binds the repository around the current directory.
 pub fn run(session: &Session, args: InitArgs) -> Result<Exit, CliError> {
     let root = root(session)?;
-    let typed_jsonl = args.jsonl.as_deref().map(|path| from_root(session, &root, path)).transpose()?;
+    let typed_jsonl =
+        args.jsonl.as_deref().map(|path| from_root(session, &root, path)).transpose()?;
     let (binding, is_new) = match Binding::at(&root)? {
         Some(binding) => {
             refuse_other(&binding, &args, typed_jsonl.as_deref())?;
@@ -54,11 +55,7 @@ fn from_root(session: &Session, root: &Path, path: &Path) -> Result<PathBuf, Cli
     }
 }
 
-fn refuse_other(
-    binding: &Binding,
-    args: &InitArgs,
-    jsonl: Option<&Path>,
-) -> Result<(), CliError> {
+fn refuse_other(binding: &Binding, args: &InitArgs, jsonl: Option<&Path>) -> Result<(), CliError> {
     let differs = |typed: Option<&str>, there: &str| typed.is_some_and(|typed| typed != there);
     let what = if differs(args.name.as_deref(), &binding.name) {
         format!("name '{}'", binding.name)
@@ -137,14 +134,20 @@ fn answer(session: &Session, binding: &Binding, is_new: bool) -> Result<(), CliE
     }
     let Binding { name, prefix, list, .. } = binding;
     output.data(|stdout| {
-        writeln!(stdout, "{}  task list '{}' ({}), prefix {prefix}, file {}",
-            one_line(&binding.file.display().to_string()), one_line(name), list.short(),
-            one_line(&jsonl))
+        writeln!(
+            stdout,
+            "{}  task list '{}' ({}), prefix {prefix}, file {}",
+            one_line(&binding.file.display().to_string()),
+            one_line(name),
+            list.short(),
+            one_line(&jsonl)
+        )
     })?;
     if binding.root().join(&binding.jsonl).exists() {
         output.note("next: `x0x issues import` reads the file's issues.");
     } else {
-        output.note("next: `x0x issues create 'A title'`, then `x0x issues export` writes the file.");
+        output
+            .note("next: `x0x issues create 'A title'`, then `x0x issues export` writes the file.");
     }
     if is_new {
         output.note("Commit .x0x.toml, so that clones find the same task list.");

@@ -38,7 +38,7 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
 }
 
 /// Returns how many good records a file has, and every problem.
-fn check(path: &Path) -> Result<(u64, Vec<Problem>), CliError> {
+pub fn check(path: &Path) -> Result<(u64, Vec<Problem>), CliError> {
     let read = |error| CliError::file("cannot read", path, error);
     let mut lines = Lines::new(BufReader::new(File::open(path).map_err(read)?));
     let (mut records, mut problems, mut seen) = (0, Vec::new(), Seen::default());

@@ -23,9 +23,21 @@ pub const COLUMNS: [Column<'static>; 6] = [
 ];
 
 /// Fields that the top of a page or a part of its own shows.
-const PLACED: [&str; 12] = [
-    "id", "identifier", "title", "state", "priority", "blocked_by", "description", "acceptance",
-    "validation", "comments", "conflicts", "_version",
+const PLACED: [&str; 14] = [
+    "id",
+    "identifier",
+    "title",
+    "state",
+    "priority",
+    "blocked_by",
+    "description",
+    "acceptance",
+    "validation",
+    "links",
+    "handoff",
+    "comments",
+    "conflicts",
+    "_version",
 ];
 
 /// Returns the row of one issue; `now_ms` is what its age is counted from.
@@ -111,6 +123,11 @@ fn parts(
             }
         }
     }
+    links(output, record, look)?;
+    if let Some(json) = record.get("handoff").filter(|json| *json != "null") {
+        heading(output, "handoff", look)?;
+        members(output, json, "  ")?;
+    }
     comments(output, record, look)?;
     conflicts(output, record, look)?;
     let unknown = |name: &str| schema::rule_of(name).is_none() && name != "_version";
@@ -122,6 +139,54 @@ fn parts(
         }
     }
     Ok(())
+}
+
+fn links(output: &mut dyn Write, record: &Record<'_>, look: Look) -> io::Result<()> {
+    let links = record.get("links").map(elements_of).unwrap_or_default();
+    if !links.is_empty() {
+        heading(output, "links", look)?;
+    }
+    for json in &links {
+        let link = Record::of(json);
+        let text = |name: &str| link.get(name).map(value_text);
+        match (text("kind"), text("url"), text("note")) {
+            (Some(kind), Some(url), None) => indented(output, &format!("{kind}: {url}"), "  - ")?,
+            (Some(kind), Some(url), Some(note)) => {
+                indented(output, &format!("{kind}: {url}\n{note}"), "  - ")?;
+            }
+            _ => indented(output, json, "  - ")?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the members of an object, lists one element a line; what is no object is written as it is.
+fn members(output: &mut dyn Write, json: &str, indent: &str) -> io::Result<()> {
+    let object = Record::of(json);
+    if object.fields().next().is_none() {
+        return indented(output, &value_text(json), indent);
+    }
+    for (name, json) in object.fields() {
+        let name = one_line(name);
+        if json.starts_with('[') {
+            writeln!(output, "{indent}{name}:{}", if json == "[]" { " none" } else { "" })?;
+            for element in elements_of(json) {
+                let text = summary_of(&element);
+                indented(output, &text, &format!("{indent}  - "))?;
+            }
+        } else {
+            indented(output, &format!("{name}: {}", value_text(json)), indent)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns an element of a list for people: of an object, its members on one line.
+fn summary_of(json: &str) -> String {
+    let object = Record::of(json);
+    let members: Vec<String> =
+        object.fields().map(|(name, json)| format!("{name}: {}", value_text(json))).collect();
+    if members.is_empty() { value_text(json) } else { members.join("; ") }
 }
 
 fn comments(output: &mut dyn Write, record: &Record<'_>, look: Look) -> io::Result<()> {

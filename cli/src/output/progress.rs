@@ -44,7 +44,8 @@ impl Meter {
         }
         let now_ms = time::now_ms();
         let pause_ms = if self.terminal { TERMINAL_MS } else { LINE_MS };
-        let due_ms = self.told_ms.map_or(self.started_ms + PATIENCE_MS, |told_ms| told_ms + pause_ms);
+        let due_ms =
+            self.told_ms.map_or(self.started_ms + PATIENCE_MS, |told_ms| told_ms + pause_ms);
         if now_ms < due_ms {
             return;
         }

@@ -106,12 +106,7 @@ pub fn write(
     rows.iter().try_for_each(|row| write_row(output, row, &widths, look))
 }
 
-fn write_row(
-    output: &mut dyn Write,
-    row: &[Cell],
-    widths: &[usize],
-    look: Look,
-) -> io::Result<()> {
+fn write_row(output: &mut dyn Write, row: &[Cell], widths: &[usize], look: Look) -> io::Result<()> {
     let filled = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
     for (at, (cell, &width)) in row.iter().zip(widths).take(filled).enumerate() {
         let text = cut(&cell.text, width);
@@ -145,7 +140,8 @@ fn widths(head: &[Column<'_>], rows: &[Vec<Cell>], look: Look) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    const HEAD: [Column<'static>; 3] = [Column::firm("NAME"), Column::soft("TITLE"), Column::soft("LABELS")];
+    const HEAD: [Column<'static>; 3] =
+        [Column::firm("NAME"), Column::soft("TITLE"), Column::soft("LABELS")];
 
     fn table(rows: &[[&str; 3]], look: Look) -> String {
         let rows: Vec<Vec<Cell>> =

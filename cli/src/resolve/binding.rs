@@ -133,7 +133,11 @@ impl Binding {
             return Ok(canonical);
         }
         Err(CliError::Invalid {
-            detail: format!("{} leads out of the repository, to {}", path.display(), canonical.display()),
+            detail: format!(
+                "{} leads out of the repository, to {}",
+                path.display(),
+                canonical.display()
+            ),
             hint: "put the file into the repository".to_owned(),
         })
     }

@@ -62,6 +62,9 @@ impl Document {
         if change.deps().iter().any(|dep| self.doc.get_change_meta_by_hash(dep).is_none()) {
             return Err(DocumentError::Missing { id });
         }
+        if self.doc.get_change_meta_by_hash(&change.hash()).is_some() {
+            return Err(DocumentError::Refused { id, reason: "it is here already" });
+        }
         let mut copy = self.clone();
         let applied = catch_unwind(AssertUnwindSafe(|| copy.apply(vec![change]).map(|()| copy)))
             .map_err(|_panic| DocumentError::Refused { id, reason: "applying it panics" })?;

@@ -268,18 +268,20 @@ impl Maps {
 }
 
 fn put_element(tx: &mut Transaction<'_>, map: &ObjId, op: &ListOp) -> Result<(), AutomergeError> {
+    let since = |key: &str| format!("{key}{}", elements::SINCE);
     match op {
-        ListOp::Put(element) => tx.put(map, element.key.as_str(), elements::encode(element)),
-        ListOp::Move { key, order } => {
-            tx.put(map, format!("{key}{}", elements::MOVED), order.as_str())
-        }
-        ListOp::Delete { key } => {
-            tx.delete(map, key.as_str())?;
-            let moved = format!("{key}{}", elements::MOVED);
-            if automerge::ReadDoc::get(tx, map, moved.as_str())?.is_some() {
-                tx.delete(map, moved)?;
+        ListOp::Put(element) => {
+            tx.put(map, element.key.as_str(), elements::encode(element))?;
+            let since = since(&element.key);
+            if automerge::ReadDoc::get(tx, map, since.as_str())?.is_some() {
+                tx.delete(map, since)?;
             }
             Ok(())
+        }
+        ListOp::Move { key, order } => tx.put(map, since(key), order.as_str()),
+        ListOp::Delete { key } => {
+            tx.delete(map, key.as_str())?;
+            tx.put(map, since(key), elements::REMOVED)
         }
     }
 }

@@ -2,8 +2,9 @@
 //! to turn one list into another.
 //!
 //! An element's key is the hash of its content, so that equal inserts on two nodes become one.
-//! Its place is a fractional order value; moving it writes a second entry, `<key>~`, so that a
-//! move beside a removal leaves it removed.
+//! Its place is a fractional order value. A second entry, `<key>~`, holds what happened to it since:
+//! another place, or that it was removed. So a removal stands against a move, and against a second
+//! import of the same element, made elsewhere at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,11 @@ use crate::id;
 use crate::jsonl::text;
 use crate::timestamp;
 
-/// What the key of an order entry ends in.
-pub(super) const MOVED: &str = "~";
+/// What the key of the entry ends in that says what happened to an element since it was added.
+pub(super) const SINCE: &str = "~";
+
+/// What such an entry holds for an element that was removed; else it holds the new order value.
+pub(super) const REMOVED: &str = "-";
 
 /// One element of a list field.
 #[derive(Clone, Debug, PartialEq, Eq)]

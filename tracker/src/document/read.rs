@@ -1,6 +1,6 @@
 //! Reading a document, now or as it stood at earlier heads. Writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::iter::MapRange;
 use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc, ScalarValue, Value, ValueRef};
@@ -121,14 +121,12 @@ impl View<'_> {
             let name = item.key.to_string();
             let Some(mut shown) = json_of(&item.value) else { continue };
             if item.conflict {
-                let all = self.all(&map, &name);
-                if name == "updated_at" {
-                    shown = latest(all).unwrap_or(shown);
-                } else {
-                    let others = others(&shown, all);
-                    if !others.is_empty() {
-                        conflicts.insert(name.clone(), others);
-                    }
+                let all = self.standing(&map, &name);
+                let winner = if name == "updated_at" { latest(&all) } else { all.last().cloned() };
+                shown = winner.unwrap_or(shown);
+                let others = if name == "updated_at" { Vec::new() } else { others(&shown, all) };
+                if !others.is_empty() {
+                    conflicts.insert(name.clone(), others);
                 }
             }
             registers.insert(name, shown);
@@ -136,15 +134,60 @@ impl View<'_> {
         (registers, conflicts)
     }
 
+    /// Returns the values of a register that stand side by side, the winner last.
+    ///
+    /// A value that a document was imported with is left out where the author of another value
+    /// had it before and replaced it: importing the same line elsewhere disputes nothing.
+    fn standing(&self, map: &ObjId, name: &str) -> Vec<String> {
+        let all = self.all(map, name);
+        let first = |json: &String| all.first().is_some_and(|(other, _)| text::equal(other, json));
+        if all.iter().all(|(json, _)| first(json)) {
+            return all.into_iter().map(|(json, _)| json).collect();
+        }
+        let pasts: Vec<Vec<String>> =
+            all.iter().map(|(_, op)| self.past_of(op, map, name)).collect();
+        let is_replaced = |at: usize| {
+            pasts[at].is_empty()
+                && pasts.iter().any(|past| past.iter().any(|then| text::equal(then, &all[at].0)))
+        };
+        (0..all.len()).filter(|at| !is_replaced(*at)).map(|at| all[at].0.clone()).collect()
+    }
+
+    /// Returns every value that a register held before the change that an operation is part of.
+    fn past_of(&self, op: &ObjId, map: &ObjId, name: &str) -> Vec<String> {
+        let Some(hash) = self.doc.hash_for_opid(op) else { return Vec::new() };
+        let mut open = self.deps_of(&hash);
+        let mut seen: BTreeSet<ChangeHash> = BTreeSet::new();
+        let mut values = Vec::new();
+        while let Some(hash) = open.pop() {
+            if !seen.insert(hash) {
+                continue;
+            }
+            let then = View { doc: self.doc, heads: Some(&[hash]) };
+            values.extend(then.all(map, name).into_iter().map(|(json, _)| json));
+            open.extend(self.deps_of(&hash));
+        }
+        values
+    }
+
+    fn deps_of(&self, hash: &ChangeHash) -> Vec<ChangeHash> {
+        self.doc.get_change_by_hash(hash).map(|change| change.deps().to_vec()).unwrap_or_default()
+    }
+
     fn elements(&self, name: &str) -> Vec<Element> {
         let Some(map) = map_named(self.doc, name) else { return Vec::new() };
         let mut found: BTreeMap<String, Element> = BTreeMap::new();
-        let mut moved: Vec<(String, String)> = Vec::new();
+        let mut since: Vec<(String, Vec<String>)> = Vec::new();
         for item in self.range(&map) {
             let ValueRef::Scalar(value) = item.value else { continue };
             let ScalarValue::Str(value) = ScalarValue::from(value) else { continue };
-            match item.key.strip_suffix(elements::MOVED) {
-                Some(key) => moved.push((key.to_owned(), value.to_string())),
+            match item.key.strip_suffix(elements::SINCE) {
+                Some(key) if item.conflict => {
+                    let all = self.all(&map, &item.key);
+                    let all = all.iter().filter_map(|(json, _)| crate::issue::as_text(json));
+                    since.push((key.to_owned(), all.collect()));
+                }
+                Some(key) => since.push((key.to_owned(), vec![value.to_string()])),
                 None => {
                     if let Some(element) = elements::decode(&item.key, &value) {
                         found.insert(element.key.clone(), element);
@@ -152,9 +195,11 @@ impl View<'_> {
                 }
             }
         }
-        for (key, order) in moved {
-            if let Some(element) = found.get_mut(&key) {
-                element.order = order;
+        for (key, values) in since {
+            if values.iter().any(|value| value == elements::REMOVED) {
+                found.remove(&key);
+            } else if let (Some(element), Some(order)) = (found.get_mut(&key), values.last()) {
+                element.order.clone_from(order);
             }
         }
         let mut list: Vec<Element> = found.into_values().collect();
@@ -169,7 +214,9 @@ impl View<'_> {
         }
     }
 
-    fn all(&self, map: &ObjId, name: &str) -> Vec<String> {
+    /// Returns the values of a key that stand side by side, Automerge's winner last, each with the
+    /// operation that put it.
+    fn all(&self, map: &ObjId, name: &str) -> Vec<(String, ObjId)> {
         let all = match self.heads {
             None => self.doc.get_all(map, name),
             Some(heads) => self.doc.get_all_at(map, name, heads),
@@ -177,8 +224,8 @@ impl View<'_> {
         // The map and the key were just read from this document, so this cannot fail.
         all.unwrap_or_default()
             .into_iter()
-            .filter_map(|(value, _)| match value {
-                Value::Scalar(value) => scalar::to_json(&value),
+            .filter_map(|(value, op)| match value {
+                Value::Scalar(value) => Some((scalar::to_json(&value)?, op)),
                 Value::Object(_) => None,
             })
             .collect()
@@ -211,8 +258,8 @@ fn others(shown: &str, all: Vec<String>) -> Vec<String> {
     others
 }
 
-fn latest(all: Vec<String>) -> Option<String> {
-    all.into_iter().max_by(|a, b| {
+fn latest(all: &[String]) -> Option<String> {
+    all.iter().cloned().max_by(|a, b| {
         let plain = |json: &str| crate::issue::as_text(json).unwrap_or_default();
         timestamp::compare(&plain(a), &plain(b)).then_with(|| a.cmp(b))
     })

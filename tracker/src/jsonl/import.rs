@@ -26,6 +26,8 @@ pub struct Base {
     pub fields: Fields,
     /// The document's heads at that moment.
     pub heads: Heads,
+    /// Whether the line held older values that were not imported then.
+    pub stale: bool,
 }
 
 /// What the importer may do.
@@ -140,13 +142,19 @@ impl<'a> Merge<'a> {
             is_other_version: true,
             predates_all: false,
         };
-        match &merge.base {
-            Some(base) => merge.is_other_version = date(&base.fields) != theirs,
+        match &mut merge.base {
+            Some(base) => {
+                merge.is_other_version = date(&base.fields) != theirs;
+                if base.stale && powers.take_file {
+                    // The values that were passed over then are taken now.
+                    base.fields = document.read_at(&base.heads).issue.fields;
+                }
+            }
             None => {
                 let version = theirs.as_deref().and_then(|date| merge.history().dated(date));
                 if let Some(past) = version {
                     let fields = past.content.issue.fields.clone();
-                    merge.base = Some(Base { fields, heads: vec![past.hash] });
+                    merge.base = Some(Base { fields, heads: vec![past.hash], stale: false });
                     merge.is_other_version = false;
                 }
             }
@@ -182,7 +190,7 @@ impl<'a> Merge<'a> {
         let ours = self.now.issue.json(name);
         let base = self.base.as_ref().map(|base| base.fields.get(name).map(String::as_str));
         let changed_nothing = base.is_some_and(|base| same(theirs, base));
-        if changed_nothing && !self.powers.take_file || same(theirs, ours) {
+        if changed_nothing || same(theirs, ours) {
             return;
         }
         if base.is_none() && theirs.is_none() {

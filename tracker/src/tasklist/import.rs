@@ -129,6 +129,7 @@ impl<'a> Import<'a> {
         if let Some((place, line)) = self.before.current(&self.reading, self.file)?
             && line.text == raw.text
             && line.terminator == raw.terminator
+            && !self.takes_anew(line)
         {
             let (place, record) = (*place, line.record.clone());
             let is_new = record
@@ -158,6 +159,11 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// Tells whether a line has to be looked at again although it did not change.
+    fn takes_anew(&self, line: &Line) -> bool {
+        self.options.take_file && line.record.as_ref().is_some_and(|record| record.stale)
+    }
+
     fn bad_line(&mut self, raw: &RawLine, problems: Vec<Problem>) -> Result<(), TrackerError> {
         if self.report.problems.len() < PROBLEMS_MAX {
             self.report.problems.extend(problems);
@@ -181,6 +187,7 @@ impl<'a> Import<'a> {
         let place = self.place_of(old.as_ref().map(|(place, _)| *place))?;
         if let Some((_, old)) = &old
             && old.text == raw.text
+            && !self.takes_anew(old)
         {
             self.report.unchanged += 1;
             return self.put_line(place, raw, old.record.clone());
@@ -388,7 +395,8 @@ fn line_record(document: &Document) -> LineRecord {
 }
 
 fn base_of(line: &Line) -> Option<Base> {
-    let heads = line.record.as_ref()?.heads.clone();
+    let record = line.record.as_ref()?;
+    let (heads, stale) = (record.heads.clone(), record.stale);
     let raw = RawLine {
         number: 1,
         text: line.text.clone(),
@@ -397,7 +405,7 @@ fn base_of(line: &Line) -> Option<Base> {
     };
     let Ok(Content::Record(parsed)) = read::parse_line(&raw) else { return None };
     let fields = record::read(&parsed, 1).ok()?.fields;
-    Some(Base { fields, heads })
+    Some(Base { fields, heads, stale })
 }
 
 fn is_silent(decision: &Decision) -> bool {

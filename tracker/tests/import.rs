@@ -1,0 +1,325 @@
+//! The three-way import: what a file says, against what it said before and what the list says now.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use support::{List, record};
+use x0x_tracker::interface::{ImportOptions, Tracker};
+
+const DAY_2: (&str, &str) = ("updated_at", "\"2026-01-02T00:00:00Z\"");
+const DAY_3: (&str, &str) = ("updated_at", "\"2026-01-03T00:00:00Z\"");
+
+fn take_file() -> ImportOptions {
+    ImportOptions { take_file: true, ..ImportOptions::default() }
+}
+
+#[test]
+fn a_hand_edit_becomes_an_edit_of_that_field_alone() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let report = list.import(&record("A-1", &[("title", "\"by hand\"")]));
+    assert_eq!(report.edited, [("A-1".to_owned(), vec!["title".to_owned()])]);
+    assert_eq!(list.field("A-1", "title"), "by hand");
+    let date = list.field("A-1", "updated_at");
+    assert_ne!(date, "2026-01-01T00:00:00Z", "a hand edit that kept its date is dated now");
+}
+
+#[test]
+fn a_newer_line_keeps_its_date_so_that_nothing_is_left_to_export() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let pulled = record("A-1", &[("title", "\"pulled\""), DAY_2]);
+    list.import(&pulled);
+    assert_eq!(list.export(), pulled);
+}
+
+#[test]
+fn a_checkout_of_an_older_commit_and_back_makes_no_edit() {
+    let (old, new) = (record("A-1", &[]), record("A-1", &[("title", "\"new\""), DAY_2]));
+    let mut list = List::new(1);
+    list.import(&old);
+    list.import(&new);
+    let commits = list.commits();
+    let report = list.import(&old);
+    assert_eq!(report.edited, []);
+    assert_eq!(report.old_news, [("A-1".to_owned(), "title".to_owned(), "\"title\"".to_owned())]);
+    let report = list.import(&new);
+    assert_eq!((report.edited, report.old_news), (vec![], vec![]));
+    assert_eq!(list.commits(), commits);
+    assert_eq!(list.field("A-1", "title"), "new");
+}
+
+#[test]
+fn a_fresh_store_is_not_undone_by_an_older_commit_that_it_never_saw() {
+    let (old, new) = (
+        record("A-1", &[("labels", "[\"a\",\"gone\"]"), ("was", "1")]),
+        record("A-1", &[("title", "\"new\""), DAY_2]),
+    );
+    let mut list = List::new(1);
+    list.import(&new);
+    let commits = list.commits();
+    let report = list.import(&old);
+    assert_eq!(report.edited, []);
+    let fields: Vec<&str> = report.old_news.iter().map(|(_, field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["labels", "title", "was"]);
+    assert_eq!(list.import(&new).edited, []);
+    assert_eq!(list.commits(), commits);
+}
+
+#[test]
+fn export_renews_a_line_that_held_old_news() {
+    let (old, new) = (record("A-1", &[]), record("A-1", &[("title", "\"new\""), DAY_2]));
+    let mut list = List::new(1);
+    list.import(&old);
+    list.import(&new);
+    list.import(&old);
+    assert_eq!(list.export(), new);
+}
+
+#[test]
+fn take_file_forces_an_older_value() {
+    let (old, new) = (record("A-1", &[]), record("A-1", &[("title", "\"new\""), DAY_2]));
+    let mut list = List::new(1);
+    list.import(&old);
+    list.import(&new);
+    list.import_with(&old, &take_file()).unwrap();
+    assert_eq!(list.field("A-1", "title"), "title");
+}
+
+#[test]
+fn take_file_also_works_on_a_line_that_was_imported_as_old_news() {
+    let (old, new) = (record("A-1", &[]), record("A-1", &[("title", "\"new\""), DAY_2]));
+    let mut list = List::new(1);
+    list.import(&old);
+    list.import(&new);
+    assert_eq!(list.import(&old).old_news.len(), 1);
+    let report = list.import_with(&old, &take_file()).unwrap();
+    assert_eq!(report.edited.len(), 1);
+    assert_eq!(list.field("A-1", "title"), "title");
+}
+
+#[test]
+fn a_late_pull_does_not_undo_what_was_edited_here() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.set("A-1", "title", "\"here\"");
+    let report = list.import(&record("A-1", &[("priority", "1"), DAY_2]));
+    assert_eq!(report.edited, [("A-1".to_owned(), vec!["priority".to_owned()])]);
+    assert_eq!(list.field("A-1", "title"), "here");
+    assert_eq!(list.field("A-1", "priority"), 1);
+}
+
+#[test]
+fn where_both_sides_changed_a_field_both_values_are_kept() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.set("A-1", "title", "\"here\"");
+    list.import(&record("A-1", &[("title", "\"there\""), DAY_2]));
+    let shown = list.field("A-1", "title");
+    let listed = &list.field("A-1", "conflicts")["title"];
+    let mut both = vec![shown.clone(), listed[0].clone()];
+    both.sort_by_key(ToString::to_string);
+    assert_eq!(both, ["here", "there"]);
+    list.set("A-1", "title", &shown.to_string());
+    assert_eq!(list.field("A-1", "conflicts"), serde_json::Value::Null, "settled by writing it");
+}
+
+#[test]
+fn equal_changes_on_both_sides_are_no_edit() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.set("A-1", "title", "\"same\"");
+    let commits = list.commits();
+    let report = list.import(&record("A-1", &[("title", "\"same\""), DAY_2]));
+    assert_eq!(report.edited, []);
+    assert_eq!(list.commits(), commits);
+}
+
+#[test]
+fn a_new_date_alone_is_no_edit() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let commits = list.commits();
+    let dated = record("A-1", &[DAY_2]);
+    assert_eq!(list.import(&dated).edited, []);
+    assert_eq!(list.commits(), commits);
+    assert_eq!(list.export(), dated, "no edit, no diff");
+}
+
+#[test]
+fn lists_merge_by_element() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.set("A-1", "labels", "[\"a\",\"b\",\"here\"]");
+    list.import(&record("A-1", &[("labels", "[\"b\",\"there\"]")]));
+    assert_eq!(list.field("A-1", "labels"), serde_json::json!(["b", "there", "here"]));
+}
+
+#[test]
+fn an_older_line_neither_adds_nor_removes_elements_again() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.import(&record("A-1", &[("labels", "[\"b\",\"c\"]"), DAY_2]));
+    let report = list.import(&record("A-1", &[("labels", "[\"a\",\"b\",\"new\"]")]));
+    assert_eq!(list.field("A-1", "labels"), serde_json::json!(["b", "new", "c"]));
+    assert_eq!(
+        report.old_news,
+        [("A-1".to_owned(), "labels".to_owned(), "[\"a\",\"c\"]".to_owned())]
+    );
+}
+
+#[test]
+fn removing_a_field_by_hand_removes_it() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("extra", "{\"x\":1}")]));
+    list.import(&record("A-1", &[]));
+    assert_eq!(list.field("A-1", "extra"), serde_json::Value::Null);
+}
+
+#[test]
+fn claims_of_known_issues_are_not_imported() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let report = list.import(&record("A-1", &[("claim", "{\"by\":\"me\"}"), DAY_2]));
+    assert_eq!(report.edited, []);
+    assert_eq!(report.refused.len(), 1);
+    assert_eq!(list.field("A-1", "claim"), serde_json::Value::Null);
+}
+
+#[test]
+fn a_line_that_disappeared_is_reported_and_kept() {
+    let mut list = List::new(1);
+    let both = record("A-1", &[]) + &record("A-2", &[]);
+    list.import(&both);
+    let report = list.import(&record("A-2", &[]));
+    assert_eq!(report.missing, ["A-1"]);
+    assert_eq!(list.tracker.info().unwrap().issues, 2);
+    assert!(list.export().contains("\"A-1\""), "export brings it back");
+}
+
+#[test]
+fn pruning_leaves_a_tombstone_that_is_exported_and_can_be_undone() {
+    let mut list = List::new(1);
+    list.import(&(record("A-1", &[]) + &record("A-2", &[])));
+    let options = ImportOptions { prune: true, ..ImportOptions::default() };
+    let report = list.import_with(&record("A-2", &[]), &options).unwrap();
+    assert_eq!(report.pruned, ["A-1"]);
+    let tombstone = list.export();
+    assert!(tombstone.contains("\"deleted_at\":\""), "{tombstone}");
+    let mut other = List::new(2);
+    other.import(&tombstone);
+    assert!(other.tracker.show("A-1").unwrap().row.deleted, "the removal reaches other clones");
+    list.set("A-1", "deleted_at", "null");
+    assert!(!list.tracker.show("A-1").unwrap().row.deleted);
+}
+
+#[test]
+fn lines_may_come_in_any_order_and_export_follows_the_file() {
+    let mut list = List::new(1);
+    let lines: Vec<String> = (0..40).map(|n| record(&format!("A-{n}"), &[])).collect();
+    list.import(&lines.concat());
+    let mut shuffled = lines.clone();
+    shuffled.reverse();
+    shuffled.rotate_left(7);
+    shuffled.insert(3, record("B-1", &[]));
+    let report = list.import(&shuffled.concat());
+    assert_eq!((report.created.len(), report.edited.len()), (1, 0));
+    assert_eq!(list.export(), shuffled.concat());
+    assert_eq!(list.import(&shuffled.concat()).unchanged, 41);
+}
+
+#[test]
+fn many_lines_fit_between_two() {
+    let mut list = List::new(1);
+    let (first, last) = (record("A-first", &[]), record("A-last", &[]));
+    list.import(&(first.clone() + &last));
+    for round in 0..4 {
+        let mut file = first.clone();
+        for n in 0..=round * 60 {
+            file += &record(&format!("B-{n}"), &[]);
+        }
+        file += &last;
+        list.import(&file);
+        assert_eq!(list.export(), file);
+    }
+}
+
+#[test]
+fn one_id_with_two_times_of_creation_is_two_issues_and_said_so() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let other =
+        record("A-1", &[("created_at", "\"2026-02-02T00:00:00Z\""), ("title", "\"other\"")]);
+    let report = list.import(&(record("A-1", &[]) + &other));
+    assert_eq!(report.collisions, ["A-1"]);
+    let error = list.tracker.show("A-1").unwrap_err();
+    assert_eq!(error.code(), "ambiguous");
+    let x0x_tracker::TrackerError::Ambiguous { candidates, .. } = error else { unreachable!() };
+    let titles: Vec<String> =
+        candidates.iter().map(|name| list.tracker.show(name).unwrap().row.title).collect();
+    assert_eq!(titles, ["title", "other"]);
+}
+
+#[test]
+fn new_issues_stand_in_id_order_among_those_that_x0x_placed() {
+    let mut list = List::new(1);
+    let foreign = record("A-2", &[]) + &record("A-1", &[]);
+    list.import(&foreign);
+    for n in 0..8 {
+        list.create(&format!("issue {n}"));
+        list.export();
+    }
+    let file = list.export();
+    let ids: Vec<String> = file
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].to_string())
+        .collect();
+    assert_eq!(&ids[..2], ["\"A-2\"", "\"A-1\""]);
+    assert!(ids[2..].is_sorted(), "{ids:?}");
+    assert_eq!(list.import(&file).unchanged, 10);
+}
+
+#[test]
+fn the_end_of_the_file_stays_as_it_was() {
+    for end in ["", "\n", "\r\n"] {
+        let mut list = List::new(1);
+        let line = record("A-1", &[]).trim_end().to_owned() + end;
+        list.import(&line);
+        assert_eq!(list.export(), line);
+        list.create("new");
+        let file = list.export();
+        assert_eq!(file.ends_with('\n'), !end.is_empty(), "{file:?}");
+        assert_eq!(file.matches("\r\n").count(), if end == "\r\n" { 2 } else { 0 });
+        assert_eq!(file.lines().count(), 2);
+    }
+}
+
+#[test]
+fn a_third_version_of_a_line_brings_only_what_is_new() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.import(&record("A-1", &[("title", "\"two\""), DAY_2]));
+    let report = list.import(&record("A-1", &[("title", "\"title\""), ("priority", "2"), DAY_3]));
+    assert_eq!(report.edited, [("A-1".to_owned(), vec!["priority".to_owned()])]);
+    assert_eq!(report.old_news.len(), 1);
+    assert_eq!(list.field("A-1", "title"), "two");
+}
+
+#[test]
+fn a_second_file_of_the_same_list_has_a_base_of_its_own() {
+    let mut list = List::new(1);
+    let (old, new) = (record("A-1", &[]), record("A-1", &[("title", "\"new\""), DAY_2]));
+    list.import(&old);
+    list.import(&new);
+    let options = ImportOptions::default();
+    let elsewhere = "/worktree/issues/issues.jsonl";
+    let report =
+        list.tracker.import(elsewhere, &mut old.as_bytes(), &options, &mut |_| {}).unwrap();
+    assert_eq!(report.edited, [], "an old worktree makes no edit");
+    let by_hand = record("A-1", &[("priority", "1")]);
+    let report =
+        list.tracker.import(elsewhere, &mut by_hand.as_bytes(), &options, &mut |_| {}).unwrap();
+    assert_eq!(report.edited, [("A-1".to_owned(), vec!["priority".to_owned()])]);
+    assert_eq!(list.field("A-1", "title"), "new");
+}
