@@ -129,7 +129,7 @@ impl<'a> Import<'a> {
         if let Some((place, line)) = self.before.current(&self.reading, self.file)?
             && line.text == raw.text
             && line.terminator == raw.terminator
-            && !self.takes_anew(line)
+            && !takes_anew(self.options, line)
         {
             let (place, record) = (*place, line.record.clone());
             let is_new = record
@@ -159,11 +159,6 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Tells whether a line has to be looked at again although it did not change.
-    fn takes_anew(&self, line: &Line) -> bool {
-        self.options.take_file && line.record.as_ref().is_some_and(|record| record.stale)
-    }
-
     fn bad_line(&mut self, raw: &RawLine, problems: Vec<Problem>) -> Result<(), TrackerError> {
         if self.report.problems.len() < PROBLEMS_MAX {
             self.report.problems.extend(problems);
@@ -187,7 +182,7 @@ impl<'a> Import<'a> {
         let place = self.place_of(old.as_ref().map(|(place, _)| *place))?;
         if let Some((_, old)) = &old
             && old.text == raw.text
-            && !self.takes_anew(old)
+            && !takes_anew(self.options, old)
         {
             self.report.unchanged += 1;
             return self.put_line(place, raw, old.record.clone());
@@ -382,6 +377,11 @@ impl Walk {
         }
         self.next = self.next.max(place + 1);
     }
+}
+
+/// Tells whether a line has to be looked at again although it did not change.
+fn takes_anew(options: &ImportOptions, line: &Line) -> bool {
+    options.take_file && line.record.as_ref().is_some_and(|record| record.stale)
 }
 
 fn line_record(document: &Document) -> LineRecord {
