@@ -56,7 +56,9 @@ impl Place {
             (Self::Genesis, _) => "never changes: with `id` it names the document",
             (_, "updated_at") => "the latest time counts",
             (Self::Register, _) => "one value wins, the others are listed under `conflicts`",
-            (Self::Elements, _) => "element by element: equal ones are one, adding beats removing",
+            (Self::Elements, _) => {
+                "element by element: equal ones are one; a removal stands until the element is added again"
+            }
             (Self::Records, _) => "follows from the records; import never changes it",
             (Self::Conflicts, _) => "gone once somebody writes the field",
         }

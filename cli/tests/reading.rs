@@ -1,0 +1,133 @@
+//! What reading leaves behind, and what it writes to whom: nothing, and data only.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Place, record};
+
+const READING: [&[&str]; 11] = [
+    &["issues", "list"],
+    &["issues", "list", "--json"],
+    &["issues", "list", "--jsonl", "--text", "a"],
+    &["issues", "ready", "--explain"],
+    &["issues", "ready", "--json"],
+    &["issues", "next"],
+    &["issues", "show", "T-1"],
+    &["issues", "show", "T-1", "--json"],
+    &["issues", "stats"],
+    &["issues", "validate"],
+    &["issues", "export", "--out", "-"],
+];
+
+#[test]
+fn reading_leaves_no_trace() {
+    let place =
+        Place::with_file(&[record("T-1", "a", "todo"), record("T-2", "b", "done")].concat());
+    let before = place.trace();
+    for args in READING {
+        place.ok(args);
+    }
+    assert_eq!(place.trace(), before);
+}
+
+#[test]
+fn reading_without_a_data_directory_makes_none() {
+    let place = Place::new();
+    for args in READING {
+        let answer = place.run(args);
+        assert_eq!(answer.code, 3, "{args:?}: {answer:?}");
+    }
+    assert!(!place.data().exists());
+    assert!(!place.dir().join("home").exists());
+}
+
+#[test]
+fn a_read_only_data_directory_can_be_read() {
+    let place = Place::with_file(&record("T-1", "a", "todo"));
+    set_modes(&place.data(), 0o500, 0o400);
+    for args in READING {
+        place.ok(args);
+    }
+    set_modes(&place.data(), 0o700, 0o600);
+}
+
+fn set_modes(dir: &Path, dir_mode: u32, file_mode: u32) {
+    fs::set_permissions(dir, Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            set_modes(&path, dir_mode, file_mode);
+        } else {
+            fs::set_permissions(&path, Permissions::from_mode(file_mode)).unwrap();
+        }
+    }
+    fs::set_permissions(dir, Permissions::from_mode(dir_mode)).unwrap();
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let lines: String = (0..3_000).map(|n| record(&format!("T-{n}"), "title", "todo")).collect();
+    let place = Place::with_file(&lines);
+    for args in [
+        &["issues", "list"][..],
+        &["issues", "list", "--json"],
+        &["issues", "list", "--jsonl"],
+        &["issues", "ready", "--json"],
+        &["issues", "export", "--out", "-"],
+    ] {
+        let mut command = place.command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 1];
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut first).unwrap();
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn control_characters_in_data_do_not_reach_a_person() {
+    let line = "{\"id\":\"T-1\",\"identifier\":\"T-1\",\"title\":\"a\\u001b[31mb\\u0007\",\
+        \"description\":\"x\\u001b]0;t\\u0007\\ny\",\"state\":\"to\\rdo\"}\n";
+    let place = Place::with_file(line);
+    for args in
+        [&["issues", "list"][..], &["issues", "show", "T-1"], &["issues", "ready", "--explain"]]
+    {
+        let stdout = place.ok(args);
+        assert!(!stdout.chars().any(|c| c.is_control() && c != '\n'), "{stdout:?}");
+        assert!(stdout.contains("a␛[31mb␇"), "{stdout:?}");
+    }
+    assert_eq!(place.json(&["issues", "show", "T-1"])["title"], "a\u{1b}[31mb\u{7}");
+}
+
+#[test]
+fn tables_are_plain_and_whole_where_the_output_is_no_terminal() {
+    let title = "long ".repeat(60);
+    let place = Place::with_list();
+    place.create(&[&title]);
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "xterm-256color")] {
+        let output = place.command(&["issues", "list"]).env(name, value).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(!stdout.contains('\u{1b}'), "{stdout:?}");
+        assert!(stdout.contains(title.trim_end()), "{stdout}");
+    }
+}
+
+#[test]
+fn notes_go_to_stderr_and_quiet_silences_them() {
+    let place = Place::with_list();
+    let answer = place.run(&["issues", "ready"]);
+    assert_eq!(answer.stdout, "");
+    assert!(answer.stderr.contains("nothing is ready"), "{}", answer.stderr);
+    assert_eq!(place.run(&["issues", "ready", "-q"]).stderr, "");
+    assert_eq!(place.ok(&["issues", "ready", "--json"]), "{\"issues\":[],\"next_cursor\":null}\n");
+}

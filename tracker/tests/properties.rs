@@ -1,0 +1,249 @@
+//! Properties that hold for arbitrary records, edits and orders of exchange.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use proptest::prelude::*;
+use support::{List, exchange, give};
+use x0x_tracker::interface::{FieldChange, ListChange, Patch, Tracker};
+
+/// Any JSON value, as text in some spelling.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|truth| truth.to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,6})?([eE][+-]?[0-9]{1,3})?",
+        text(),
+        Just("\"\\ud83d\\ude00 \\/ \\u00e9\"".to_owned()),
+        Just("\"half \\ud800\"".to_owned()),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4);
+        let object = prop::collection::btree_map("[a-z]{1,3}", inner, 0..4);
+        prop_oneof![
+            (list, space()).prop_map(|(items, space)| format!("[{space}{}]", items.join(","))),
+            (object, space()).prop_map(|(fields, space)| {
+                let fields: Vec<String> =
+                    fields.iter().map(|(name, json)| format!("\"{name}\":{space}{json}")).collect();
+                format!("{{{}}}", fields.join(&format!(",{space}")))
+            }),
+        ]
+    })
+}
+
+fn text() -> impl Strategy<Value = String> {
+    any::<String>().prop_map(|text| serde_json::Value::from(text).to_string())
+}
+
+fn space() -> impl Strategy<Value = String> {
+    "[ \t]{0,2}"
+}
+
+/// A record line: an id, a title, and any fields in any order, known names with any value included.
+fn line(id: String) -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        Just("labels".to_owned()),
+        Just("blocked_by".to_owned()),
+        Just("priority".to_owned()),
+        Just("state".to_owned()),
+        Just("links".to_owned()),
+        Just("comments".to_owned()),
+        Just("updated_at".to_owned()),
+        Just("created_at".to_owned()),
+        Just("claim".to_owned()),
+        Just("conflicts".to_owned()),
+        Just("identifier".to_owned()),
+        Just("deleted_at".to_owned()),
+        "[a-z_]{1,8}",
+        "[ -~&&[^\"\\\\]]{1,4}",
+    ];
+    let fields = prop::collection::btree_map(name, json(), 0..6);
+    let title = "[^\\pC]{0,20}[a-z]";
+    (fields, title, space(), any::<prop::sample::Index>()).prop_map(
+        move |(fields, title, space, at)| {
+            let title = serde_json::Value::from(title);
+            let mut pairs: Vec<String> = fields
+                .iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "id" | "title" | "identifier"))
+                .map(|(name, json)| format!("{}:{space}{json}", serde_json::Value::from(&**name)))
+                .collect();
+            pairs.insert(at.index(pairs.len() + 1), format!("\"id\":{space}\"{id}\""));
+            pairs.insert(at.index(pairs.len() + 1), format!("\"title\":{space}{title}"));
+            format!("{{{space}{}{space}}}", pairs.join(&format!(",{space}")))
+        },
+    )
+}
+
+fn file() -> impl Strategy<Value = String> {
+    let lines: Vec<_> = (0..5).map(|n| line(format!("R-{n}"))).collect();
+    let end = prop_oneof![Just("\n"), Just("\r\n")];
+    (lines, end, any::<bool>())
+        .prop_map(|(lines, end, closed)| lines.join(end) + if closed { end } else { "" })
+}
+
+/// One thing that somebody does to an issue.
+#[derive(Clone, Debug)]
+enum Act {
+    Set(usize, &'static str, String),
+    Label(usize, Vec<String>, Vec<String>),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let names = prop_oneof![Just("title"), Just("description"), Just("note")];
+    let labels = || prop::collection::vec("[a-d]", 0..3);
+    prop_oneof![
+        (0..3usize, names, "[a-c]{1,2}").prop_map(|(at, name, text)| Act::Set(at, name, text)),
+        (0..3usize, labels(), labels()).prop_map(|(at, add, remove)| Act::Label(at, add, remove)),
+    ]
+}
+
+fn perform(list: &mut List, act: &Act) {
+    let quoted = |texts: &[String]| texts.iter().map(|t| format!("\"{t}\"")).collect();
+    let (at, patch) = match act {
+        Act::Set(at, name, text) => (at, Patch::default().set_text(name, text)),
+        Act::Label(at, add, remove) => {
+            let change = ListChange { add: quoted(add), remove: quoted(remove) };
+            (at, Patch { changes: vec![("labels".to_owned(), FieldChange::List(change))] })
+        }
+    };
+    list.tracker.edit(&format!("R-{at}"), &patch, None).unwrap();
+}
+
+fn base_file() -> String {
+    (0..3).map(|n| support::record(&format!("R-{n}"), &[])).collect()
+}
+
+/// Three members of one list, each with the same file imported on its own.
+fn members() -> [List; 3] {
+    let mut a = List::new(1);
+    let mut b = List::member_of(&mut a, 2);
+    let mut c = List::member_of(&mut a, 3);
+    for statement in a.tracker.statements().unwrap() {
+        b.tracker.admit_statement(&statement).unwrap();
+        c.tracker.admit_statement(&statement).unwrap();
+    }
+    let mut all = [a, b, c];
+    all.iter_mut().for_each(|list| drop(list.import(&base_file())));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn import_then_export_gives_the_same_bytes(file in file()) {
+        let mut list = List::new(1);
+        list.import(&file);
+        prop_assert_eq!(list.export(), &*file);
+    }
+
+    #[test]
+    fn importing_again_changes_nothing(file in file()) {
+        let mut list = List::new(1);
+        list.import(&file);
+        let (commits, canonical) = (list.commits(), list.canonical());
+        let report = list.import(&file);
+        prop_assert_eq!(report.writes(), 0);
+        prop_assert_eq!((list.commits(), list.canonical()), (commits, canonical.clone()));
+        // What was exported canonically says the same to another list.
+        let mut other = List::new(2);
+        other.import(&canonical);
+        prop_assert_eq!(other.canonical(), canonical);
+    }
+
+    #[test]
+    fn an_edit_changes_its_own_line_only(file in file(), at in 0..5usize) {
+        let mut list = List::new(1);
+        list.import(&file);
+        let patch = Patch::default().set_text("title", "entirely new title");
+        list.tracker.edit(&format!("R-{at}"), &patch, None).unwrap();
+        let after = list.export();
+        let mut differing = 0;
+        for (n, (before, after)) in file.split('\n').zip(after.split('\n')).enumerate() {
+            if before != after {
+                differing += 1;
+                prop_assert_eq!(n, at);
+            }
+        }
+        prop_assert_eq!(differing, 1);
+    }
+
+    #[test]
+    fn import_never_undoes_an_edit_that_the_file_did_not_make(
+        acts in prop::collection::vec(act(), 1..6),
+        priority in 1..5u8,
+        dated in any::<bool>(),
+    ) {
+        let mut list = List::new(1);
+        list.import(&base_file());
+        acts.iter().for_each(|act| perform(&mut list, act));
+        let before: Vec<_> = (0..3).map(|n| fields_of(&list, n)).collect();
+        let date = if dated { "\"2030-01-01T00:00:00Z\"" } else { "\"2026-01-01T00:00:00Z\"" };
+        let priority = priority.to_string();
+        let changes = [("priority", priority.as_str()), ("updated_at", date)];
+        let file: String =
+            (0..3).map(|n| support::record(&format!("R-{n}"), &changes)).collect();
+        list.import(&file);
+        for (n, before) in before.iter().enumerate() {
+            prop_assert_eq!(&fields_of(&list, n), before);
+            prop_assert_eq!(list.field(&format!("R-{n}"), "priority").to_string(), &*priority);
+        }
+    }
+
+    #[test]
+    fn replicas_agree_whatever_the_order_and_however_often_they_exchange(
+        acts in prop::collection::vec((0..3usize, act()), 0..10),
+        meetings in prop::collection::vec((0..3usize, 0..3usize, 0..10usize), 0..6),
+    ) {
+        let mut lists = members();
+        for (step, (who, act)) in acts.iter().enumerate() {
+            for (from, to, _) in meetings.iter().filter(|(_, _, when)| *when == step) {
+                meet(&mut lists, *from, *to);
+            }
+            perform(&mut lists[*who], act);
+        }
+        for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (0, 1)] {
+            meet(&mut lists, from, to);
+            meet(&mut lists, to, from);
+        }
+        prop_assert_eq!(lists[0].canonical(), lists[1].canonical());
+        prop_assert_eq!(lists[1].canonical(), lists[2].canonical());
+    }
+
+    #[test]
+    fn merging_is_the_same_whoever_comes_first(a in act(), b in act(), c in act()) {
+        let [mut first, mut second, mut third] = members();
+        perform(&mut first, &a);
+        perform(&mut second, &b);
+        perform(&mut third, &c);
+        let mut left = List::member_of(&mut first, 4);
+        let mut right = List::member_of(&mut first, 5);
+        for list in [&mut left, &mut right] {
+            for statement in first.tracker.statements().unwrap() {
+                list.tracker.admit_statement(&statement).unwrap();
+            }
+        }
+        for from in [&first, &second, &third, &first] {
+            give(from, &mut left);
+        }
+        give(&second, &mut right);
+        exchange(&mut first, &mut third);
+        give(&first, &mut right);
+        prop_assert_eq!(left.canonical(), right.canonical());
+    }
+}
+
+fn fields_of(list: &List, n: usize) -> Vec<serde_json::Value> {
+    ["title", "description", "note", "labels", "state"]
+        .map(|field| list.field(&format!("R-{n}"), field))
+        .to_vec()
+}
+
+fn meet(lists: &mut [List; 3], from: usize, to: usize) {
+    if from != to {
+        let [giver, taker] = lists.get_disjoint_mut([from, to]).unwrap();
+        give(giver, taker);
+    }
+}
