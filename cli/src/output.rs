@@ -45,9 +45,9 @@ impl Output {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, look }
     }
 
-    /// Tells a person something that is no data.
+    /// Tells a person something that is no data; a program finds nothing on stderr but errors.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && !self.json {
             self.tell(&plain::paragraph(text));
         }
     }

@@ -69,16 +69,15 @@ impl Session {
         })
     }
 
-    /// Returns the task list to import into; one that only `.x0x.toml` knows is attached first.
-    pub fn list_or_attach(&self) -> Result<ListId, CliError> {
+    /// Returns the task list to import into, and whether it is new here: one that only `.x0x.toml`
+    /// knows is attached first.
+    pub fn list_or_attach(&self) -> Result<(ListId, bool), CliError> {
         match self.binding()? {
-            Some(binding) if self.list.is_none() => {
-                if !self.home.holds(binding.list) {
-                    self.attach(&binding)?;
-                }
-                Ok(binding.list)
+            Some(binding) if self.list.is_none() && !self.home.holds(binding.list) => {
+                self.attach(&binding)?;
+                Ok((binding.list, true))
             }
-            _ => self.list(),
+            _ => Ok((self.list()?, false)),
         }
     }
 

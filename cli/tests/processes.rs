@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use common::Place;
+use x0x_tracker::store::{Holder, StoreLock};
 
 /// How many processes work at once.
 const WRITERS: usize = 8;
@@ -49,6 +50,24 @@ fn two_inits_at_once_leave_one_binding() {
         let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| place.run(&["init"]).code)).collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    assert!(codes.contains(&0), "{codes:?}");
+    assert_eq!(codes, [0; 4]);
     place.create(&["One"]);
+}
+
+#[test]
+fn a_held_store_is_busy_for_writers_and_open_to_readers() {
+    let place = Place::with_list();
+    place.create(&["One"]);
+    let holder = Holder {
+        pid: std::process::id(),
+        role: "test".to_owned(),
+        api: None,
+        version: "0".to_owned(),
+    };
+    let lock = StoreLock::try_acquire(&place.data(), &holder).unwrap().unwrap();
+    let error = place.error(&["issues", "create", "Two", "--lock-timeout", "0"], 1);
+    assert_eq!((&error["error"], &error["retryable"]), (&"busy".into(), &true.into()));
+    assert_eq!(common::names(&place.json(&["issues", "list"])), ["T-0001"]);
+    drop(lock);
+    place.create(&["Two", "--lock-timeout", "0"]);
 }

@@ -26,14 +26,19 @@ pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
         prune: args.prune,
     };
     // A dry run changes nothing, so neither does it attach a list.
-    let list = if args.dry_run { session.list()? } else { session.list_or_attach()? };
+    let (list, is_new) =
+        if args.dry_run { (session.list()?, false) } else { session.list_or_attach()? };
     let mut tracker = session.home.write(list, session.lock_timeout)?;
     let mut meter = Meter::start("importing", bytes, &session.output);
     let mut input = BufReader::with_capacity(1 << 20, file);
     let report =
         tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress))?;
     drop(meter);
-    answer(session, &tracker, name, args, &report)?;
+    if session.output.json {
+        session.output.json(&import_report::object(name, args, &report, is_new))?;
+    } else {
+        answer(session, &tracker, name, args, &report)?;
+    }
     Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Invalid })
 }
 
@@ -45,9 +50,6 @@ fn answer(
     report: &ImportReport,
 ) -> Result<(), CliError> {
     let output = session.output;
-    if output.json {
-        return output.json(&import_report::object(file, args, report));
-    }
     let summary = import_report::summary(tracker, args, report, output.verbose);
     output.data(|stdout| std::io::Write::write_all(stdout, summary.as_bytes()))?;
     let problems = import_report::problems(file, report, output.verbose);

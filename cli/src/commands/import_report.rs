@@ -17,8 +17,8 @@ const SHOWN_MAX: usize = 10;
 /// The longest value in a summary, in columns.
 const VALUE_COLUMNS_MAX: usize = 60;
 
-/// Returns the report for programs.
-pub fn object(file: &str, args: &ImportArgs, report: &ImportReport) -> Value {
+/// Returns the report for programs; `attached` says that the task list is new here.
+pub fn object(file: &str, args: &ImportArgs, report: &ImportReport, attached: bool) -> Value {
     let triples = |entries: &[(String, String, String)], last: &str| -> Value {
         entries
             .iter()
@@ -33,6 +33,7 @@ pub fn object(file: &str, args: &ImportArgs, report: &ImportReport) -> Value {
     json!({
         "file": file,
         "dry_run": args.dry_run,
+        "attached": attached,
         "records": report.records,
         "unchanged": report.unchanged,
         "created": report.created,

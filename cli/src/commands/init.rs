@@ -1,7 +1,7 @@
 //! `x0x init`: binds a repository to a task list. It writes `.x0x.toml`, never over anything, and
 //! leaves git alone.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -19,14 +19,18 @@ pub fn run(session: &Session, args: InitArgs) -> Result<Exit, CliError> {
     let root = root(session)?;
     let typed_jsonl =
         args.jsonl.as_deref().map(|path| from_root(session, &root, path)).transpose()?;
-    let (binding, is_new) = match Binding::at(&root)? {
-        Some(binding) => {
-            refuse_other(&binding, &args, typed_jsonl.as_deref())?;
-            join_existing(session, &binding)?;
-            (binding, false)
-        }
-        None => (found(session, &root, args, typed_jsonl)?, true),
+    let is_new =
+        Binding::at(&root)?.is_none() && found(session, &root, &args, typed_jsonl.clone())?;
+    let Some(binding) = Binding::at(&root)? else {
+        return Err(CliError::Missing {
+            detail: format!("{} vanished again", root.join(binding::FILE).display()),
+            hint: "run `x0x init` once more".to_owned(),
+        });
     };
+    if !is_new {
+        refuse_other(&binding, &args, typed_jsonl.as_deref())?;
+        join_existing(session, &binding)?;
+    }
     answer(session, &binding, is_new)?;
     Ok(Exit::Done)
 }
@@ -83,19 +87,19 @@ fn join_existing(session: &Session, binding: &Binding) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Founds a list and writes `.x0x.toml`.
+/// Founds a list and writes `.x0x.toml`; tells whether it did, or another process was faster.
 fn found(
     session: &Session,
     root: &Path,
-    args: InitArgs,
+    args: &InitArgs,
     jsonl: Option<PathBuf>,
-) -> Result<Binding, CliError> {
+) -> Result<bool, CliError> {
     let file = root.join(binding::FILE);
     let io = |error| CliError::file("cannot write", &file, error);
     let jsonl = jsonl.unwrap_or_else(|| PathBuf::from(DEFAULT_JSONL));
-    let name = args.name.unwrap_or_else(|| name_of(root));
-    let prefix = match args.prefix {
-        Some(prefix) => prefix,
+    let name = args.name.clone().unwrap_or_else(|| name_of(root));
+    let prefix = match &args.prefix {
+        Some(prefix) => prefix.clone(),
         None => {
             let path = root.join(&jsonl);
             let learned = prefix::in_file(&path)
@@ -109,8 +113,11 @@ fn found(
     let branch = repository::branch_of(root);
     let binding = Binding { file: file.clone(), list, name, prefix, jsonl, branch };
     pending.write_all(binding.to_toml()?.as_bytes()).map_err(io)?;
-    pending.create().map_err(io)?;
-    Ok(binding)
+    match pending.create() {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(CliError::file("cannot write", &file, error)),
+    }
 }
 
 fn name_of(root: &Path) -> String {

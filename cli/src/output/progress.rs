@@ -27,13 +27,14 @@ pub struct Meter {
 impl Meter {
     /// Starts the clock of a task over so many bytes.
     pub fn start(what: &'static str, bytes_total: u64, output: &Output) -> Self {
+        let terminal = io::stderr().is_terminal();
         Self {
             what,
             bytes_total,
             started_ms: time::now_ms(),
             told_ms: None,
-            terminal: io::stderr().is_terminal(),
-            quiet: output.quiet,
+            terminal,
+            quiet: output.quiet || (output.json && !terminal),
         }
     }
 

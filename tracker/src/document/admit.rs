@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::legacy::{Key, ObjectId, OpId, OpType};
-use automerge::{Automerge, Change, ExpandedChange};
+use automerge::{Change, ExpandedChange};
 
-use super::read::map_named;
 use super::{Birth, Document, DocumentError, scalar, schema};
 use crate::id::LogId;
 
@@ -78,11 +77,10 @@ fn is_actor_of(actor: &[u8], log: LogId) -> bool {
 }
 
 fn check_operations(birth: &Birth, change: &ExpandedChange) -> Result<(), &'static str> {
-    let genesis = birth.document();
-    let genesis_actor = genesis.get_actor().clone();
-    let maps: BTreeSet<u64> =
-        schema::GENESIS_MAPS.iter().filter_map(|name| counter_of(&genesis, name)).collect();
-    let records = counter_of(&genesis, schema::RECORDS_MAP);
+    let genesis_actor = birth.actor();
+    let counter = |name: &&str| birth.map_op(name).map(|op| op.counter());
+    let maps: BTreeSet<u64> = schema::GENESIS_MAPS.iter().filter_map(counter).collect();
+    let records = counter(&schema::RECORDS_MAP);
     for op in &change.operations {
         let ObjectId::Id(OpId(counter, actor)) = &op.obj else {
             return Err("it writes to the root");
@@ -104,11 +102,4 @@ fn check_operations(birth: &Birth, change: &ExpandedChange) -> Result<(), &'stat
         }
     }
     Ok(())
-}
-
-fn counter_of(genesis: &Automerge, map: &str) -> Option<u64> {
-    match map_named(genesis, map)? {
-        automerge::ObjId::Id(counter, ..) => Some(counter),
-        automerge::ObjId::Root => None,
-    }
 }

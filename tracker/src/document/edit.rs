@@ -19,8 +19,8 @@ use crate::timestamp::Timestamp;
 /// What to write: registers and list entries. Empty means that nothing changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
-    registers: BTreeMap<String, Option<String>>,
-    elements: BTreeMap<String, Vec<ListOp>>,
+    pub(super) registers: BTreeMap<String, Option<String>>,
+    pub(super) elements: BTreeMap<String, Vec<ListOp>>,
 }
 
 impl Edit {

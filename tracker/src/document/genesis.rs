@@ -3,8 +3,10 @@
 //! The bytes depend on `(id, created_at)` alone, so two nodes that import the same line while
 //! apart make the same change and their edits merge field by field. A golden test freezes them.
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{ActorId, Automerge, ChangeHash, ROOT};
+use std::num::NonZeroU64;
+
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType, SortedVec};
+use automerge::{ActorId, Automerge, Change, ChangeHash, ExpandedChange, ObjType};
 use serde::{Deserialize, Serialize};
 
 use super::{scalar, schema};
@@ -31,25 +33,72 @@ impl Birth {
         ))
     }
 
+    /// Returns the genesis change.
+    pub fn change(&self) -> Change {
+        let mut operations = vec![put("id", &scalar::quote(&self.id))];
+        operations.extend(self.created_at.as_deref().map(|json| put("created_at", json)));
+        operations.extend(
+            schema::GENESIS_MAPS.map(|name| root_operation(name, OpType::Make(ObjType::Map))),
+        );
+        Change::from(ExpandedChange {
+            operations,
+            actor_id: self.actor(),
+            hash: None,
+            seq: 1,
+            start_op: NonZeroU64::MIN,
+            time: 0,
+            message: None,
+            deps: Vec::new(),
+            extra_bytes: Vec::new(),
+            author: None,
+        })
+    }
+
     /// Returns a document that holds the genesis change alone.
     pub fn document(&self) -> Automerge {
-        let actor = ActorId::from(&self.key().0[..16]);
-        let mut doc = Automerge::new().with_actor(actor);
-        let mut tx = doc.transaction();
-        // An empty document accepts scalars and maps at its root: these calls cannot fail.
-        tx.put(ROOT, "id", self.id.as_str()).expect("the root is a map");
-        if let Some(created_at) = &self.created_at {
-            tx.put(ROOT, "created_at", scalar::from_json(created_at)).expect("the root is a map");
-        }
-        for map in schema::GENESIS_MAPS {
-            tx.put_object(ROOT, map, automerge::ObjType::Map).expect("the root is a map");
-        }
-        tx.commit_with(CommitOptions::default().with_time(0));
-        doc
+        let mut document = Automerge::new();
+        // The change is our own, and depends on nothing.
+        document.apply_changes([self.change()]).expect("a genesis change applies");
+        document
     }
 
     /// Returns the hash of the genesis change.
     pub fn genesis_hash(&self) -> ChangeHash {
-        self.document().get_heads()[0]
+        self.change().hash()
+    }
+
+    /// Returns the actor of the genesis change.
+    pub(super) fn actor(&self) -> ActorId {
+        ActorId::from(&self.key().0[..16])
+    }
+
+    /// Returns the id of the operation that made one of the maps; `None` for another name.
+    pub(super) fn map_op(&self, name: &str) -> Option<OpId> {
+        let place = schema::GENESIS_MAPS.iter().position(|map| *map == name)? as u64;
+        Some(OpId(self.first_map() + place, self.actor()))
+    }
+
+    /// Returns the counter of the first operation after genesis.
+    pub(super) fn next_op(&self) -> u64 {
+        self.first_map() + schema::GENESIS_MAPS.len() as u64
+    }
+
+    /// The maps follow the id and, where there is one, the time of creation.
+    fn first_map(&self) -> u64 {
+        2 + u64::from(self.created_at.is_some())
+    }
+}
+
+fn put(name: &str, json: &str) -> Op {
+    root_operation(name, OpType::Put(scalar::from_json(json)))
+}
+
+fn root_operation(name: &str, action: OpType) -> Op {
+    Op {
+        action,
+        obj: ObjectId::Root,
+        key: Key::Map(name.into()),
+        pred: SortedVec::new(),
+        insert: false,
     }
 }

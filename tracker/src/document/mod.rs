@@ -4,6 +4,7 @@
 //! when, is not decided here.
 
 pub mod admit;
+pub mod creation;
 pub mod edit;
 pub mod elements;
 pub mod genesis;
@@ -101,12 +102,7 @@ impl Document {
 
     /// Returns the bytes of the genesis change alone.
     pub fn genesis_bytes(&self) -> Vec<u8> {
-        self.birth
-            .document()
-            .get_changes(&[])
-            .first()
-            .map(|change| change.raw_bytes().to_vec())
-            .unwrap_or_default()
+        self.birth.change().raw_bytes().to_vec()
     }
 
     /// Returns the hashes of the changes that no other change builds on, sorted.

@@ -7,8 +7,8 @@ use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc, ScalarValue, Value,
 
 use super::elements::{self, Element};
 use super::schema::{self, Place};
-use super::{Document, scalar, to_hashes, version_of};
-use crate::issue::{Issue, list_of};
+use super::{Birth, Document, scalar, to_hashes, version_of};
+use crate::issue::{Issue, Version, list_of};
 use crate::jsonl::text;
 use crate::timestamp;
 
@@ -41,34 +41,53 @@ impl Document {
 
     fn read_view(&self, heads: Option<&[ChangeHash]>) -> Content {
         let view = View { doc: &self.doc, heads };
-        let (registers, mut conflicts) = view.registers();
-        let mut fields = registers.clone();
-        fields.insert("id".to_owned(), scalar::quote(&self.birth.id));
-        if let Some(created_at) = &self.birth.created_at {
-            fields.insert("created_at".to_owned(), created_at.clone());
-        }
-        let mut lists = BTreeMap::new();
-        for rule in schema::rules().filter(|rule| rule.place == Place::Elements) {
-            let list = view.elements(rule.name);
-            if !list.is_empty() {
-                let json: Vec<String> = list.iter().map(|element| element.json.clone()).collect();
-                fields.insert(rule.name.to_owned(), list_of(&json));
-                lists.insert(rule.name.to_owned(), list);
-            }
-        }
-        if let Some(stored) = fields.remove("conflicts") {
-            match parse_conflicts(&stored) {
-                Some(stored) => add_stored(&mut conflicts, stored, &fields),
-                None => drop(fields.insert("conflicts".to_owned(), stored)),
-            }
-        }
+        let (registers, conflicts) = view.registers();
+        let lists = schema::rules()
+            .filter(|rule| rule.place == Place::Elements)
+            .map(|rule| (rule.name.to_owned(), view.elements(rule.name)))
+            .filter(|(_, list)| !list.is_empty())
+            .collect();
         let version = match heads {
             None => self.version(),
             Some(heads) => version_of(&heads.iter().map(|hash| hash.0).collect::<Vec<_>>()),
         };
-        let issue = Issue { birth: self.birth.clone(), fields, conflicts, version };
-        Content { issue, lists, registers }
+        assemble(&self.birth, registers, conflicts, lists, version)
     }
+}
+
+impl Content {
+    /// Returns what a document says that holds nothing but its genesis.
+    pub fn empty(birth: &Birth) -> Self {
+        let version = version_of(&[birth.genesis_hash().0]);
+        assemble(birth, BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), version)
+    }
+}
+
+/// Puts together what a document says from what its maps hold.
+pub(super) fn assemble(
+    birth: &Birth,
+    registers: BTreeMap<String, String>,
+    mut conflicts: BTreeMap<String, Vec<String>>,
+    lists: BTreeMap<String, Vec<Element>>,
+    version: Version,
+) -> Content {
+    let mut fields = registers.clone();
+    fields.insert("id".to_owned(), scalar::quote(&birth.id));
+    if let Some(created_at) = &birth.created_at {
+        fields.insert("created_at".to_owned(), created_at.clone());
+    }
+    for (name, list) in &lists {
+        let json: Vec<String> = list.iter().map(|element| element.json.clone()).collect();
+        fields.insert(name.clone(), list_of(&json));
+    }
+    if let Some(stored) = fields.remove("conflicts") {
+        match parse_conflicts(&stored) {
+            Some(stored) => add_stored(&mut conflicts, stored, &fields),
+            None => drop(fields.insert("conflicts".to_owned(), stored)),
+        }
+    }
+    let issue = Issue { birth: birth.clone(), fields, conflicts, version };
+    Content { issue, lists, registers }
 }
 
 /// Reads the register `conflicts`: an object of lists; `None` for anything else.

@@ -105,28 +105,42 @@ impl Writing {
         row: &Row,
         json: &str,
     ) -> Result<(), TrackerError> {
-        let key = document.key();
-        let bytes = match self.get(Table::Documents, &key.0)? {
-            None => {
-                let mut bytes = document.genesis_bytes();
-                appended.iter().for_each(|change| bytes.extend_from_slice(change));
-                Stored { birth: document.birth().clone(), snapshot: bytes.len(), bytes: &bytes }
-                    .encode()?
-            }
-            Some(old) => append(document, &old, appended)?,
+        let Some(old) = self.get(Table::Documents, &document.key().0)? else {
+            return self.put_new(document.birth(), &document.genesis_bytes(), appended, row, json);
         };
-        self.put(Table::Documents, &key.0, &bytes)?;
+        let bytes = append(document, &old, appended)?;
+        self.put(Table::Documents, &row.key.0, &bytes)?;
         let row_key = row_key(document.birth());
-        if let Some(old) = self.row(&row_key)? {
-            for name in names_of(&old) {
-                self.remove(Table::Names, &name_key(name, key))?;
-            }
+        let old = self.row(&row_key)?;
+        let gone = old.iter().flat_map(names_of).filter(|name| !names_of(row).contains(name));
+        for name in gone {
+            self.remove(Table::Names, &name_key(name, row.key))?;
         }
+        self.put_row(&row_key, row, json)
+    }
+
+    /// Stores a document that is not here yet.
+    pub fn put_new(
+        &self,
+        birth: &Birth,
+        genesis: &[u8],
+        changes: &[Vec<u8>],
+        row: &Row,
+        json: &str,
+    ) -> Result<(), TrackerError> {
+        let mut bytes = genesis.to_vec();
+        changes.iter().for_each(|change| bytes.extend_from_slice(change));
+        let stored = Stored { birth: birth.clone(), snapshot: bytes.len(), bytes: &bytes };
+        self.put(Table::Documents, &row.key.0, &stored.encode()?)?;
+        self.put_row(&row_key(birth), row, json)
+    }
+
+    fn put_row(&self, row_key: &[u8], row: &Row, json: &str) -> Result<(), TrackerError> {
         for name in names_of(row) {
-            self.put(Table::Names, &name_key(name, key), &row_key)?;
+            self.put(Table::Names, &name_key(name, row.key), row_key)?;
         }
-        self.put(Table::Views, &key.0, json.as_bytes())?;
-        self.put(Table::Rows, &row_key, &encode(row)?)
+        self.put(Table::Views, &row.key.0, json.as_bytes())?;
+        self.put(Table::Rows, row_key, &encode(row)?)
     }
 }
 

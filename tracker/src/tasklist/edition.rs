@@ -2,9 +2,10 @@
 //! together.
 
 use super::{Host, names, row};
-use crate::document::{Content, Document, Edit, Heads};
+use crate::document::{Birth, Content, Document, Edit, Heads, creation};
 use crate::id::{ListId, LogId, StatementHash};
 use crate::interface::TrackerError;
+use crate::interface::report::Row;
 use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
@@ -108,9 +109,27 @@ impl<'a> Edition<'a> {
         }
         self.keep(document, &changes)?;
         for change in changes {
-            self.add(document, change)?;
+            self.add(document.birth(), change)?;
         }
         Ok(())
+    }
+
+    /// Makes a new document that an edit gives its fields; returns its heads.
+    pub(super) fn create(&mut self, birth: Birth, edit: &Edit) -> Result<Heads, TrackerError> {
+        if edit.clone().split(COMMIT_BYTES).len() > 1 {
+            let mut document = Document::new(birth);
+            self.write(&mut document, edit, None)?;
+            return Ok(document.heads());
+        }
+        let created = creation::create(&birth, edit, self.log, self.now);
+        let row = row::of(&created.content);
+        let json = created.content.issue.canonical_json();
+        let changes = [created.change];
+        self.writing.put_new(&birth, &created.genesis, &changes, &row, &json)?;
+        self.count_names(&row)?;
+        let [change] = changes;
+        self.add(&birth, change)?;
+        Ok(created.heads)
     }
 
     /// Stores a document after changes, with the row, record and names that follow from it.
@@ -123,6 +142,12 @@ impl<'a> Edition<'a> {
         let row = row::of(&content);
         let json = content.issue.canonical_json();
         self.writing.put_document(document, changes, &row, &json)?;
+        self.count_names(&row)?;
+        Ok(content)
+    }
+
+    /// Moves the number of the next identifier past those of an issue.
+    fn count_names(&self, row: &Row) -> Result<(), TrackerError> {
         for name in [Some(&row.id), row.identifier.as_ref()].into_iter().flatten() {
             if let Some(number) = names::number_of(name, &self.prefix)
                 && number >= self.writing.next_number()?
@@ -130,15 +155,14 @@ impl<'a> Edition<'a> {
                 self.writing.put_next_number(number + 1)?;
             }
         }
-        Ok(content)
+        Ok(())
     }
 
-    fn add(&mut self, document: &Document, change: Vec<u8>) -> Result<(), TrackerError> {
+    fn add(&mut self, birth: &Birth, change: Vec<u8>) -> Result<(), TrackerError> {
         if self.bytes + change.len() > COMMIT_BYTES && !self.entries.is_empty() {
             self.seal()?;
         }
         self.bytes += change.len();
-        let birth = document.birth();
         match self.entries.last_mut() {
             Some(entry) if entry.birth == *birth => entry.changes.push(change),
             _ => self.entries.push(Entry { birth: birth.clone(), changes: vec![change] }),

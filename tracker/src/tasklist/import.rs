@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use super::edition::Edition;
 use super::{Host, names};
-use crate::document::{Birth, Document};
+use crate::document::{Birth, Document, version_of};
 use crate::interface::request::ImportOptions;
 use crate::interface::{ImportReport, Progress, TrackerError};
 use crate::journal::charter::{Charter, Role};
@@ -198,11 +198,13 @@ impl<'a> Import<'a> {
         if !self.reading.rows_named(&record.birth.id)?.is_empty() {
             self.report.collisions.push(record.birth.id.clone());
         }
-        let mut document = Document::new(record.birth);
-        let edit = import::creation(&record.fields, &document.read());
-        self.edition.write(&mut document, &edit, None)?;
-        self.report.created.push(name_of(&record.fields, document.birth()));
-        Ok(line_record(&document))
+        let edit =
+            import::creation(&record.fields, &crate::document::Content::empty(&record.birth));
+        self.report.created.push(name_of(&record.fields, &record.birth));
+        let key = record.birth.key();
+        let heads = self.edition.create(record.birth, &edit)?;
+        let version = version_of(&heads);
+        Ok(LineRecord { key, version, heads, stale: false, pending: Vec::new() })
     }
 
     fn known_record(

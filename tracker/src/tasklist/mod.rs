@@ -16,7 +16,7 @@ use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::document::{Birth, Content, Document, Edit};
+use crate::document::{Birth, Content, Edit};
 use crate::id;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
@@ -154,8 +154,7 @@ impl Tracker for LocalTracker {
         let id = unused_id(&reading, host, &prefix)?;
         let created_at = fields::quoted(&now.to_string());
         let birth = Birth { id, created_at: Some(created_at.clone()) };
-        let mut document = Document::new(birth);
-        let empty = document.read();
+        let empty = Content::empty(&birth);
         let mut edit = Edit::default();
         for (name, json) in fields::defaults().into_iter().chain(given) {
             edit.set(&empty, &name, Some(&json));
@@ -165,9 +164,9 @@ impl Tracker for LocalTracker {
             let identifier = names::next_identifier(&reading, &prefix)?;
             edit.set(&empty, "identifier", Some(&fields::quoted(&identifier)));
         }
-        let row_key = crate::store::row_key(document.birth());
+        let row_key = crate::store::row_key(&birth);
         let mut edition = edition::Edition::start(&self.store, host)?;
-        edition.write(&mut document, &edit, None)?;
+        edition.create(birth, &edit)?;
         edition.finish()?;
         self.shown(&row_key)
     }

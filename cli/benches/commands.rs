@@ -1,0 +1,221 @@
+//! Measures whole commands on lists of several sizes: wall time, CPU time and peak memory of a cold
+//! process each, beside two yardsticks of the same run: Automerge making the same documents, and
+//! serde_json reading the same file.
+//!
+//! `cargo bench -p x0x-cli --bench commands`; sizes from `X0X_BENCH_SIZES` (default 1000,10000).
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot set itself up has failed")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+/// How often a command that changes nothing is measured; the median counts.
+const REPEATS: usize = 7;
+
+/// Bytes of a line.
+const LINE_BYTES: usize = 2_048;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--measure-one") {
+        return measure_here(&arguments[at + 1..]);
+    }
+    let sizes = std::env::var("X0X_BENCH_SIZES").unwrap_or_else(|_| "1000,10000".to_owned());
+    println!(
+        "{:<28} {:>8} {:>10} {:>10} {:>10}",
+        "command", "issues", "wall ms", "CPU ms", "peak MB"
+    );
+    for size in sizes.split(',') {
+        bench(size.trim().parse().unwrap());
+    }
+}
+
+fn bench(size: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    std::fs::create_dir_all(repo.join("issues")).unwrap();
+    let file = repo.join("issues/issues.jsonl");
+    std::fs::write(&file, lines(size)).unwrap();
+    yardsticks(size, &file);
+    let run = |name: &str, repeats: usize, arguments: &[&str]| {
+        let mut costs: Vec<Cost> =
+            (0..repeats).map(|_| measure(dir.path(), &repo, arguments)).collect();
+        costs.sort_by_key(|cost| cost.wall);
+        report(name, size, &costs[repeats / 2]);
+    };
+    run("init", 1, &["init", "--prefix", "B"]);
+    run("import (first)", 1, &["issues", "import", "--quiet"]);
+    run("import (unchanged)", REPEATS, &["issues", "import", "--quiet"]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("Issue number 3 ", "Issue edited by hand ", 1)).unwrap();
+    run("import (one line edited)", 1, &["issues", "import", "--quiet"]);
+    run("export (unchanged)", REPEATS, &["issues", "export", "--quiet"]);
+    run("export --out", REPEATS, &["issues", "export", "--quiet", "--out", "/dev/null"]);
+    run("ready --json", REPEATS, &["issues", "ready", "--json"]);
+    run("list --json", REPEATS, &["issues", "list", "--json"]);
+    run("list (table)", REPEATS, &["issues", "list"]);
+    run("list --text", REPEATS, &["issues", "list", "--text", "nowhere to be found"]);
+    run("show", REPEATS, &["issues", "show", "B-0007"]);
+    run("create", REPEATS, &["issues", "create", "--title", "a new issue", "--silent"]);
+    run("edit", 1, &["issues", "edit", "B-0007", "--priority", "1", "--quiet"]);
+    run("export (some new)", 1, &["issues", "export", "--quiet"]);
+}
+
+/// What the same work costs without a task list around it.
+fn yardsticks(size: usize, file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let before = own_cpu();
+    let begin = Instant::now();
+    let records: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cost = Cost { wall: begin.elapsed(), cpu: own_cpu() - before, peak_kb: 0 };
+    report("(serde_json parses the file)", size, &cost);
+    let hydrated: Vec<automerge::hydrate::Map> = records.iter().map(hydrate).collect();
+    let before = own_cpu();
+    let begin = Instant::now();
+    let mut bytes = 0;
+    for map in &hydrated {
+        let mut doc = automerge::Automerge::new();
+        doc.init_from_hydrate(map).unwrap();
+        bytes += doc.save().len();
+    }
+    assert!(bytes > 0);
+    let cost = Cost { wall: begin.elapsed(), cpu: own_cpu() - before, peak_kb: 0 };
+    report("(Automerge floor)", size, &cost);
+}
+
+fn hydrate(record: &serde_json::Value) -> automerge::hydrate::Map {
+    let fields = record.as_object().unwrap();
+    let values: std::collections::HashMap<String, automerge::hydrate::Value> = fields
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::Array(items) => automerge::hydrate::Value::List(
+                    items
+                        .iter()
+                        .map(|item| automerge::hydrate::Value::scalar(item.as_str().unwrap_or("")))
+                        .collect::<Vec<_>>()
+                        .into(),
+                ),
+                value => automerge::hydrate::Value::scalar(
+                    value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                ),
+            };
+            (name.clone(), value)
+        })
+        .collect();
+    values.into()
+}
+
+/// Records as teams write them: a description, labels, acceptance, some blockers, several states.
+fn lines(size: usize) -> String {
+    let mut file = String::with_capacity(size * (LINE_BYTES + 1));
+    for n in 0..size {
+        let state = ["todo", "todo", "todo", "in_progress", "review", "done"][n % 6];
+        let blocked_by = if n % 5 == 4 { format!("\"B-{:04}\"", n / 2) } else { String::new() };
+        let created = format!(
+            "2026-01-{:02}T{:02}:{:02}:{:02}Z",
+            1 + n / 86_400 % 28,
+            n / 3_600 % 24,
+            n / 60 % 60,
+            n % 60
+        );
+        let mut line = format!(
+            "{{\"id\":\"B-{n:04}\",\"identifier\":\"B-{n:04}\",\"title\":\"Issue number {n} about part {}\",\
+             \"description\":\"\",\"priority\":{},\"state\":\"{state}\",\"branch_name\":null,\"url\":null,\
+             \"labels\":[\"area-{}\",\"kind-{}\"],\"blocked_by\":[{blocked_by}],\"created_at\":\"{created}\",\
+             \"updated_at\":\"{created}\",\"acceptance\":[\"it works for case {n}\",\"it is documented\"],\
+             \"validation\":[\"cargo test part_{}\"]}}",
+            n % 97,
+            1 + n % 4,
+            n % 13,
+            n % 5,
+            n % 97
+        );
+        let mut text = String::new();
+        let mut word = n as u64;
+        while line.len() + text.len() < LINE_BYTES {
+            word = word
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            write!(text, "{} ", WORDS[(word >> 33) as usize % WORDS.len()]).unwrap();
+        }
+        line = line.replacen("\"description\":\"\"", &format!("\"description\":\"{text}\""), 1);
+        file.push_str(&line);
+        file.push('\n');
+    }
+    file
+}
+
+const WORDS: [&str; 24] = [
+    "queue", "peer", "claim", "lease", "the", "when", "fails", "after", "a", "restart", "with",
+    "document", "merge", "conflict", "node", "link", "is", "lost", "and", "retry", "until",
+    "frontier", "digest", "repair",
+];
+
+struct Cost {
+    wall: Duration,
+    cpu: Duration,
+    peak_kb: u64,
+}
+
+fn report(name: &str, size: usize, cost: &Cost) {
+    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+    let peak = cost.peak_kb as f64 / 1_024.0;
+    println!("{name:<28} {size:>8} {:>10.1} {:>10.1} {peak:>10.1}", ms(cost.wall), ms(cost.cpu));
+}
+
+/// Runs one command in a process that measures nothing else, so that its peak memory is its own.
+fn measure(dir: &Path, repo: &Path, arguments: &[&str]) -> Cost {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .arg("--measure-one")
+        .args(arguments)
+        .current_dir(repo)
+        .env("X0X_DATA_DIR", dir.join("data"))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    Cost {
+        wall: Duration::from_micros(numbers[0]),
+        cpu: Duration::from_micros(numbers[1]),
+        peak_kb: numbers[2],
+    }
+}
+
+/// Runs the command, reading its output as a pipe's reader does, and prints what it cost.
+fn measure_here(arguments: &[String]) {
+    let begin = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_x0x"))
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let wall = begin.elapsed();
+    assert!(output.status.success(), "{arguments:?}");
+    let usage = children_usage();
+    println!("{} {} {}", wall.as_micros(), usage.0.as_micros(), usage.1);
+}
+
+/// Returns CPU time and peak memory (kB) of the children that ended.
+fn children_usage() -> (Duration, u64) {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    (as_duration(usage.user_time()) + as_duration(usage.system_time()), usage.max_rss() as u64)
+}
+
+fn own_cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    as_duration(usage.user_time()) + as_duration(usage.system_time())
+}
+
+fn as_duration(time: TimeVal) -> Duration {
+    Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1_000)
+}
