@@ -92,6 +92,9 @@ impl HomeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Tracker(error) => error.hint(),
+            Self::Identity(IdentityError::Exposed { .. }) => {
+                "take the rights of others away with chmod 600, as said above".to_owned()
+            }
             Self::Identity(_) => "restore the key file from a backup, or name another data \
                 directory with --data-dir"
                 .to_owned(),

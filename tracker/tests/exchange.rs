@@ -182,7 +182,7 @@ fn a_commit_is_refused_whole_whatever_is_wrong_with_it() {
         ("another list", resigned(&|h| h.list.0[0] ^= 1, body, &founder)),
         ("newer rules", resigned(&|h| h.rules += 1, body, &founder)),
         ("a gap", resigned(&|h| h.number = 2, body, &founder)),
-        ("no charter", resigned(&|h| h.charter = None, body, &founder)),
+        ("no charter", resigned(&|h| h.charter.clear(), body, &founder)),
         ("foreign actor", resigned(&|h| h.log = other_actor, body, &founder)),
         ("truncated change", resigned(&|_| {}, &short, &founder)),
         ("the same change twice", resigned(&|_| {}, &twice, &founder)),
@@ -202,6 +202,35 @@ fn flip(bytes: &[u8]) -> Vec<u8> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     bytes
+}
+
+#[test]
+fn a_fork_of_a_log_is_not_taken_for_what_is_known() {
+    let (mut a, mut b) = pair();
+    a.create("one");
+    give(&a, &mut b);
+    let all = x0x_tracker::journal::frontier::Frontier::default();
+    let good = a.tracker.commits_after(&all, 1).unwrap()[0].commit.clone();
+    let opened = good.open(a.tracker.info().unwrap().list).unwrap();
+    let body = encode_body(&Body::default());
+    let header = Header { body: body_hash(&body), ..opened.header };
+    let fork = Commit::sign(&header, body, &StandIn::new(1)).unwrap();
+    let error = b.tracker.admit(&[fork]).unwrap_err();
+    assert!(error.to_string().contains("another commit has that place"), "{error}");
+}
+
+#[test]
+fn a_role_counts_under_the_charter_that_a_commit_names_and_no_earlier_one() {
+    let (mut a, mut b) = pair();
+    b.create("by the new member");
+    let all = x0x_tracker::journal::frontier::Frontier::default();
+    let good = b.tracker.commits_after(&all, 1).unwrap()[0].commit.clone();
+    let opened = good.open(a.tracker.info().unwrap().list).unwrap();
+    let founding = vec![a.tracker.statements().unwrap()[0].hash()];
+    let header = Header { charter: founding, ..opened.header };
+    let early = Commit::sign(&header, good.body.clone(), &StandIn::new(2)).unwrap();
+    assert!(a.tracker.admit(&[early]).is_err());
+    a.tracker.admit(&[good]).unwrap();
 }
 
 #[test]

@@ -5,7 +5,9 @@
 mod support;
 
 use support::{List, record};
-use x0x_tracker::interface::{ImportOptions, Tracker};
+use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::{ImportOptions, Patch, Ruling, Tracker};
+use x0x_tracker::journal::charter::Role;
 
 const DAY_2: (&str, &str) = ("updated_at", "\"2026-01-02T00:00:00Z\"");
 const DAY_3: (&str, &str) = ("updated_at", "\"2026-01-03T00:00:00Z\"");
@@ -322,4 +324,43 @@ fn a_second_file_of_the_same_list_has_a_base_of_its_own() {
         list.tracker.import(elsewhere, &mut by_hand.as_bytes(), &options, &mut |_| {}).unwrap();
     assert_eq!(report.edited, [("A-1".to_owned(), vec!["priority".to_owned()])]);
     assert_eq!(list.field("A-1", "title"), "new");
+}
+
+#[test]
+fn pruning_is_refused_while_a_line_is_bad() {
+    let mut list = List::new(1);
+    list.import(&(record("A-1", &[]) + &record("A-2", &[])));
+    let broken = record("A-2", &[]) + "{\"id\":\"A-1\",\"title\":\"half a line\n";
+    let keep_going = ImportOptions { keep_going: true, ..ImportOptions::default() };
+    let both = ImportOptions { prune: true, ..keep_going.clone() };
+    assert_eq!(list.import_with(&broken, &both).unwrap_err().code(), "invalid");
+    assert!(!list.tracker.show("A-1").unwrap().row.deleted);
+    list.import_with(&broken, &keep_going).unwrap();
+    assert_eq!(list.export(), broken, "no second line beside the bad one");
+    let mended = record("A-2", &[]) + &record("A-1", &[("title", "\"mended\"")]);
+    list.import(&mended);
+    assert_eq!(list.field("A-1", "title"), "mended");
+    assert_eq!(list.export().lines().count(), 2);
+}
+
+#[test]
+fn a_worker_leaves_the_end_of_an_issue_to_a_maintainer_and_the_file_keeps_it() {
+    let mut founder = List::new(1);
+    let mut worker = List::member_in_role(&mut founder, 2, Role::Worker);
+    worker.import(&record("A-1", &[]));
+    let ended = record("A-1", &[("state", "\"done\""), ("priority", "1"), DAY_2]);
+    let report = worker.import(&ended);
+    assert_eq!(report.pending.len(), 1);
+    assert_eq!(worker.field("A-1", "state"), "todo");
+    assert_eq!(worker.field("A-1", "priority"), 1);
+    assert_eq!(worker.export(), ended, "the file keeps what waits");
+    worker.set("A-1", "priority", "2");
+    assert!(worker.export().contains("\"state\":\"done\""), "also when the line is renewed");
+    let error = worker.tracker.rule("A-1", &Ruling::Done).unwrap_err();
+    assert_eq!(error.fault(), Fault::NotAllowed);
+    let patch = Patch::default().set_text("state", "cancelled");
+    assert!(worker.tracker.edit("A-1", &patch, None).is_err());
+    founder.import(&record("A-1", &[]));
+    founder.import(&ended);
+    assert_eq!(founder.field("A-1", "state"), "done");
 }

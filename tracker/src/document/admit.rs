@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::legacy::{Key, ObjectId, OpId, OpType};
-use automerge::{Change, ExpandedChange};
+use automerge::{Change, ExpandedChange, ScalarValue};
 
-use super::{Birth, Document, DocumentError, scalar, schema};
+use super::{Birth, Document, DocumentError, elements, scalar, schema};
 use crate::id::LogId;
+use crate::jsonl::text;
 
 /// The most operations that one change may hold.
 pub const CHANGE_OPS_MAX: usize = 100_000;
@@ -30,6 +31,9 @@ const CHUNK_TYPE_AT: usize = 8;
 /// be added.
 pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Change, DocumentError> {
     let refused = |reason| DocumentError::Refused { id: birth.id.clone(), reason };
+    if !birth.is_valid() {
+        return Err(refused("its document cannot be named so"));
+    }
     if bytes.get(CHUNK_TYPE_AT) != Some(&CHANGE_CHUNK) {
         return Err(refused("it is not one uncompressed change"));
     }
@@ -72,6 +76,17 @@ impl Document {
     }
 }
 
+/// Tells whether a scalar is one that [`scalar::from_json`] gives for some JSON text.
+fn is_storable(value: &ScalarValue) -> bool {
+    let Some(json) = scalar::to_json(value) else { return false };
+    match value {
+        ScalarValue::Bytes(_) => {
+            text::validate(json.as_bytes()).is_ok() && text::compact(&json) == json
+        }
+        _ => true,
+    }
+}
+
 fn is_actor_of(actor: &[u8], log: LogId) -> bool {
     actor.ends_with(&log.to_bytes()) && actor.len() <= LogId::BYTES + CONCURRENCY_BYTES_MAX
 }
@@ -81,6 +96,7 @@ fn check_operations(birth: &Birth, change: &ExpandedChange) -> Result<(), &'stat
     let counter = |name: &&str| birth.map_op(name).map(|op| op.counter());
     let maps: BTreeSet<u64> = schema::GENESIS_MAPS.iter().filter_map(counter).collect();
     let records = counter(&schema::RECORDS_MAP);
+    let of_map = |name: &str, at: u64| counter(&name) == Some(at);
     for op in &change.operations {
         let ObjectId::Id(OpId(counter, actor)) = &op.obj else {
             return Err("it writes to the root");
@@ -92,7 +108,13 @@ fn check_operations(birth: &Birth, change: &ExpandedChange) -> Result<(), &'stat
             return Err("it treats a map as a list");
         }
         match &op.action {
-            OpType::Put(value) if scalar::to_json(value).is_some() => {}
+            OpType::Put(value) => {
+                let key = if let Key::Map(key) = &op.key { key.as_str() } else { "" };
+                let is_list = !of_map(schema::FIELDS_MAP, *counter) && Some(*counter) != records;
+                if !is_storable(value) || is_list && !elements::is_entry(key, value) {
+                    return Err("it puts a value that no edit writes");
+                }
+            }
             OpType::Delete => {}
             _ => return Err("it holds an operation other than putting a scalar or deleting"),
         }

@@ -38,6 +38,13 @@ impl Edit {
         names
     }
 
+    /// Tells whether the edit ends an issue or opens one that was over.
+    pub fn ends_or_reopens(&self, now: &Content) -> bool {
+        let Some(state) = self.registers.get("state") else { return false };
+        let text = state.as_deref().and_then(crate::issue::as_text);
+        now.issue.is_terminal() || crate::state::is_terminal(text.as_deref())
+    }
+
     /// Returns the same edit in parts of at most about `bytes_max` bytes each; one value is never
     /// split, and an edit that is small enough comes back whole.
     pub fn split(self, bytes_max: usize) -> Vec<Self> {
@@ -175,7 +182,7 @@ impl Document {
             return Ok(None);
         }
         let id = self.birth.id.clone();
-        let failed = |source| DocumentError::Edit { id: id.clone(), source };
+        let failed = |source| DocumentError::Edit { id: id.clone(), source: Box::new(source) };
         let maps = Maps::of(self, edit);
         let settled = self.settled_conflicts(edit);
         self.set_actor(log);

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use automerge::ScalarValue;
 use data_encoding::HEXLOWER;
 use fractional_index::FractionalIndex;
 
@@ -236,6 +237,18 @@ fn normal_form(json: &str) -> String {
         // Too deep for a tree, or a lone surrogate: its compact spelling names it.
         Err(_unparsed) => text::compact(json),
     }
+}
+
+/// Tells whether a value is one that may stand in the map of a list field.
+pub(super) fn is_entry(key: &str, value: &ScalarValue) -> bool {
+    let ScalarValue::Str(value) = value else { return false };
+    let is_order = |hex: &str| FractionalIndex::from_string(hex).is_ok();
+    if key.ends_with(SINCE) {
+        return value == REMOVED || is_order(value);
+    }
+    let is_json =
+        |json: &str| text::validate(json.as_bytes()).is_ok() && text::compact(json) == json;
+    decode(key, value).is_some_and(|element| is_order(&element.order) && is_json(&element.json))
 }
 
 /// Returns one element as the map holds it.

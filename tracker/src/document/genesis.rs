@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{scalar, schema};
 use crate::id::{self, DocumentKey};
+use crate::jsonl::record::is_name;
+use crate::jsonl::text;
+
+/// The longest `created_at`, in bytes of JSON.
+pub const CREATED_AT_BYTES_MAX: usize = 256;
 
 /// What names a document: the id, and `created_at` as spelled.
 ///
@@ -31,6 +36,21 @@ impl Birth {
             DocumentKey::LABEL,
             &[self.id.as_bytes(), created_at.as_bytes()],
         ))
+    }
+
+    /// Tells whether this may name a document: a usable id, and a time that is compact JSON.
+    pub fn is_valid(&self) -> bool {
+        let is_json = |json: &String| {
+            json.len() <= CREATED_AT_BYTES_MAX
+                && text::validate(json.as_bytes()).is_ok()
+                && text::compact(json) == *json
+        };
+        is_name(&self.id) && self.created_at.as_ref().is_none_or(is_json)
+    }
+
+    /// Returns about how many bytes this takes in a commit.
+    pub fn bytes(&self) -> usize {
+        self.id.len() + self.created_at.as_ref().map_or(0, String::len)
     }
 
     /// Returns the genesis change.

@@ -34,7 +34,7 @@ pub enum DocumentError {
         id: String,
         /// What Automerge said.
         #[source]
-        source: automerge::AutomergeError,
+        source: Box<automerge::AutomergeError>,
     },
     /// A foreign change breaks a rule that every replica checks alike.
     #[error("a change of {id} is refused: {reason}")]
@@ -57,7 +57,7 @@ pub enum DocumentError {
         id: String,
         /// What Automerge said.
         #[source]
-        source: automerge::AutomergeError,
+        source: Box<automerge::AutomergeError>,
     },
 }
 
@@ -80,8 +80,10 @@ impl Document {
 
     /// Reads a document: a snapshot and the changes appended to it, or changes alone.
     pub fn load(birth: Birth, bytes: &[u8]) -> Result<Self, DocumentError> {
-        let doc = Automerge::load(bytes)
-            .map_err(|source| DocumentError::Unreadable { id: birth.id.clone(), source })?;
+        let doc = Automerge::load(bytes).map_err(|source| DocumentError::Unreadable {
+            id: birth.id.clone(),
+            source: Box::new(source),
+        })?;
         Ok(Self { birth, doc })
     }
 
@@ -132,8 +134,10 @@ impl Document {
     /// Works on a copy, so that a failure leaves the document as it was.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
         let mut copy = self.doc.clone();
-        copy.apply_changes(changes)
-            .map_err(|source| DocumentError::Edit { id: self.birth.id.clone(), source })?;
+        copy.apply_changes(changes).map_err(|source| DocumentError::Edit {
+            id: self.birth.id.clone(),
+            source: Box::new(source),
+        })?;
         if !copy.get_missing_deps(&[]).is_empty() {
             return Err(DocumentError::Missing { id: self.birth.id.clone() });
         }

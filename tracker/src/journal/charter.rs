@@ -2,7 +2,7 @@
 //!
 //! An add-only set. Founding and granting are here; taking a role back is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,18 +98,19 @@ impl Signed {
 #[derive(Clone, Debug, Default)]
 pub struct Charter {
     list: Option<ListId>,
-    head: Option<StatementHash>,
-    members: BTreeMap<AgentId, Member>,
-    /// Statement -> how many statements were known with it, itself included.
-    order: BTreeMap<StatementHash, usize>,
+    /// Statements that no other has in its past.
+    heads: BTreeSet<StatementHash>,
+    keys: BTreeMap<AgentId, Vec<u8>>,
+    statements: BTreeMap<StatementHash, Effect>,
 }
 
+/// What a statement that was accepted does.
 #[derive(Clone, Debug)]
-struct Member {
-    public_key: Vec<u8>,
+struct Effect {
+    member: AgentId,
     role: Role,
-    /// Place of the statement that made it a member.
-    since: usize,
+    /// The statements that its author had seen.
+    seen: Vec<StatementHash>,
 }
 
 impl Charter {
@@ -133,7 +134,7 @@ impl Charter {
             return Err(JournalError::TooLarge { what: "statement", bytes, bytes_max });
         }
         let hash = signed.hash();
-        if self.order.contains_key(&hash) {
+        if self.statements.contains_key(&hash) {
             return Ok(());
         }
         match decode("statement", &signed.statement)? {
@@ -144,24 +145,24 @@ impl Charter {
                 }
                 self.check(signed, &founder, verifier)?;
                 self.list = Some(list);
-                self.add(hash, founder, Role::Maintainer);
+                self.add(hash, founder, Role::Maintainer, Vec::new());
             }
             Statement::Grant { list, by, member, role, seen } => {
                 let expected = self.list.ok_or(JournalError::Malformed { what: "grant" })?;
                 if list != expected {
                     return Err(JournalError::OtherList { found: list, expected });
                 }
-                let known = seen.iter().all(|seen| self.order.contains_key(seen));
+                let known = seen.iter().all(|seen| self.statements.contains_key(seen));
                 if member.len() != PUBLIC_KEY_BYTES || seen.is_empty() || !known {
                     return Err(JournalError::Malformed { what: "grant" });
                 }
                 let not_allowed = JournalError::NotAllowed { agent: by };
                 let key = self.public_key(by).ok_or_else(|| not_allowed.clone())?.to_vec();
                 self.check(signed, &key, verifier)?;
-                if self.role(by) != Some(Role::Maintainer) {
+                if self.role_under(by, &seen) != Some(Role::Maintainer) {
                     return Err(not_allowed);
                 }
-                self.add(hash, member, role);
+                self.add(hash, member, role, seen);
             }
         }
         Ok(())
@@ -172,35 +173,55 @@ impl Charter {
         self.list
     }
 
-    /// Returns the statement that a commit made now names.
-    pub fn head(&self) -> Option<StatementHash> {
-        self.head
+    /// Returns the statements that a commit or statement made now names: those that no other has in
+    /// its past, sorted.
+    pub fn heads(&self) -> Vec<StatementHash> {
+        self.heads.iter().copied().collect()
     }
 
     /// Returns a member's public key.
     pub fn public_key(&self, agent: AgentId) -> Option<&[u8]> {
-        self.members.get(&agent).map(|member| member.public_key.as_slice())
+        self.keys.get(&agent).map(Vec::as_slice)
     }
 
-    /// Returns a member's role.
+    /// Returns a member's role under all that is known here.
     pub fn role(&self, agent: AgentId) -> Option<Role> {
-        self.members.get(&agent).map(|member| member.role)
+        let of_agent = self.statements.values().filter(|effect| effect.member == agent);
+        of_agent.map(|effect| effect.role).max()
     }
 
-    /// Returns the role that an agent had under a charter head.
-    pub fn role_under(&self, agent: AgentId, head: Option<StatementHash>) -> Option<Role> {
-        let known = *self.order.get(&head?)?;
-        let member = self.members.get(&agent)?;
-        (member.since <= known).then_some(member.role)
+    /// Returns the role that an agent had under some heads: by these statements and those in their
+    /// past alone, so that every replica that knows them judges alike.
+    pub fn role_under(&self, agent: AgentId, heads: &[StatementHash]) -> Option<Role> {
+        let mut open = heads.to_vec();
+        let mut past = BTreeSet::new();
+        let mut role = None;
+        while let Some(hash) = open.pop() {
+            let Some(effect) = self.statements.get(&hash).filter(|_| past.insert(hash)) else {
+                continue;
+            };
+            if effect.member == agent {
+                role = role.max(Some(effect.role));
+            }
+            open.extend(&effect.seen);
+        }
+        role
     }
 
-    fn add(&mut self, hash: StatementHash, public_key: Vec<u8>, role: Role) {
-        let since = self.order.len() + 1;
-        self.order.insert(hash, since);
-        self.head = Some(hash);
-        let agent = AgentId::of_public_key(&public_key);
-        let member = self.members.entry(agent).or_insert(Member { public_key, role, since });
-        member.role = member.role.max(role);
+    fn add(
+        &mut self,
+        hash: StatementHash,
+        public_key: Vec<u8>,
+        role: Role,
+        seen: Vec<StatementHash>,
+    ) {
+        let member = AgentId::of_public_key(&public_key);
+        self.keys.insert(member, public_key);
+        for hash in &seen {
+            self.heads.remove(hash);
+        }
+        self.heads.insert(hash);
+        self.statements.insert(hash, Effect { member, role, seen });
     }
 
     fn check(

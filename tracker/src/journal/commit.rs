@@ -48,8 +48,8 @@ pub struct Header {
     pub body: [u8; 32],
     /// How far the author had seen other logs, where that changed since its last commit; sorted.
     pub after: Vec<(LogId, Position)>,
-    /// The newest statement of the charter that the author knew; `None` in a list not yet joined.
-    pub charter: Option<StatementHash>,
+    /// The heads of the charter as the author knew it, sorted; none in a list not yet joined.
+    pub charter: Vec<StatementHash>,
     /// The rules that the author followed.
     pub rules: u16,
 }
@@ -137,7 +137,7 @@ impl Commit {
         if !verifier.verify(key, &signed_bytes(&self.header), signature) {
             return Err(JournalError::Signature { agent });
         }
-        match charter.role_under(agent, opened.header.charter) {
+        match charter.role_under(agent, &opened.header.charter) {
             Some(role) if role.may_write() => Ok(()),
             _ => Err(not_allowed),
         }

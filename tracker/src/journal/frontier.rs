@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use super::commit::Position;
 use crate::id::LogId;
 
-/// The most logs of one agent that a list may hold; past it the oldest quiet one is closed.
-pub const LOGS_PER_AGENT_MAX: usize = 64;
-
 /// Log -> the last commit of it that is here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier(pub BTreeMap<LogId, Position>);

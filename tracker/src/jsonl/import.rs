@@ -28,6 +28,8 @@ pub struct Base {
     pub heads: Heads,
     /// Whether the line held older values that were not imported then.
     pub stale: bool,
+    /// Fields whose value in the line waited for somebody who may set it.
+    pub pending: Vec<String>,
 }
 
 /// What the importer may do.
@@ -145,16 +147,26 @@ impl<'a> Merge<'a> {
         match &mut merge.base {
             Some(base) => {
                 merge.is_other_version = date(&base.fields) != theirs;
+                let then = || document.read_at(&base.heads).issue.fields;
+                // The values that were passed over then are taken now.
                 if base.stale && powers.take_file {
-                    // The values that were passed over then are taken now.
-                    base.fields = document.read_at(&base.heads).issue.fields;
+                    base.fields = then();
+                } else if powers.may_rule && !base.pending.is_empty() {
+                    let then = then();
+                    for name in &base.pending {
+                        match then.get(name) {
+                            Some(json) => base.fields.insert(name.clone(), json.clone()),
+                            None => base.fields.remove(name),
+                        };
+                    }
                 }
             }
             None => {
                 let version = theirs.as_deref().and_then(|date| merge.history().dated(date));
                 if let Some(past) = version {
                     let fields = past.content.issue.fields.clone();
-                    merge.base = Some(Base { fields, heads: vec![past.hash], stale: false });
+                    let heads = vec![past.hash];
+                    merge.base = Some(Base { fields, heads, stale: false, pending: Vec::new() });
                     merge.is_other_version = false;
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::read::{Field, Line, Problem};
 use super::text;
 use crate::document::Birth;
+use crate::document::genesis::CREATED_AT_BYTES_MAX;
 use crate::id::DocumentKey;
 use crate::issue::{NAME_BYTES_MAX, TITLE_BYTES_MAX, as_text};
 
@@ -44,6 +45,12 @@ pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
     {
         let reason =
             format!("identifier must be 1 to {NAME_BYTES_MAX} bytes without control characters");
+        problems.push(problem(field.value_at.start, reason));
+    }
+    if let Some(field) =
+        line.get("created_at").filter(|field| field.raw.len() > CREATED_AT_BYTES_MAX)
+    {
+        let reason = format!("created_at has more than the {CREATED_AT_BYTES_MAX} bytes allowed");
         problems.push(problem(field.value_at.start, reason));
     }
     for field in line.fields() {

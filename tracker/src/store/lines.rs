@@ -72,9 +72,10 @@ pub trait Lines: Tables {
             return Ok(None);
         };
         let place = read_place(&place)?;
-        let bytes =
-            self.get(Table::Lines, &line_key(file, place))?.ok_or_else(|| damaged("a line"))?;
-        Ok(Some((place, decode(&bytes, "a line")?)))
+        let Some(bytes) = self.get(Table::Lines, &line_key(file, place))? else { return Ok(None) };
+        let line: Line = decode(&bytes, "a line")?;
+        let is_its = line.record.as_ref().is_some_and(|record| record.key == key);
+        Ok(is_its.then_some((place, line)))
     }
 
     /// Returns up to `limit` lines of a file from a place on.

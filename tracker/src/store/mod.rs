@@ -16,7 +16,7 @@ pub use journal::{Journal, Sealed};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{Holder, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
-pub use rows::{RowKey, Rows, row_key};
+pub use rows::{CreatedBytes, RowKey, Rows, created_bytes, row_key};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};

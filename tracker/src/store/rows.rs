@@ -9,21 +9,32 @@ use crate::interface::TrackerError;
 use crate::interface::report::Row;
 use crate::timestamp::Timestamp;
 
-/// Where a row stands: eight bytes of the time of creation, then the document key.
+/// Where a row stands: eight bytes of the time of creation, the id, a zero byte, the document key.
 pub type RowKey = Vec<u8>;
+
+/// A time of creation as bytes that sort by it.
+pub type CreatedBytes = [u8; 8];
 
 /// Below this many bytes a document is not worth compacting.
 const COMPACT_FROM_BYTES: usize = 4096;
 
-/// Returns where the row of a document stands: oldest first, those without a time before all.
+/// Returns where the row of a document stands: oldest first, those without a time before all, those
+/// of one time by id.
 pub fn row_key(birth: &Birth) -> RowKey {
     let created = birth.created_at.as_deref().and_then(crate::issue::as_text);
     let at = created.as_deref().and_then(Timestamp::parse).map_or(i64::MIN, |at| at.0);
     // Flipping the sign bit makes the order of bytes that of the numbers.
     let sortable = (at as u64) ^ (1 << 63);
     let mut key = sortable.to_be_bytes().to_vec();
+    key.extend_from_slice(birth.id.as_bytes());
+    key.push(0);
     key.extend_from_slice(&birth.key().0);
     key
+}
+
+/// Returns the time of creation in a row key.
+pub fn created_bytes(row_key: &[u8]) -> CreatedBytes {
+    row_key.first_chunk().copied().unwrap_or_default()
 }
 
 /// Reading documents and rows.

@@ -6,6 +6,7 @@ use crate::document::{Birth, Content, Document, Edit, Heads, creation};
 use crate::id::{ListId, LogId, StatementHash};
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
+use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
@@ -41,7 +42,7 @@ pub(super) struct Edition<'a> {
     writing: Writing,
     list: ListId,
     prefix: String,
-    charter: Option<StatementHash>,
+    charter: Vec<StatementHash>,
     log: LogId,
     position: Option<Position>,
     entries: Vec<Entry>,
@@ -72,7 +73,7 @@ impl<'a> Edition<'a> {
             host,
             list: writing.list_id()?,
             prefix: writing.prefix()?,
-            charter: charter.head(),
+            charter: charter.heads(),
             log,
             position: writing.frontier()?.position(log),
             writing,
@@ -159,10 +160,11 @@ impl<'a> Edition<'a> {
     }
 
     fn add(&mut self, birth: &Birth, change: Vec<u8>) -> Result<(), TrackerError> {
-        if self.bytes + change.len() > COMMIT_BYTES && !self.entries.is_empty() {
+        let bytes = change.len() + birth.bytes();
+        if self.bytes + bytes > COMMIT_BYTES && !self.entries.is_empty() {
             self.seal()?;
         }
-        self.bytes += change.len();
+        self.bytes += bytes;
         match self.entries.last_mut() {
             Some(entry) if entry.birth == *birth => entry.changes.push(change),
             _ => self.entries.push(Entry { birth: birth.clone(), changes: vec![change] }),
@@ -175,6 +177,10 @@ impl<'a> Edition<'a> {
         let body = Body { entries: std::mem::take(&mut self.entries) };
         self.bytes = 0;
         let body = commit::encode_body(&body);
+        if body.len() > BODY_BYTES_MAX {
+            let (bytes, bytes_max) = (body.len(), BODY_BYTES_MAX);
+            return Err(JournalError::TooLarge { what: "body", bytes, bytes_max }.into());
+        }
         let frontier = self.writing.frontier()?;
         let header = Header {
             list: self.list,
@@ -183,7 +189,7 @@ impl<'a> Edition<'a> {
             previous: self.position.map(|position| position.hash),
             body: commit::body_hash(&body),
             after: frontier.news_since(&self.writing.seen()?, self.log),
-            charter: self.charter,
+            charter: self.charter.clone(),
             rules: RULES_VERSION,
         };
         let commit = Commit::sign(&header, body, self.host.signer.as_ref())?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::LocalTracker;
 use super::edition::Edition;
 use crate::document::{Document, DocumentError, admit};
-use crate::id::DocumentKey;
+use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Signed};
@@ -41,9 +41,9 @@ impl LocalTracker {
         let host = self.host()?;
         let writing = self.store.write()?;
         let mut charter = Charter::from_statements(&writing.statements()?, host.verifier.as_ref())?;
-        let before = charter.head();
+        let before = charter.heads();
         charter.accept(signed, host.verifier.as_ref())?;
-        if charter.head() != before {
+        if charter.heads() != before {
             writing.append_statement(signed)?;
             writing.commit()?;
         }
@@ -66,6 +66,7 @@ impl LocalTracker {
         for (commit, opened) in commits.iter().zip(&opened) {
             let header = &opened.header;
             if frontier.position(header.log).is_some_and(|known| known.number >= header.number) {
+                known_alike(&edition, header.log, header.number, opened.hash)?;
                 continue;
             }
             opened.continues(frontier.position(header.log))?;
@@ -73,6 +74,7 @@ impl LocalTracker {
                 if !frontier.covers(*log, *position) {
                     return Err(JournalError::Missing { log: *log, number: position.number }.into());
                 }
+                known_alike(&edition, *log, position.number, position.hash)?;
             }
             apply(&mut edition, opened)?;
             let position = Position { number: header.number, hash: opened.hash };
@@ -82,6 +84,21 @@ impl LocalTracker {
         }
         edition.finish()
     }
+}
+
+/// Checks that the commit that is here at some place of a log is the one that is named.
+fn known_alike(
+    edition: &Edition<'_>,
+    log: LogId,
+    number: u64,
+    hash: CommitHash,
+) -> Result<(), TrackerError> {
+    let known = edition.tables().commit_at(log, number)?.map(|commit| commit.hash());
+    if known == Some(hash) {
+        return Ok(());
+    }
+    let reason = "another commit has that place here";
+    Err(JournalError::Chain { log, number, reason }.into())
 }
 
 /// Checks that each run of one log ends in a signed commit, and that its chain carries the proof.

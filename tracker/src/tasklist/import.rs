@@ -8,13 +8,10 @@ use super::{Host, names};
 use crate::document::{Birth, Document, version_of};
 use crate::interface::request::ImportOptions;
 use crate::interface::{ImportReport, Progress, TrackerError};
-use crate::journal::charter::{Charter, Role};
 use crate::jsonl::import::{self, Base, Decision, Powers};
 use crate::jsonl::read::{self, Content, Problem, RawLine};
 use crate::jsonl::record::{self, Record, Seen};
-use crate::store::{
-    FileState, Journal, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store,
-};
+use crate::store::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store};
 
 /// How many recorded lines are read at a time.
 const CHUNK_LINES: usize = 128;
@@ -104,10 +101,7 @@ impl<'a> Import<'a> {
         options: &'a ImportOptions,
     ) -> Result<Self, TrackerError> {
         let reading = store.read()?;
-        let charter = Charter::from_statements(&reading.statements()?, host.verifier.as_ref())?;
-        // Without a charter the file is all there is, and whoever may write it may rule.
-        let may_rule =
-            charter.list().is_none() || charter.role(host.signer.agent()) == Some(Role::Maintainer);
+        let may_rule = super::may_rule(&reading, host)?;
         Ok(Self {
             file,
             options,
@@ -129,7 +123,7 @@ impl<'a> Import<'a> {
         if let Some((place, line)) = self.before.current(&self.reading, self.file)?
             && line.text == raw.text
             && line.terminator == raw.terminator
-            && !takes_anew(self.options, line)
+            && !takes_anew(self.powers, line)
         {
             let (place, record) = (*place, line.record.clone());
             let is_new = record
@@ -182,7 +176,7 @@ impl<'a> Import<'a> {
         let place = self.place_of(old.as_ref().map(|(place, _)| *place))?;
         if let Some((_, old)) = &old
             && old.text == raw.text
-            && !takes_anew(self.options, old)
+            && !takes_anew(self.powers, old)
         {
             self.report.unchanged += 1;
             return self.put_line(place, raw, old.record.clone());
@@ -288,7 +282,16 @@ impl<'a> Import<'a> {
             let problems = std::mem::take(&mut self.report.problems);
             return Err(TrackerError::BadLines { file: self.file.to_owned(), problems });
         }
-        self.disappeared()?;
+        if self.report.problems.is_empty() {
+            self.disappeared()?;
+        } else if self.options.prune {
+            return Err(TrackerError::Invalid {
+                field: "prune".to_owned(),
+                reason: "a bad line may stand for an issue that would be removed".to_owned(),
+                hint: "mend the bad lines first, or leave --prune out; nothing was imported"
+                    .to_owned(),
+            });
+        }
         let known = self.reading.file_state(self.file)?;
         if !self.has_changed && known.as_ref() == Some(&state) {
             return Ok(self.report);
@@ -336,8 +339,10 @@ impl<'a> Import<'a> {
                 tables.remove_line(self.file, place)?;
             }
         }
+        // A bad line may be that of an issue that seems to be missing: export must not add another.
+        let is_whole = self.report.problems.is_empty();
         for key in self.reading.documents_in(self.file)? {
-            if !self.seen.contains(key) {
+            if is_whole && !self.seen.contains(key) {
                 tables.remove_line_of(self.file, key)?;
             }
         }
@@ -382,8 +387,10 @@ impl Walk {
 }
 
 /// Tells whether a line has to be looked at again although it did not change.
-fn takes_anew(options: &ImportOptions, line: &Line) -> bool {
-    options.take_file && line.record.as_ref().is_some_and(|record| record.stale)
+fn takes_anew(powers: Powers, line: &Line) -> bool {
+    line.record.as_ref().is_some_and(|record| {
+        powers.take_file && record.stale || powers.may_rule && !record.pending.is_empty()
+    })
 }
 
 fn line_record(document: &Document) -> LineRecord {
@@ -399,6 +406,7 @@ fn line_record(document: &Document) -> LineRecord {
 fn base_of(line: &Line) -> Option<Base> {
     let record = line.record.as_ref()?;
     let (heads, stale) = (record.heads.clone(), record.stale);
+    let pending = record.pending.clone();
     let raw = RawLine {
         number: 1,
         text: line.text.clone(),
@@ -407,7 +415,7 @@ fn base_of(line: &Line) -> Option<Base> {
     };
     let Ok(Content::Record(parsed)) = read::parse_line(&raw) else { return None };
     let fields = record::read(&parsed, 1).ok()?.fields;
-    Some(Base { fields, heads, stale })
+    Some(Base { fields, heads, stale, pending })
 }
 
 fn is_silent(decision: &Decision) -> bool {

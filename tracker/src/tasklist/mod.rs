@@ -23,6 +23,8 @@ use crate::interface::{
     Agenda, ExportReport, ImportReport, ListInfo, Progress, Shown, Stats, Tracker, TrackerError,
 };
 use crate::issue::{Version, list_of};
+use crate::journal::JournalError;
+use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};
 use crate::state::State;
 use crate::store::{Journal, Meta, Reading, Rows, Store, StoreLock, Table, Tables};
@@ -91,6 +93,10 @@ impl LocalTracker {
         }
         let now = (self.host()?.clock)();
         let mut edit = plan(&reading, &content, now)?;
+        if edit.ends_or_reopens(&content) && !may_rule(&reading, self.host()?)? {
+            let agent = self.host()?.signer.agent();
+            return Err(JournalError::NotAllowed { agent }.into());
+        }
         if edit.is_empty() {
             return self.shown(&row_key);
         }
@@ -100,6 +106,14 @@ impl LocalTracker {
         edition.finish()?;
         self.shown(&row_key)
     }
+}
+
+/// Tells whether the host's agent may end issues and open them again: a maintainer may; without a
+/// charter the file is all there is, and whoever may write it may rule.
+fn may_rule(tables: &impl Journal, host: &Host) -> Result<bool, TrackerError> {
+    let charter = Charter::from_statements(&tables.statements()?, host.verifier.as_ref())?;
+    let role = charter.role(host.signer.agent());
+    Ok(charter.list().is_none() || role == Some(Role::Maintainer))
 }
 
 /// Dates an edit now, or after the version that it was made from where that is later.

@@ -1,7 +1,7 @@
 //! Answering from rows: lists, what is ready and why not, counts. Opens no document.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use data_encoding::HEXLOWER;
@@ -13,7 +13,7 @@ use crate::interface::report::{Agenda, Named, Reason, Row, Shown, Stats, Waiting
 use crate::interface::request::Filter;
 use crate::issue::as_text;
 use crate::state::{self, State};
-use crate::store::{Reading, Rows, Table, Tables};
+use crate::store::{CreatedBytes, Reading, Rows, Table, Tables, created_bytes};
 use crate::timestamp;
 
 /// Visits the issues that a filter lets pass; returns a cursor where more would follow.
@@ -26,12 +26,16 @@ pub(super) fn list(
     let after = filter.after.as_deref().map(read_cursor).transpose()?;
     let (mut passed, mut last, mut cursor) = (0, None, None);
     reading.visit_rows(after.as_deref(), &mut |key, row| {
-        let Some(shown) = sieve.pass(reading, row)? else { return Ok(ControlFlow::Continue(())) };
+        if !sieve.passes(reading, &row)? {
+            return Ok(ControlFlow::Continue(()));
+        }
         if filter.limit.is_some_and(|limit| passed >= limit) {
             cursor = last.take();
             return Ok(ControlFlow::Break(()));
         }
         passed += 1;
+        let name = names::display_name(reading, &row)?;
+        let shown = shown(reading, row, name, filter.with_json)?;
         last = Some(HEXLOWER.encode(key));
         Ok(visit(&shown))
     })?;
@@ -50,7 +54,7 @@ pub(super) fn agenda(reading: &Reading, filter: &Filter) -> Result<Agenda, Track
     let mut order: Vec<usize> = (0..board.rows.len()).collect();
     order.sort_by(|a, b| dispatch_order(&board.rows[*a], &board.rows[*b]));
     for at in order {
-        let row = &board.rows[at];
+        let (_, row) = &board.rows[at];
         if row.deleted || state::is_terminal(row.state.as_deref()) {
             continue;
         }
@@ -58,10 +62,16 @@ pub(super) fn agenda(reading: &Reading, filter: &Filter) -> Result<Agenda, Track
         if reason.is_none() && filter.limit.is_some_and(|limit| agenda.ready.len() >= limit) {
             continue;
         }
-        let Some(shown) = sieve.pass(reading, row.clone())? else { continue };
+        if !sieve.passes(reading, row)? {
+            continue;
+        }
+        let name = board.name(reading, at)?;
         match reason {
-            None => agenda.ready.push(shown),
-            Some(reason) => agenda.waiting.push(Waiting { issue: shown, reason }),
+            None => agenda.ready.push(shown(reading, row.clone(), name, filter.with_json)?),
+            Some(reason) => {
+                let issue = Shown { name, row: row.clone(), json: None };
+                agenda.waiting.push(Waiting { issue, reason });
+            }
         }
     }
     Ok(agenda)
@@ -72,7 +82,7 @@ pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
     let board = Board::read(reading)?;
     let rings = board.rings(reading)?;
     let mut stats = Stats { commits: reading.len(Table::Commits)?, ..Stats::default() };
-    for (at, row) in board.rows.iter().enumerate() {
+    for (at, (_, row)) in board.rows.iter().enumerate() {
         if row.deleted {
             stats.deleted += 1;
             continue;
@@ -92,24 +102,30 @@ pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
 
 /// Compares issues in the order in which work is handed out: priority 1 to 4, then the rest; oldest
 /// first; then by identifier.
-fn dispatch_order(a: &Row, b: &Row) -> Ordering {
+fn dispatch_order((made_a, a): &Dated, (made_b, b): &Dated) -> Ordering {
     let rank = |row: &Row| match row.priority {
         Some(priority @ 1..=4) => priority,
         _ => 5,
     };
-    let created = |row: &Row| row.created_at.clone().unwrap_or_default();
-    let name = |row: &Row| row.identifier.clone().unwrap_or_else(|| row.id.clone());
+    fn name(row: &Row) -> &str {
+        row.identifier.as_deref().unwrap_or(&row.id)
+    }
     rank(a)
         .cmp(&rank(b))
-        .then_with(|| timestamp::compare(&created(a), &created(b)))
-        .then_with(|| name(a).cmp(&name(b)))
+        .then_with(|| made_a.cmp(made_b))
+        .then_with(|| name(a).cmp(name(b)))
         .then_with(|| a.key.cmp(&b.key))
 }
 
+/// A row, after its time of creation as bytes that sort by it.
+type Dated = (CreatedBytes, Row);
+
 /// Every row, and how names lead to rows.
 struct Board {
-    rows: Vec<Row>,
+    rows: Vec<Dated>,
     named: HashMap<String, usize>,
+    /// Names that several issues have.
+    shared: HashSet<String>,
 }
 
 struct Ring {
@@ -119,34 +135,47 @@ struct Ring {
 
 impl Board {
     fn read(reading: &Reading) -> Result<Self, TrackerError> {
-        let mut rows = Vec::new();
-        reading.visit_rows(None, &mut |_, row| {
-            rows.push(row);
+        let mut rows: Vec<Dated> = Vec::new();
+        reading.visit_rows(None, &mut |key, row| {
+            rows.push((created_bytes(key), row));
             Ok(ControlFlow::Continue(()))
         })?;
         let mut named = HashMap::with_capacity(rows.len() * 2);
-        for (at, row) in rows.iter().enumerate() {
-            if let Some(identifier) = &row.identifier {
-                named.insert(identifier.clone(), at);
+        let mut shared = HashSet::new();
+        // An id counts before an identifier that is spelled alike, so ids come last.
+        let identifiers =
+            rows.iter().enumerate().map(|(at, (_, row))| (at, row.identifier.as_ref()));
+        let ids = rows.iter().enumerate().map(|(at, (_, row))| (at, Some(&row.id)));
+        for (at, name) in identifiers.chain(ids) {
+            let Some(name) = name else { continue };
+            if named.insert(name.clone(), at).is_some_and(|other| other != at) {
+                shared.insert(name.clone());
             }
         }
-        // An id counts before an identifier that is spelled alike.
-        for (at, row) in rows.iter().enumerate() {
-            named.insert(row.id.clone(), at);
+        Ok(Self { rows, named, shared })
+    }
+
+    /// Returns the name to call an issue by.
+    fn name(&self, reading: &Reading, at: usize) -> Result<String, TrackerError> {
+        let (_, row) = &self.rows[at];
+        let name = row.identifier.as_ref().unwrap_or(&row.id);
+        if self.shared.contains(name) {
+            return names::display_name(reading, row);
         }
-        Ok(Self { rows, named })
+        Ok(name.clone())
     }
 
     /// Tells whether the issue of this name holds nobody up any more.
     fn is_settled(&self, name: &str) -> bool {
         self.named.get(name).is_some_and(|&at| {
-            self.rows[at].deleted || state::is_terminal(self.rows[at].state.as_deref())
+            let (_, row) = &self.rows[at];
+            row.deleted || state::is_terminal(row.state.as_deref())
         })
     }
 
     fn rings(&self, reading: &Reading) -> Result<Vec<Ring>, TrackerError> {
         let mut edges: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (at, row) in self.rows.iter().enumerate() {
+        for (at, (_, row)) in self.rows.iter().enumerate() {
             let is_open = !row.deleted && !state::is_terminal(row.state.as_deref());
             for name in row.blocked_by.iter().filter(|name| is_open && !self.is_settled(name)) {
                 if let Some(&target) = self.named.get(name.as_str()) {
@@ -157,10 +186,8 @@ impl Board {
         blocker::cycles(&edges)
             .into_iter()
             .map(|members| {
-                let names = members
-                    .iter()
-                    .map(|&at| names::display_name(reading, &self.rows[at]))
-                    .collect::<Result<_, _>>()?;
+                let names =
+                    members.iter().map(|&at| self.name(reading, at)).collect::<Result<_, _>>()?;
                 Ok(Ring { members, names })
             })
             .collect()
@@ -173,7 +200,7 @@ impl Board {
         at: usize,
         rings: &[Ring],
     ) -> Result<Option<Reason>, TrackerError> {
-        let row = &self.rows[at];
+        let (_, row) = &self.rows[at];
         if row.state.as_deref().and_then(State::parse) != Some(State::Todo) {
             return Ok(Some(Reason::State(row.state.clone())));
         }
@@ -184,8 +211,8 @@ impl Board {
         for name in row.blocked_by.iter().filter(|name| !self.is_settled(name)) {
             blockers.push(match self.named.get(name.as_str()) {
                 Some(&other) => Named {
-                    name: names::display_name(reading, &self.rows[other])?,
-                    state: self.rows[other].state.clone(),
+                    name: self.name(reading, other)?,
+                    state: self.rows[other].1.state.clone(),
                     known: true,
                 },
                 None => Named { name: name.clone(), state: None, known: false },
@@ -223,21 +250,12 @@ impl<'a> Sieve<'a> {
         })
     }
 
-    fn pass(&self, reading: &Reading, row: Row) -> Result<Option<Shown>, TrackerError> {
-        if !self.passes_row(&row) {
-            return Ok(None);
+    fn passes(&self, reading: &Reading, row: &Row) -> Result<bool, TrackerError> {
+        if !self.passes_row(row) {
+            return Ok(false);
         }
-        let json = match &self.text {
-            None if !self.filter.with_json => None,
-            _ => reading.view(row.key)?,
-        };
-        if let (Some(text), Some(json)) = (&self.text, &json)
-            && !holds_text(json, text)
-        {
-            return Ok(None);
-        }
-        let name = names::display_name(reading, &row)?;
-        Ok(Some(Shown { name, row, json: json.filter(|_| self.filter.with_json) }))
+        let Some(text) = &self.text else { return Ok(true) };
+        Ok(reading.view(row.key)?.is_some_and(|json| holds_text(&json, text)))
     }
 
     fn passes_row(&self, row: &Row) -> bool {
@@ -258,6 +276,16 @@ impl<'a> Sieve<'a> {
                 row.updated_at.as_ref().is_some_and(|at| timestamp::compare(at, since).is_ge())
             })
     }
+}
+
+fn shown(
+    reading: &Reading,
+    row: Row,
+    name: String,
+    with_json: bool,
+) -> Result<Shown, TrackerError> {
+    let json = if with_json { reading.view(row.key)? } else { None };
+    Ok(Shown { name, row, json })
 }
 
 /// Tells whether title, description or a comment holds `text`, which is in lower case.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use x0x_tracker::interface::{
     Draft, ExportFrom, ImportOptions, ImportReport, Patch, Shown, Tracker, TrackerError,
 };
+use x0x_tracker::journal::charter::Role;
 use x0x_tracker::{LocalTracker, testing};
 
 /// The file that tests import and export.
@@ -27,7 +28,12 @@ impl List {
 
     /// Makes an empty copy of another list, for another agent, which that list made a member.
     pub fn member_of(other: &mut Self, seed: u64) -> Self {
-        use x0x_tracker::journal::charter::{Role, Signed, Statement};
+        Self::member_in_role(other, seed, Role::Maintainer)
+    }
+
+    /// The same, in some role.
+    pub fn member_in_role(other: &mut Self, seed: u64, role: Role) -> Self {
+        use x0x_tracker::journal::charter::{Signed, Statement};
         use x0x_tracker::journal::signature::Signer;
         let dir = tempfile::tempdir().unwrap();
         let statements = other.tracker.statements().unwrap();
@@ -45,7 +51,7 @@ impl List {
             list: info.list,
             by: founder.agent(),
             member: testing::StandIn::new(seed).public_key().to_vec(),
-            role: Role::Maintainer,
+            role,
             seen: vec![statements[0].hash()],
         };
         let grant = Signed::new(&grant, &founder).unwrap();
