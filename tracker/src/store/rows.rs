@@ -37,6 +37,9 @@ pub fn created_bytes(row_key: &[u8]) -> CreatedBytes {
     row_key.first_chunk().copied().unwrap_or_default()
 }
 
+/// What one visit of a row says, given its key: go on, or enough.
+pub type VisitRow<'a> = dyn FnMut(&[u8], Row) -> Result<ControlFlow<()>, TrackerError> + 'a;
+
 /// Reading documents and rows.
 pub trait Rows: Tables {
     /// Loads a document.
@@ -66,7 +69,7 @@ pub trait Rows: Tables {
     fn visit_rows(
         &self,
         after: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], Row) -> Result<ControlFlow<()>, TrackerError>,
+        visit: &mut VisitRow<'_>,
     ) -> Result<(), TrackerError> {
         let mut start = after.map(<[u8]>::to_vec).unwrap_or_default();
         if after.is_some() {

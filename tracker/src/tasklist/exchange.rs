@@ -1,7 +1,7 @@
 //! Taking commits of other stores, and giving one's own: the exchange that machines will make over
 //! the mesh, without the mesh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use super::LocalTracker;
 use super::edition::Edition;
@@ -129,12 +129,14 @@ fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError>
     let mut documents: BTreeMap<DocumentKey, (Document, Vec<Vec<u8>>)> = BTreeMap::new();
     for entry in &opened.body.entries {
         let key = entry.birth.key();
-        if !documents.contains_key(&key) {
-            let known = edition.tables().document(key)?;
-            let document = known.unwrap_or_else(|| Document::new(entry.birth.clone()));
-            documents.insert(key, (document, Vec::new()));
-        }
-        let Some((document, taken)) = documents.get_mut(&key) else { continue };
+        let (document, taken) = match documents.entry(key) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(free) => {
+                let known = edition.tables().document(key)?;
+                let document = known.unwrap_or_else(|| Document::new(entry.birth.clone()));
+                free.insert((document, Vec::new()))
+            }
+        };
         for bytes in &entry.changes {
             let change = admit::check(&entry.birth, bytes, opened.header.log)?;
             document.admit(change).map_err(|source: DocumentError| TrackerError::from(source))?;

@@ -32,6 +32,12 @@ use crate::timestamp::Timestamp;
 
 pub use edition::founding;
 
+/// Tells what time it is.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Fills bytes with randomness.
+pub type Entropy = Box<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// What the tracker asks of the machine it runs on.
 pub struct Host {
     /// Signs commits in the name of this agent.
@@ -39,9 +45,9 @@ pub struct Host {
     /// Checks commits of others.
     pub verifier: Box<dyn Verifier>,
     /// Tells what time it is.
-    pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    pub clock: Clock,
     /// Fills bytes with randomness.
-    pub entropy: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub entropy: Entropy,
 }
 
 /// A task list on the embedded store.

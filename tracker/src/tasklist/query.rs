@@ -103,10 +103,7 @@ pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
 /// Compares issues in the order in which work is handed out: priority 1 to 4, then the rest; oldest
 /// first; then by identifier.
 fn dispatch_order((made_a, a): &Dated, (made_b, b): &Dated) -> Ordering {
-    let rank = |row: &Row| match row.priority {
-        Some(priority @ 1..=4) => priority,
-        _ => 5,
-    };
+    let rank = |row: &Row| row.priority.filter(|priority| (1..=4).contains(priority)).unwrap_or(5);
     fn name(row: &Row) -> &str {
         row.identifier.as_deref().unwrap_or(&row.id)
     }
