@@ -49,7 +49,7 @@ fn bench(size: usize) {
         costs.sort_by_key(|cost| cost.wall);
         report(name, size, &costs[repeats / 2]);
     };
-    run("init", 1, &["init", "--prefix", "B"]);
+    run("init", 1, &["init", "--prefix", "B", "--quiet"]);
     run("import (first)", 1, &["issues", "import", "--quiet"]);
     run("import (unchanged)", REPEATS, &["issues", "import", "--quiet"]);
     let text = std::fs::read_to_string(&file).unwrap();

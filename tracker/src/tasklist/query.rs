@@ -45,7 +45,8 @@ pub(super) fn list(
 /// Returns what is ready, in the order of dispatch, and why other open issues are not.
 pub(super) fn agenda(reading: &Reading, filter: &Filter) -> Result<Agenda, TrackerError> {
     let sieve = Sieve::of(filter)?;
-    let board = Board::read(reading)?;
+    let rows = dated_rows(reading)?;
+    let board = Board::of(&rows);
     let rings = board.rings(reading)?;
     let mut agenda = Agenda {
         cycles: rings.iter().map(|ring| ring.names.clone()).collect(),
@@ -79,7 +80,8 @@ pub(super) fn agenda(reading: &Reading, filter: &Filter) -> Result<Agenda, Track
 
 /// Returns counts over all issues.
 pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
-    let board = Board::read(reading)?;
+    let rows = dated_rows(reading)?;
+    let board = Board::of(&rows);
     let rings = board.rings(reading)?;
     let mut stats = Stats { commits: reading.len(Table::Commits)?, ..Stats::default() };
     for (at, (_, row)) in board.rows.iter().enumerate() {
@@ -118,11 +120,11 @@ fn dispatch_order((made_a, a): &Dated, (made_b, b): &Dated) -> Ordering {
 type Dated = (CreatedBytes, Row);
 
 /// Every row, and how names lead to rows.
-struct Board {
-    rows: Vec<Dated>,
-    named: HashMap<String, usize>,
+struct Board<'a> {
+    rows: &'a [Dated],
+    named: HashMap<&'a str, usize>,
     /// Names that several issues have.
-    shared: HashSet<String>,
+    shared: HashSet<&'a str>,
 }
 
 struct Ring {
@@ -130,44 +132,50 @@ struct Ring {
     names: Vec<String>,
 }
 
-impl Board {
-    fn read(reading: &Reading) -> Result<Self, TrackerError> {
-        let mut rows: Vec<Dated> = Vec::new();
-        reading.visit_rows(None, &mut |key, row| {
-            rows.push((created_bytes(key), row));
-            Ok(ControlFlow::Continue(()))
-        })?;
+fn dated_rows(reading: &Reading) -> Result<Vec<Dated>, TrackerError> {
+    let mut rows = Vec::new();
+    reading.visit_rows(None, &mut |key, row| {
+        rows.push((created_bytes(key), row));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(rows)
+}
+
+impl<'a> Board<'a> {
+    fn of(rows: &'a [Dated]) -> Self {
         let mut named = HashMap::with_capacity(rows.len() * 2);
         let mut shared = HashSet::new();
         // An id counts before an identifier that is spelled alike, so ids come last.
-        let identifiers =
-            rows.iter().enumerate().map(|(at, (_, row))| (at, row.identifier.as_ref()));
-        let ids = rows.iter().enumerate().map(|(at, (_, row))| (at, Some(&row.id)));
+        let identifiers = rows.iter().map(|(_, row)| row.identifier.as_deref()).enumerate();
+        let ids = rows.iter().map(|(_, row)| Some(row.id.as_str())).enumerate();
         for (at, name) in identifiers.chain(ids) {
             let Some(name) = name else { continue };
-            if named.insert(name.clone(), at).is_some_and(|other| other != at) {
-                shared.insert(name.clone());
+            if named.insert(name, at).is_some_and(|other| other != at) {
+                shared.insert(name);
             }
         }
-        Ok(Self { rows, named, shared })
+        Self { rows, named, shared }
     }
 
     /// Returns the name to call an issue by.
     fn name(&self, reading: &Reading, at: usize) -> Result<String, TrackerError> {
         let (_, row) = &self.rows[at];
-        let name = row.identifier.as_ref().unwrap_or(&row.id);
+        let name = row.identifier.as_deref().unwrap_or(&row.id);
         if self.shared.contains(name) {
             return names::display_name(reading, row);
         }
-        Ok(name.clone())
+        Ok(name.to_owned())
     }
 
-    /// Tells whether the issue of this name holds nobody up any more.
+    /// Tells whether the issue of this name holds nobody up any more; where several have the name,
+    /// whether none of them does.
     fn is_settled(&self, name: &str) -> bool {
-        self.named.get(name).is_some_and(|&at| {
-            let (_, row) = &self.rows[at];
-            row.deleted || state::is_terminal(row.state.as_deref())
-        })
+        let is_over = |row: &Row| row.deleted || state::is_terminal(row.state.as_deref());
+        if self.shared.contains(name) {
+            let has_name = |row: &Row| row.id == name || row.identifier.as_deref() == Some(name);
+            return self.rows.iter().all(|(_, row)| !has_name(row) || is_over(row));
+        }
+        self.named.get(name).is_some_and(|&at| is_over(&self.rows[at].1))
     }
 
     fn rings(&self, reading: &Reading) -> Result<Vec<Ring>, TrackerError> {
