@@ -1,0 +1,86 @@
+//! What things cost, as ratios of CPU time within one run, so that a noisy machine changes little.
+//!
+//! The limits are far from what is measured; they catch work that grows with the list.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use std::collections::HashMap;
+
+use automerge::hydrate;
+use rustix::time::{ClockId, clock_gettime};
+use support::{List, record};
+
+/// Returns the CPU time of this thread while `work` ran, in seconds.
+fn cpu(work: impl FnOnce()) -> f64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    };
+    let begin = now();
+    work();
+    now() - begin
+}
+
+fn file(issues: usize) -> String {
+    let description = format!("\"{}\"", "words of a description ".repeat(70));
+    let line = |n| record(&format!("B-{n:04}"), &[("description", description.as_str())]);
+    (0..issues).map(line).collect()
+}
+
+fn creates(list: &mut List) -> f64 {
+    // The median of several short runs: one may meet the growth of the file.
+    let mut costs: Vec<f64> =
+        (0..9).map(|_| cpu(|| (0..4).for_each(|_| drop(list.create("a new issue"))))).collect();
+    costs.sort_by(f64::total_cmp);
+    costs[4]
+}
+
+#[test]
+fn creating_an_issue_costs_the_same_in_a_large_list() {
+    let (mut small, mut large) = (List::new(1), List::new(1));
+    small.import(&file(50));
+    large.import(&file(3_000));
+    let ratio = creates(&mut large) / creates(&mut small);
+    println!("create at 3,000 issues costs {ratio:.2} times what it costs at 50");
+    assert!(ratio < 3.0, "{ratio}");
+}
+
+#[test]
+fn importing_costs_little_more_than_making_the_documents() {
+    let file = file(400);
+    let floor = cpu(|| {
+        for line in file.lines() {
+            let mut document = automerge::Automerge::new();
+            document.init_from_hydrate(&hydrated(line)).unwrap();
+            assert!(!document.save().is_empty());
+        }
+    });
+    let mut list = List::new(1);
+    let first = cpu(|| drop(list.import(&file)));
+    let again = cpu(|| drop(list.import(&file)));
+    println!("first import {:.2} times the floor, unchanged {:.3}", first / floor, again / floor);
+    assert!(first / floor < 6.0, "first import: {:.2} times the floor", first / floor);
+    assert!(again / first < 0.25, "unchanged import: {:.2} of the first", again / first);
+}
+
+fn hydrated(line: &str) -> hydrate::Map {
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+    let values: HashMap<String, hydrate::Value> = fields
+        .into_iter()
+        .map(|(name, value)| {
+            let scalar = |value: &serde_json::Value| {
+                hydrate::Value::scalar(value.as_str().unwrap_or_default())
+            };
+            let value = match &value {
+                serde_json::Value::Array(list) => {
+                    hydrate::Value::List(list.iter().map(scalar).collect::<Vec<_>>().into())
+                }
+                other => scalar(other),
+            };
+            (name, value)
+        })
+        .collect();
+    values.into()
+}
