@@ -130,7 +130,7 @@ fn members() -> [List; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn import_then_export_gives_the_same_bytes(file in file()) {

@@ -15,6 +15,9 @@ use crate::store::{
     FileState, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store, Writing,
 };
 
+/// How many changed lines are kept in memory before they are rather computed twice.
+const CHANGED_MAX: usize = 4_096;
+
 /// Writes every issue canonically, sorted by id.
 pub(super) fn canonical(
     reading: &Reading,
@@ -58,31 +61,53 @@ pub(super) fn record(
     let reading = store.read()?;
     let mut hasher = blake3::Hasher::new();
     let mut places: Vec<Option<LineKey>> = Vec::new();
+    let mut changed: Vec<(usize, Out)> = Vec::new();
     walk(&reading, file, &mut |out| {
         hasher.update(&out.text);
         hasher.update(out.terminator.bytes());
         places.push(out.place);
+        if out.is_changed && changed.len() <= CHANGED_MAX {
+            changed.push((places.len() - 1, out));
+        }
         Ok(())
     })?;
     if *hasher.finalize().as_bytes() != written.hash {
         return Err(TrackerError::NotImported { file: file.to_owned() });
     }
     let writing = store.write()?;
-    let filled = fill(&places);
-    if filled.is_none() {
+    match fill(&places) {
+        Some(places) if changed.len() <= CHANGED_MAX => {
+            for (at, out) in changed {
+                put(&reading, &writing, file, places[at], out)?;
+            }
+        }
+        filled => put_all(&reading, &writing, file, filled)?,
+    }
+    let lines = places.len() as u64;
+    writing.put_file_state(file, &FileState { hash: written.hash, lines })?;
+    writing.commit()
+}
+
+/// Writes every line down, in new places where none are given.
+fn put_all(
+    reading: &Reading,
+    writing: &Writing,
+    file: &str,
+    places: Option<Vec<LineKey>>,
+) -> Result<(), TrackerError> {
+    if places.is_none() {
         writing.clear_lines(file)?;
     }
     let mut at = 0;
-    walk(&reading, file, &mut |out| {
-        let place = filled.as_ref().map_or((at as u64 + 1) * LINE_GAP, |places| places[at]);
+    walk(reading, file, &mut |out| {
+        let place = places.as_ref().map_or((at as u64 + 1) * LINE_GAP, |places| places[at]);
         at += 1;
-        if out.is_changed || out.place != Some(place) || filled.is_none() {
-            put(&reading, &writing, file, place, out)?;
+        if out.is_changed || places.is_none() {
+            put(reading, writing, file, place, out)?;
         }
         Ok(())
     })?;
-    writing.put_file_state(file, &FileState { hash: written.hash, lines: at as u64 })?;
-    writing.commit()
+    Ok(())
 }
 
 fn put(
@@ -191,10 +216,13 @@ impl Plan {
         let mut versions = HashMap::new();
         let present: HashSet<DocumentKey> = reading.documents_in(file)?.into_iter().collect();
         let mut missing: Vec<(String, DocumentKey)> = Vec::new();
+        let mut own: HashMap<DocumentKey, String> = HashMap::new();
         reading.visit_rows(None, &mut |_, row| {
             versions.insert(row.key, row.version);
             if !present.contains(&row.key) {
                 missing.push((row.id, row.key));
+            } else if id::is_opaque_issue_id(&row.id) {
+                own.insert(row.key, row.id);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -208,7 +236,7 @@ impl Plan {
             after: BTreeMap::new(),
             at_end: Vec::new(),
         };
-        plan.place(reading, file, missing)?;
+        plan.place(reading, file, missing, &own)?;
         Ok(plan)
     }
 
@@ -218,38 +246,27 @@ impl Plan {
         reading: &Reading,
         file: &str,
         missing: Vec<(String, DocumentKey)>,
+        own: &HashMap<DocumentKey, String>,
     ) -> Result<(), TrackerError> {
-        let mut own: Vec<(LineKey, String)> = Vec::new();
+        let mut placed: Vec<(LineKey, &str)> = Vec::new();
         let mut last_record = None;
-        let mut has_style = false;
         reading.visit_lines(file, &mut |place, line| {
-            let (is_record, terminator) = (line.record.is_some(), line.terminator);
-            let raw = RawLine { number: 1, text: line.text, terminator, oversize: false };
-            if is_record && let Ok(Content::Record(parsed)) = parse_line(&raw) {
-                if !has_style {
-                    self.style = layout::style_of(&parsed);
-                    self.terminator = match terminator {
-                        Terminator::None => Terminator::Lf,
-                        end => end,
-                    };
-                    has_style = true;
+            self.final_newline = line.terminator != Terminator::None;
+            if let Some(record) = &line.record {
+                if let Some(id) = own.get(&record.key) {
+                    placed.push((place, id));
                 }
-                if let Some(id) =
-                    parsed.get("id").and_then(|field| crate::issue::as_text(field.raw))
-                    && id::is_opaque_issue_id(&id)
-                {
-                    own.push((place, id));
+                if last_record.replace(place).is_none() {
+                    self.learn_style(line);
                 }
-                last_record = Some(place);
             }
-            self.final_newline = terminator != Terminator::None;
-            let enough = missing.is_empty() && has_style;
+            let enough = missing.is_empty() && last_record.is_some();
             Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         for (id, key) in missing {
             let is_own = id::is_opaque_issue_id(&id);
-            let next = own.iter().find(|(_, other)| is_own && *other > id);
-            let last = own.last().filter(|_| is_own).map(|(place, _)| *place).or(last_record);
+            let next = placed.iter().find(|(_, other)| is_own && *other > id.as_str());
+            let last = placed.last().filter(|_| is_own).map(|(place, _)| *place).or(last_record);
             match (next, last) {
                 (Some((place, _)), _) => self.before.entry(*place).or_default().push(key),
                 (None, Some(place)) => self.after.entry(place).or_default().push(key),
@@ -257,6 +274,18 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Takes the style of new lines from a line that is there.
+    fn learn_style(&mut self, line: Line) {
+        if line.terminator != Terminator::None {
+            self.terminator = line.terminator;
+        }
+        let raw =
+            RawLine { number: 1, text: line.text, terminator: line.terminator, oversize: false };
+        if let Ok(Content::Record(parsed)) = parse_line(&raw) {
+            self.style = layout::style_of(&parsed);
+        }
     }
 
     /// Returns a line that was there, renewed where its issue changed.
