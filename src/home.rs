@@ -92,8 +92,8 @@ impl HomeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Tracker(error) => error.hint(),
-            Self::Identity(IdentityError::Exposed { .. }) => {
-                "take the rights of others away with chmod 600, as said above".to_owned()
+            Self::Identity(IdentityError::Exposed { file, .. }) => {
+                format!("chmod 600 {}", file.display())
             }
             Self::Identity(_) => "restore the key file from a backup, or name another data \
                 directory with --data-dir"
@@ -291,10 +291,12 @@ impl Home {
     }
 
     fn known_path(&self, list: ListId) -> Result<PathBuf, HomeError> {
-        if self.holds(list) {
-            return Ok(self.path_of(list));
+        let path = self.path_of(list);
+        match path.try_exists() {
+            Ok(true) => Ok(path),
+            Ok(false) => Err(HomeError::UnknownList { list, dir: self.dir.clone() }),
+            Err(source) => Err(io_error("read", &path, source)),
         }
-        Err(HomeError::UnknownList { list, dir: self.dir.clone() })
     }
 
     fn make_dir(&self, dir: &Path) -> Result<(), HomeError> {

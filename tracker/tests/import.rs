@@ -298,14 +298,69 @@ fn the_end_of_the_file_stays_as_it_was() {
 }
 
 #[test]
-fn a_third_version_of_a_line_brings_only_what_is_new() {
+fn a_version_from_between_brings_only_what_is_new() {
     let mut list = List::new(1);
     list.import(&record("A-1", &[]));
-    list.import(&record("A-1", &[("title", "\"two\""), DAY_2]));
-    let report = list.import(&record("A-1", &[("title", "\"title\""), ("priority", "2"), DAY_3]));
+    list.import(&record("A-1", &[("title", "\"two\""), DAY_3]));
+    let report = list.import(&record("A-1", &[("title", "\"title\""), ("priority", "2"), DAY_2]));
     assert_eq!(report.edited, [("A-1".to_owned(), vec!["priority".to_owned()])]);
     assert_eq!(report.old_news.len(), 1);
     assert_eq!(list.field("A-1", "title"), "two");
+}
+
+#[test]
+fn a_value_that_comes_back_in_a_newer_line_is_taken() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    let hot = ("labels", "[\"a\",\"b\",\"hot\"]");
+    list.import(&record("A-1", &[("state", "\"review\""), hot, DAY_2]));
+    let back = record("A-1", &[DAY_3]);
+    let report = list.import(&back);
+    assert_eq!((report.old_news.len(), report.edited.len()), (0, 1));
+    assert_eq!(list.field("A-1", "state"), "todo");
+    assert_eq!(list.field("A-1", "labels"), serde_json::json!(["a", "b"]));
+    assert_eq!(list.export(), back);
+}
+
+#[test]
+fn a_line_that_is_newer_than_its_base_but_not_than_what_was_edited_here_undoes_nothing() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.import(&record("A-1", &[("title", "\"two\""), DAY_2]));
+    list.set("A-1", "note", "\"edited here, later\"");
+    let report = list.import(&record("A-1", &[DAY_3]));
+    assert_eq!(list.field("A-1", "title"), "title", "the test's clock is behind that line");
+    assert_eq!(report.old_news, []);
+    let mut list = List::new(1);
+    let dated = |title: &str, date: &str| {
+        record("A-1", &[("title", title), ("updated_at", &format!("\"{date}T00:00:00Z\""))])
+    };
+    list.import(&dated("\"one\"", "2025-01-01"));
+    list.import(&dated("\"two\"", "2025-01-02"));
+    list.set("A-1", "note", "\"edited in 2026\"");
+    let report = list.import(&dated("\"one\"", "2025-01-03"));
+    assert_eq!((report.edited.len(), report.old_news.len()), (0, 1));
+    assert_eq!(list.field("A-1", "title"), "two");
+}
+
+#[test]
+fn bad_lines_that_were_passed_over_once_are_named_again() {
+    let mut list = List::new(1);
+    let file = "<<<<<<< ours\n".to_owned() + &record("A-1", &[]) + "=======\n";
+    let keep_going = ImportOptions { keep_going: true, ..ImportOptions::default() };
+    assert_eq!(list.import_with(&file, &keep_going).unwrap().problems.len(), 2);
+    assert_eq!(list.import_with(&file, &keep_going).unwrap().problems.len(), 2);
+    let error = list.import_with(&file, &ImportOptions::default()).unwrap_err();
+    assert_eq!(error.code(), "bad_lines");
+    assert_eq!(list.export(), file);
+}
+
+#[test]
+fn what_x0x_computes_for_an_answer_is_not_imported_as_a_field() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("_version", "\"0123456789abcdef\"")]));
+    assert_eq!(list.field("A-1", "_version"), serde_json::Value::Null);
+    assert!(list.tracker.show("A-1").unwrap().answer_json().unwrap().contains("_version"));
 }
 
 #[test]

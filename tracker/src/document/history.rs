@@ -66,12 +66,18 @@ impl History {
         })
     }
 
+    /// Returns the latest `updated_at` that this replica has ever seen.
+    pub fn last_updated_at(&self) -> Option<String> {
+        self.dates().max_by(|a, b| timestamp::compare(a, b))
+    }
+
     /// Returns the earliest `updated_at` that this replica has ever seen.
     pub fn first_updated_at(&self) -> Option<String> {
-        self.versions
-            .iter()
-            .filter_map(|past| past.content.issue.text("updated_at"))
-            .min_by(|a, b| timestamp::compare(a, b))
+        self.dates().min_by(|a, b| timestamp::compare(a, b))
+    }
+
+    fn dates(&self) -> impl Iterator<Item = String> {
+        self.versions.iter().filter_map(|past| past.content.issue.text("updated_at"))
     }
 }
 

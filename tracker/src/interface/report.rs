@@ -79,14 +79,24 @@ impl Shown {
     pub fn answer_json(&self) -> Option<String> {
         let json = self.json.as_deref()?;
         let mut answer = String::with_capacity(json.len() + 32);
+        let quote = |text: &str| serde_json::Value::from(text).to_string();
         match &self.row.identifier {
-            Some(stored) if *stored != self.name => {
-                let quote = |text: &str| serde_json::Value::from(text).to_string();
+            Some(stored) if *stored == self.name => answer.push_str(json),
+            Some(stored) => {
                 let old = format!("\"identifier\":{}", quote(stored));
                 let new = format!("\"identifier\":{}", quote(&self.name));
                 answer.push_str(&json.replacen(&old, &new, 1));
             }
-            _ => answer.push_str(json),
+            None => {
+                let id = format!("{{\"id\":{}", quote(&self.row.id));
+                let rest = json.strip_prefix(&id).unwrap_or_default();
+                if rest.starts_with(",\"identifier\":") {
+                    // It is no string; it stays as it is.
+                    answer.push_str(json);
+                } else {
+                    answer.push_str(&format!("{id},\"identifier\":{}{rest}", quote(&self.name)));
+                }
+            }
         }
         answer.pop();
         answer.push_str(&format!(",\"_version\":\"{}\"}}", self.row.version));

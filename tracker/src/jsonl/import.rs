@@ -146,7 +146,8 @@ impl<'a> Merge<'a> {
         };
         match &mut merge.base {
             Some(base) => {
-                merge.is_other_version = date(&base.fields) != theirs;
+                let is_dated_alike = date(&base.fields) == theirs;
+                merge.is_other_version = !is_dated_alike && !is_newest(&theirs, document, history);
                 let then = || document.read_at(&base.heads).issue.fields;
                 // The values that were passed over then are taken now.
                 if base.stale && powers.take_file {
@@ -181,7 +182,7 @@ impl<'a> Merge<'a> {
         merge
     }
 
-    fn history(&self) -> &History {
+    fn history(&self) -> &'a History {
         self.history.get_or_init(|| self.document.history())
     }
 
@@ -364,6 +365,18 @@ impl<'a> Merge<'a> {
             }
         }
     }
+}
+
+/// Tells whether a line is dated after all that was ever seen of its issue here.
+///
+/// Such a line was not left behind by anybody: it was written by someone who had the line that was
+/// recorded here, so what it says is what was meant, also where that was said before.
+fn is_newest(date: &Option<String>, document: &Document, history: &OnceCell<History>) -> bool {
+    let history = history.get_or_init(|| document.history());
+    let Some(date) = date.as_deref().filter(|date| Timestamp::parse(date).is_some()) else {
+        return false;
+    };
+    history.last_updated_at().is_none_or(|last| timestamp::compare(date, &last).is_gt())
 }
 
 fn same(a: Option<&str>, b: Option<&str>) -> bool {

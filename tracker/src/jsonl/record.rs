@@ -17,6 +17,9 @@ pub const FIELD_BYTES_MAX: usize = 512 << 10;
 /// The most elements of a list field.
 pub const ELEMENTS_MAX: usize = 4_096;
 
+/// A field that answers have and records have not: the version of the issue.
+pub const VERSION_FIELD: &str = "_version";
+
 /// A record as a file gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -41,11 +44,11 @@ pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
         problems.push(problem(at, reason));
     }
     if let Some(field) = line.get("identifier")
-        && as_text(field.raw).is_some_and(|name| !is_name(&name))
+        && as_text(field.raw).is_some_and(|name| !is_identifier(&name))
     {
         let reason =
-            format!("identifier must be 1 to {NAME_BYTES_MAX} bytes without control characters");
-        problems.push(problem(field.value_at.start, reason));
+            "identifier may hold A-Z, a-z, 0-9, '.', '_' and '-' only, and not start with '.'";
+        problems.push(problem(field.value_at.start, reason.to_owned()));
     }
     if let Some(field) =
         line.get("created_at").filter(|field| field.raw.len() > CREATED_AT_BYTES_MAX)
@@ -71,6 +74,7 @@ pub fn read(line: &Line<'_>, number: usize) -> Result<Record, Vec<Problem>> {
     let fields: BTreeMap<String, String> = line
         .fields()
         .iter()
+        .filter(|field| field.name != VERSION_FIELD)
         .map(|field| (field.name.clone().into_owned(), text::compact(field.raw)))
         .collect();
     let birth = Birth {
@@ -114,6 +118,12 @@ impl Seen {
 /// Tells whether a text may name an issue.
 pub fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
+/// Tells whether a text may be an identifier: it also names directories and branches.
+pub fn is_identifier(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    is_name(name) && !name.starts_with('.') && name.bytes().all(is_plain)
 }
 
 fn required_text(line: &Line<'_>, name: &str, bytes_max: usize) -> Result<(), (usize, String)> {

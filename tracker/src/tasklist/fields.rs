@@ -7,7 +7,7 @@ use crate::document::{Content, Edit, elements};
 use crate::interface::TrackerError;
 use crate::interface::request::{Draft, FieldChange, ListChange, Patch};
 use crate::issue::{TITLE_BYTES_MAX, as_text, elements_of, list_of};
-use crate::jsonl::record::{ELEMENTS_MAX, FIELD_BYTES_MAX, is_name};
+use crate::jsonl::record::{ELEMENTS_MAX, FIELD_BYTES_MAX, VERSION_FIELD, is_identifier, is_name};
 use crate::state::State;
 use crate::store::{Meta, Reading, Rows};
 use crate::timestamp::Timestamp;
@@ -224,6 +224,11 @@ fn editable(name: &str) -> Result<(), TrackerError> {
     match name {
         "id" | "created_at" => Err(invalid(name, "it names the issue and never changes", hint)),
         "updated_at" => Err(invalid(name, "it follows from the edits", hint)),
+        "comments" => {
+            let hint = "`x0x issues comment` adds one; take one out in the file";
+            Err(invalid(name, "comments are not overwritten", hint))
+        }
+        VERSION_FIELD => Err(invalid(name, "it is computed for answers", hint)),
         "claim" | "shard" => Err(invalid(name, "it follows from the claims", hint)),
         "conflicts" => {
             Err(invalid(name, "it follows from the edits", "write the field itself to settle it"))
@@ -284,18 +289,11 @@ fn check_title(json: &str) -> Result<(), TrackerError> {
 }
 
 fn check_identifier(json: &str) -> Result<(), TrackerError> {
-    let is_good = as_text(json).is_some_and(|name| {
-        is_name(&name)
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    });
-    if is_good {
+    if as_text(json).is_some_and(|name| is_identifier(&name)) {
         return Ok(());
     }
-    Err(invalid(
-        "identifier",
-        "it may hold A-Z, a-z, 0-9, '.', '_' and '-' only",
-        "choose such a name",
-    ))
+    let reason = "it may hold A-Z, a-z, 0-9, '.', '_' and '-' only, and not start with '.'";
+    Err(invalid("identifier", reason, "choose such a name"))
 }
 
 fn check_state(json: &str) -> Result<(), TrackerError> {

@@ -123,6 +123,7 @@ impl<'a> Import<'a> {
         if let Some((place, line)) = self.before.current(&self.reading, self.file)?
             && line.text == raw.text
             && line.terminator == raw.terminator
+            && (line.record.is_some() || is_blank(&line.text))
             && !takes_anew(self.powers, line)
         {
             let (place, record) = (*place, line.record.clone());
@@ -384,6 +385,11 @@ impl Walk {
         }
         self.next = self.next.max(place + 1);
     }
+}
+
+/// Tells whether a line holds white space alone; a bad line is named at every import.
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_whitespace)
 }
 
 /// Tells whether a line has to be looked at again although it did not change.

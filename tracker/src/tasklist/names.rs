@@ -91,10 +91,11 @@ pub(super) fn next_identifier(tables: &impl Tables, prefix: &str) -> Result<Stri
     }
 }
 
-/// Returns the number in a name that has the form of an identifier of this list.
+/// Returns the number in a name that has the form of an identifier of this list, however many digits
+/// it has; ten digits are an opaque id's.
 pub(super) fn number_of(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?.strip_prefix('-')?;
-    let is_number = (4..id::ISSUE_ID_DIGITS).contains(&digits.len())
+    let is_number = (1..id::ISSUE_ID_DIGITS).contains(&digits.len())
         && digits.bytes().all(|digit| digit.is_ascii_digit());
     if is_number { digits.parse().ok() } else { None }
 }
