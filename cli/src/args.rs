@@ -2,6 +2,7 @@
 
 pub mod fields;
 pub mod filter;
+mod mistyped;
 pub mod values;
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::error::{CliError, Exit};
+use crate::error::Exit;
 use crate::output::Output;
 use crate::output::table::Look;
 use fields::{CreateArgs, EditArgs};
@@ -50,7 +51,7 @@ pub struct Global {
     /// Answer in JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing on stderr but errors
+    /// Say nothing but data, bad lines and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Do not shorten what is said on stderr and in summaries
@@ -68,7 +69,13 @@ pub enum Command {
     /// Bind this repository to a task list: write .x0x.toml, to be committed
     Init(InitArgs),
     /// Show this agent's id and key file; the key is made on first use
-    #[command(after_help = "Example:\n  x0x agent --json")]
+    #[command(
+        after_help = "With --json: {\"agent_id\", \"name\", \"addresses\"}. Without, the key file and the data
+directory too.
+
+Example:
+  x0x agent --json"
+    )]
     Agent,
     /// Read and change the issues of a task list
     #[command(subcommand, arg_required_else_help = true)]
@@ -94,7 +101,12 @@ pub enum IssuesCommand {
   x0x issues ready --explain      why the others are not ready")]
     Ready(ReadyArgs),
     /// Show the first ready issue; prints nothing and exits 3 when there is none
-    #[command(after_help = "Example:\n  x0x issues next --json --brief")]
+    #[command(
+        after_help = "With --json, \"error\" is \"nothing_ready\" on stderr when there is none.
+
+Example:
+  x0x issues next --json --brief"
+    )]
     Next(NextArgs),
     /// Show everything about an issue
     #[command(after_help = "Example:\n  x0x issues show X0X-0042 --json")]
@@ -109,6 +121,7 @@ pub enum IssuesCommand {
     #[command(after_help = "Examples:
   x0x issues edit X0X-0042 --priority 1 --add-label urgent
   x0x issues edit X0X-0042 --assignee none --if-version 0123456789abcdef
+  x0x issues edit X0X-0042 --remove-link docs/design.md
   x0x issues edit X0X-0042 --deleted-at now     remove it; --deleted-at none brings it back")]
     Edit(Box<EditArgs>),
     /// Add a comment
@@ -117,16 +130,31 @@ pub enum IssuesCommand {
   cargo test 2>&1 | x0x issues comment X0X-0042 -")]
     Comment(CommentArgs),
     /// Mark issues as done
-    #[command(after_help = "Example:\n  x0x issues done X0X-0042 X0X-0043")]
+    #[command(
+        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+
+Example:
+  x0x issues done X0X-0042 X0X-0043"
+    )]
     Done(IdsArgs),
     /// Mark issues as given up
-    #[command(after_help = "Example:\n  x0x issues cancel X0X-0042")]
+    #[command(
+        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+
+Example:
+  x0x issues cancel X0X-0042"
+    )]
     Cancel(IdsArgs),
     /// Mark an issue as the same work as another
     #[command(after_help = "Example:\n  x0x issues duplicate X0X-0042 --of X0X-0007")]
     Duplicate(DuplicateArgs),
     /// Open ended issues again
-    #[command(after_help = "Example:\n  x0x issues reopen X0X-0042")]
+    #[command(
+        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+
+Example:
+  x0x issues reopen X0X-0042"
+    )]
     Reopen(IdsArgs),
     /// Let an issue wait for others
     #[command(after_help = "Examples:
@@ -151,7 +179,10 @@ pub enum IssuesCommand {
   x0x issues export --canonical --out issues.canonical.jsonl")]
     Export(ExportArgs),
     /// Check a JSONL file and name every bad line
-    #[command(after_help = "Example:\n  x0x issues validate issues/issues.jsonl")]
+    #[command(after_help = "With --json: {\"records\": how many are good, \"problems\": [...]}.
+
+Example:
+  x0x issues validate issues/issues.jsonl")]
     Validate(ValidateArgs),
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
@@ -322,24 +353,15 @@ pub fn parse() -> Result<Typed, Exit> {
     Typed::try_parse().map_err(|error| {
         let asked_for = !error.use_stderr();
         let wants_json = std::env::args_os().any(|argument| argument == "--json");
-        if asked_for || !wants_json {
-            // Nobody to read it is nobody to tell.
-            let _ = error.print();
-            return if asked_for { Exit::Done } else { Exit::Usage };
+        let output =
+            Output { json: wants_json, quiet: true, verbose: false, look: Look::default() };
+        if !asked_for {
+            return mistyped::tell(error, &output);
         }
-        let output = Output { json: true, quiet: true, verbose: false, look: Look::default() };
-        usage_error(&error.render().to_string()).report(&output)
+        // Nobody to read it is nobody to tell.
+        let _ = error.print();
+        Exit::Done
     })
-}
-
-/// Returns a message of the parser as an error of ours: its first paragraph, and the rest as hint.
-fn usage_error(message: &str) -> CliError {
-    let message = message.trim().trim_start_matches("error: ");
-    let (detail, rest) = message.split_once("\n\n").unwrap_or((message, ""));
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let hint =
-        if rest.is_empty() { "`x0x --help` shows the commands".to_owned() } else { words(rest) };
-    CliError::usage(words(detail), hint)
 }
 
 /// Flags that may be given several times are appended to.
@@ -373,14 +395,5 @@ mod tests {
             assert!(typed.global.json);
             assert_eq!(typed.global.list.as_deref(), Some("a"));
         }
-    }
-
-    #[test]
-    fn a_message_of_the_parser_becomes_detail_and_hint() {
-        let error = Typed::try_parse_from(["x0x", "issues", "list", "--limt", "3"]).unwrap_err();
-        let error = usage_error(&error.render().to_string());
-        let CliError::Usage { detail, hint } = error else { panic!("{error}") };
-        assert_eq!(detail, "unexpected argument '--limt' found");
-        assert!(hint.contains("--limit"), "{hint}");
     }
 }

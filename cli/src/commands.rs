@@ -1,6 +1,7 @@
 //! One file a command; here is which is which, and what several of them say alike.
 
 mod agent;
+mod array;
 mod block;
 mod blockers;
 mod comment;
@@ -8,6 +9,7 @@ mod create;
 mod edit;
 mod export;
 mod fields;
+mod filtered;
 mod import;
 mod import_report;
 mod init;

@@ -92,6 +92,17 @@ pub enum CliError {
         /// What stopped the rest.
         source: Box<CliError>,
     },
+    /// An error of which more is known than its source can say.
+    #[error("{source}")]
+    Hinted {
+        /// What to do, in the place of what the source says.
+        hint: String,
+        /// What is wrong.
+        source: Box<CliError>,
+    },
+    /// No issue can be worked on; told to programs, while people see that nothing is there.
+    #[error("nothing is ready")]
+    NothingReady,
     /// Whoever read our output went away; that is no failure.
     #[error("the reader of the output went away")]
     Closed,
@@ -192,8 +203,10 @@ impl CliError {
     fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut last = self.to_string();
-        let mut cause =
-            if let Self::Partly { source, .. } = self { source.source() } else { self.source() };
+        let mut cause = match self {
+            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.source(),
+            error => error.source(),
+        };
         while let Some(error) = cause {
             let text = error.to_string();
             if !last.contains(&text) {
@@ -208,7 +221,7 @@ impl CliError {
     fn tracker(&self) -> Option<&TrackerError> {
         match self {
             Self::Tracker(error) => Some(error),
-            Self::Partly { source, .. } => source.tracker(),
+            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.tracker(),
             _ => None,
         }
     }
@@ -230,7 +243,8 @@ impl CliError {
             Self::Missing { .. } => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::Io { .. } => "io",
-            Self::Partly { source, .. } => source.code(),
+            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.code(),
+            Self::NothingReady => "nothing_ready",
             Self::Closed => "closed",
         }
     }
@@ -239,11 +253,13 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.hint(),
             Self::Home(error) => error.hint(),
-            Self::Usage { hint, .. } | Self::Missing { hint, .. } | Self::Invalid { hint, .. } => {
-                hint.clone()
-            }
+            Self::Usage { hint, .. }
+            | Self::Missing { hint, .. }
+            | Self::Invalid { hint, .. }
+            | Self::Hinted { hint, .. } => hint.clone(),
             Self::Io { .. } => "check that the path may be read and written".to_owned(),
             Self::Partly { source, .. } => source.hint(),
+            Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Closed => String::new(),
         }
     }
@@ -252,7 +268,7 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.is_retryable(),
             Self::Home(error) => error.is_retryable(),
-            Self::Partly { source, .. } => source.is_retryable(),
+            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.is_retryable(),
             _ => false,
         }
     }
@@ -262,10 +278,10 @@ impl CliError {
             Self::Tracker(error) => exit_of(error.fault()),
             Self::Home(error) => exit_of(error.fault()),
             Self::Usage { .. } => Exit::Usage,
-            Self::Missing { .. } => Exit::NotFound,
+            Self::Missing { .. } | Self::NothingReady => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
             Self::Io { .. } => Exit::Failed,
-            Self::Partly { source, .. } => source.exit(),
+            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.exit(),
             Self::Closed => Exit::Done,
         }
     }

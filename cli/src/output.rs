@@ -37,7 +37,9 @@ impl Output {
         let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let is_dumb = says("TERM").is_some_and(|term| term == "dumb");
         let columns = terminal_size::terminal_size_of(&stdout)
-            .map_or(TERMINAL_COLUMNS, |(width, _)| usize::from(width.0));
+            .map(|(width, _)| usize::from(width.0))
+            .filter(|columns| *columns > 0)
+            .unwrap_or(TERMINAL_COLUMNS);
         let look = Look {
             columns_max: is_terminal.then_some(columns),
             colour: is_terminal && !is_dumb && says("NO_COLOR").is_none(),
@@ -45,9 +47,14 @@ impl Output {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, look }
     }
 
+    /// Tells whether notes are shown.
+    pub fn notes(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
     /// Tells a person something that is no data; a program finds nothing on stderr but errors.
     pub fn note(&self, text: &str) {
-        if !self.quiet && !self.json {
+        if self.notes() {
             self.tell(&plain::paragraph(text));
         }
     }

@@ -126,6 +126,21 @@ impl Session {
             hint: "run `x0x init` in the repository, or name the file".to_owned(),
         })
     }
+
+    /// Returns the file to read: the one that an argument names, else the bound one, which must be
+    /// there.
+    pub fn file_to_read(&self, argument: Option<&Path>) -> Result<PathBuf, CliError> {
+        let path = self.file(argument)?;
+        if argument.is_some() || !matches!(path.try_exists(), Ok(false)) {
+            return Ok(path);
+        }
+        let is_held = self.binding()?.is_none_or(|binding| self.home.holds(binding.list));
+        let first = if is_held { "" } else { "run `x0x init` first; then " };
+        Err(CliError::Missing {
+            detail: format!("{}, which {} names, is not there yet", path.display(), binding::FILE),
+            hint: format!("{first}`x0x issues export` writes it"),
+        })
+    }
 }
 
 /// Returns a path as the tracker is told it.

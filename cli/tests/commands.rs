@@ -225,8 +225,9 @@ fn a_blocker_is_taken_out_however_it_is_spelled() {
 #[test]
 fn next_is_the_most_urgent_and_says_nothing_when_there_is_none() {
     let place = Place::with_list();
-    let answer = place.run(&["issues", "next", "--json"]);
+    let answer = place.run(&["issues", "next"]);
     assert_eq!((answer.code, answer.stdout.as_str(), answer.stderr.as_str()), (3, "", ""));
+    assert_eq!(place.error(&["issues", "next"], 3)["error"], "nothing_ready");
     place.create(&["Low", "--priority", "4"]);
     place.create(&["High", "--priority", "1"]);
     let next = place.ok(&["issues", "next", "--json", "--fields", "title,priority"]);
@@ -267,5 +268,76 @@ fn counts_are_a_table_or_an_object() {
     let stats = place.json(&["issues", "stats"]);
     assert_eq!((&stats["issues"], &stats["ready"]), (&json!(1), &json!(1)));
     assert_eq!(stats["by_priority"], json!({"1": 1}));
-    assert!(place.ok(&["issues", "stats"]).contains("ready"));
+    let table = place.ok(&["issues", "stats"]);
+    let expected = "issues          1\nby state\n  todo          1\nby priority\n  1             1\n\
+                    ready           1\nremoved         0\n";
+    assert!(table.starts_with(expected), "{table}");
+}
+
+#[test]
+fn a_field_that_is_given_twice_is_refused() {
+    let place = Place::with_list();
+    let id = place.create(&["One"]);
+    for (args, field) in [
+        (&["create", "Two", "--priority", "1", "--field", "priority=2"][..], "priority"),
+        (&["create", "Two", "--field", "title=\"Three\""], "title"),
+        (&["create", "Two", "--field", "x=1", "--field", "x=2"], "x"),
+        (&["edit", &id, "--labels", "a", "--field", "labels=[]"], "labels"),
+        (&["edit", &id, "--assignee", "ann", "--unset", "assignee"], "assignee"),
+        (&["edit", &id, "--add-blocked-by", &id, "--field", "blocked_by=[]"], "blocked_by"),
+        (&["edit", &id, "--remove-link", "a", "--field", "links=[]"], "links"),
+    ] {
+        let error = place.error(&[&["issues"], args].concat(), 2);
+        let detail = error["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("'{field}'")), "{args:?}: {detail}");
+    }
+    let list =
+        ["--add-label", "a", "--remove-label", "b", "--add-link", "k=u", "--remove-link", "v"];
+    place.ok(&[&["issues", "edit", &id], &list[..]].concat());
+}
+
+#[test]
+fn links_are_taken_away_by_url_or_as_they_are() {
+    let place = Place::with_list();
+    let links = ["a=1", "b=2", "c=3", "d=2"].map(|link| ["--links", link]).concat();
+    place.create(&[&["One"], &links[..]].concat());
+    let kinds = |args: &[&str]| -> Vec<String> {
+        let issue = place.json(&[&["issues", "edit", "T-0001"], args].concat());
+        let links = issue["links"].as_array().unwrap();
+        links.iter().map(|link| link["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(&["--remove-link", "nothing"]), ["a", "b", "c", "d"]);
+    assert_eq!(kinds(&["--remove-link", "{\"url\": \"1\", \"kind\": \"a\"}"]), ["b", "c", "d"]);
+    assert_eq!(kinds(&["--remove-link", "b=2", "--add-link", "e=5"]), ["c", "d", "e"]);
+    assert_eq!(kinds(&["--remove-link", "2", "--remove-link", "3"]), ["e"]);
+}
+
+#[test]
+fn blockers_are_added_and_taken_away_in_one_edit() {
+    let place = Place::with_list();
+    let ids = ["One", "Two", "Three"].map(|title| place.create(&[title]));
+    place.ok(&["issues", "block", "T-0001", "T-0002"]);
+    let edit = ["--remove-blocked-by", "T-0002", "--add-blocked-by", "T-0003"];
+    let issue = place.json(&[&["issues", "edit", "T-0001"], &edit[..]].concat());
+    assert_eq!(issue["blocked_by"], json!([ids[2]]));
+}
+
+#[test]
+fn a_ruling_that_changes_nothing_says_so() {
+    let place = Place::with_list();
+    place.create(&["One"]);
+    let noted = |command| {
+        let answer = place.run(&["issues", command, "T-0001"]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        assert!(answer.stdout.starts_with("T-0001  "), "{answer:?}");
+        answer.stderr
+    };
+    assert_eq!(noted("reopen"), "T-0001: unchanged\n");
+    for command in ["done", "cancel"] {
+        assert_eq!(noted(command), "");
+        assert_eq!(noted(command), "T-0001: unchanged\n");
+    }
+    assert_eq!(place.run(&["issues", "cancel", "T-0001", "-q"]).stderr, "");
+    place.ok(&["issues", "edit", "T-0001", "--state", "review"]);
+    place.error(&["issues", "reopen", "T-0001"], 7);
 }

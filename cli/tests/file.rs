@@ -182,3 +182,19 @@ fn a_file_without_a_binding_is_not_exported_over_either() {
     fs::write(&file, STYLES[1]).unwrap();
     assert_eq!(run(&["issues", "export", "--out", "f.jsonl"]).code, 4);
 }
+
+#[test]
+fn quiet_import_and_export_tell_problems_alone() {
+    let place = Place::with_list();
+    place.write_jsonl(&record("T-1", "a", "todo"));
+    for command in ["import", "export"] {
+        let answer = place.run(&["issues", command, "--quiet"]);
+        assert_eq!((answer.code, answer.stdout, answer.stderr), (0, String::new(), String::new()));
+    }
+    assert_eq!(place.json(&["issues", "import", "--quiet"])["records"], 1);
+    assert_eq!(place.json(&["issues", "export", "--quiet"])["records"], 1);
+    place.write_jsonl(&(record("T-1", "a", "todo") + "not json\n"));
+    let answer = place.run(&["issues", "import", "--quiet", "--keep-going"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (7, ""));
+    assert!(answer.stderr.contains("issues.jsonl:2:1: "), "{}", answer.stderr);
+}

@@ -119,3 +119,31 @@ fn a_clone_works_from_the_file_alone() {
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(answer.stderr.contains("from the file alone"), "{}", answer.stderr);
 }
+
+#[test]
+fn a_binding_above_the_repository_is_not_its_own() {
+    let place = Place::new();
+    fs::write(place.dir().join(".x0x.toml"), "not a binding").unwrap();
+    let deep = place.repo().join("src/deep");
+    fs::create_dir_all(&deep).unwrap();
+    assert_eq!(place.error(&["issues", "list"], 3)["error"], "no_list");
+    let list = || {
+        common::Answer::of(place.command(&["issues", "list"]).current_dir(&deep).output().unwrap())
+    };
+    assert_eq!(list().code, 3);
+    place.ok(&["init"]);
+    assert_eq!(list().code, 0, "the root itself is searched");
+    fs::remove_dir_all(place.repo().join(".git")).unwrap();
+    fs::remove_file(place.repo().join(".x0x.toml")).unwrap();
+    assert_eq!(list().code, 7, "without git the search goes on");
+}
+
+#[test]
+fn the_help_of_agent_says_what_is_printed() {
+    let place = Place::new();
+    let help = place.ok(&["agent", "--help"]);
+    let answer = place.json(&["agent"]);
+    let keys: Vec<String> =
+        answer.as_object().unwrap().keys().map(|key| format!("\"{key}\"")).collect();
+    assert!(help.contains(&format!("{{{}}}", keys.join(", "))), "{help}");
+}

@@ -127,7 +127,43 @@ fn notes_go_to_stderr_and_quiet_silences_them() {
     let place = Place::with_list();
     let answer = place.run(&["issues", "ready"]);
     assert_eq!(answer.stdout, "");
-    assert!(answer.stderr.contains("nothing is ready"), "{}", answer.stderr);
+    assert_eq!(answer.stderr, "nothing is ready, and nothing is open\n");
     assert_eq!(place.run(&["issues", "ready", "-q"]).stderr, "");
     assert_eq!(place.ok(&["issues", "ready", "--json"]), "{\"issues\":[],\"next_cursor\":null}\n");
+}
+
+#[test]
+fn a_filter_that_lets_nothing_pass_is_noted() {
+    let place = Place::with_file(&[record("T-1", "a", "todo"), record("T-2", "b", "odd")].concat());
+    let note = |args: &[&str]| {
+        let answer = place.run(&[&["issues"], args].concat());
+        assert_eq!((answer.code, answer.stdout.as_str()), (0, ""), "{args:?}");
+        answer.stderr
+    };
+    assert_eq!(note(&["ready", "--label", "none"]), "nothing matches\n");
+    assert_eq!(note(&["list", "--state", "done"]), "nothing matches\n");
+    assert_eq!(note(&["list", "--text", "zzz", "--jsonl"]), "nothing matches\n");
+    assert_eq!(note(&["list", "--text", "zzz", "-q"]), "");
+    assert_eq!(note(&["list", "--limit", "0"]), "");
+    assert!(note(&["ready", "--text", "b"]).starts_with("nothing that matches is ready; 1 open"));
+    for command in ["list", "ready"] {
+        let note = note(&[command, "--state", "typo"]);
+        let said = "no issue is in state 'typo'; known states: todo, in_progress, review, blocked,";
+        assert!(note.starts_with(said), "{note}");
+        assert_eq!(note.lines().count(), 1, "{note}");
+    }
+    let answer = place.run(&["issues", "list", "--state", "odd,typo"]);
+    assert!(answer.stdout.contains("T-2") && answer.stderr.contains("'typo'"), "{answer:?}");
+    assert_eq!(place.run(&["issues", "list", "--state", "ODD"]).stderr, "");
+    assert_eq!(place.run(&["issues", "list", "--state", "typo", "--json"]).stderr, "");
+}
+
+#[test]
+fn people_are_told_that_more_follow_and_programs_where() {
+    let place =
+        Place::with_file(&[record("T-1", "a", "todo"), record("T-2", "b", "todo")].concat());
+    let answer = place.run(&["issues", "list", "--limit", "1"]);
+    assert_eq!(answer.stderr, "more follow; raise --limit\n");
+    assert!(place.json(&["issues", "list", "--limit", "1"])["next_cursor"].is_string());
+    assert_eq!(place.run(&["issues", "list", "--limit", "2"]).stderr, "");
 }

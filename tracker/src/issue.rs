@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::document::{Birth, schema};
 use crate::id::DocumentKey;
@@ -200,9 +199,4 @@ pub fn elements_of(json: &str) -> Vec<String> {
 /// Returns a list of compact JSON texts as one.
 pub fn list_of(elements: &[String]) -> String {
     format!("[{}]", elements.join(","))
-}
-
-/// Returns a JSON value's compact text, numbers as spelled.
-pub fn compact_value(value: &Value) -> String {
-    value.to_string()
 }

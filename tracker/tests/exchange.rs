@@ -205,6 +205,40 @@ fn flip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn taking_everything_out_on_several_sides_leaves_an_empty_list() {
+    let (mut a, mut b) = pair();
+    a.import(&record("A-1", &[]));
+    exchange(&mut a, &mut b);
+    a.set("A-1", "labels", "[\"a\"]");
+    b.set("A-1", "labels", "[\"b\"]");
+    exchange(&mut a, &mut b);
+    assert_eq!(a.field("A-1", "labels"), serde_json::json!([]));
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
+fn elements_with_and_without_a_time_have_one_order_everywhere() {
+    let (mut a, mut b) = pair();
+    a.import(&record("A-1", &[]));
+    exchange(&mut a, &mut b);
+    let links = |who: &str| -> String {
+        let link = |n: usize| match n % 3 {
+            0 => format!("{{\"kind\":\"{who}\",\"url\":\"{n}\"}}"),
+            1 => format!("{{\"kind\":\"{who}\",\"url\":\"{n}\",\"at\":\"soon\"}}"),
+            _ => format!(
+                "{{\"kind\":\"{who}\",\"url\":\"{n}\",\"at\":\"20{n:02}-01-01T00:00:00Z\"}}"
+            ),
+        };
+        format!("[{}]", (10..50).map(link).collect::<Vec<_>>().join(","))
+    };
+    a.set("A-1", "links", &links("a"));
+    b.set("A-1", "links", &links("b"));
+    exchange(&mut a, &mut b);
+    assert_eq!(a.field("A-1", "links").as_array().unwrap().len(), 80);
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
 fn a_fork_of_a_log_is_not_taken_for_what_is_known() {
     let (mut a, mut b) = pair();
     a.create("one");
@@ -240,8 +274,11 @@ fn a_store_that_was_copied_opens_a_log_of_its_own() {
     let copy_dir = tempfile::tempdir().unwrap();
     std::fs::copy(original.dir.path().join("list.redb"), copy_dir.path().join("list.redb"))
         .unwrap();
-    let mut copy =
-        List { tracker: x0x_tracker::testing::open(copy_dir.path(), 1).unwrap(), dir: copy_dir };
+    let mut copy = List {
+        tracker: x0x_tracker::testing::open(copy_dir.path(), 1).unwrap(),
+        dir: copy_dir,
+        last: String::new(),
+    };
     original.set("T-0001", "title", "\"original\"");
     copy.set("T-0001", "priority", "2");
     assert_eq!(copy.tracker.frontier().unwrap().0.len(), 2);

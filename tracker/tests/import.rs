@@ -65,6 +65,7 @@ fn a_fresh_store_is_not_undone_by_an_older_commit_that_it_never_saw() {
     assert_eq!(report.edited, []);
     let fields: Vec<&str> = report.old_news.iter().map(|(_, field, _)| field.as_str()).collect();
     assert_eq!(fields, ["labels", "title", "was"]);
+    assert_eq!(list.export(), old, "nor is what it never saw written over");
     assert_eq!(list.import(&new).edited, []);
     assert_eq!(list.commits(), commits);
 }
@@ -309,38 +310,153 @@ fn a_version_from_between_brings_only_what_is_new() {
 }
 
 #[test]
-fn a_value_that_comes_back_in_a_newer_line_is_taken() {
+fn the_newest_line_is_not_written_over_where_it_goes_back_to_an_old_value() {
     let mut list = List::new(1);
     list.import(&record("A-1", &[]));
-    let hot = ("labels", "[\"a\",\"b\",\"hot\"]");
-    list.import(&record("A-1", &[("state", "\"review\""), hot, DAY_2]));
-    let back = record("A-1", &[DAY_3]);
-    let report = list.import(&back);
-    assert_eq!((report.old_news.len(), report.edited.len()), (0, 1));
+    list.import(&record("A-1", &[("state", "\"review\""), DAY_2]));
+    let back = record("A-1", &[("priority", "1"), DAY_3]);
+    for _ in 0..2 {
+        let report = list.import(&back);
+        assert_eq!(report.old_news.len(), 1, "it is named until somebody decides");
+        assert_eq!(list.field("A-1", "state"), "review");
+        assert_eq!(list.field("A-1", "priority"), 1);
+        assert_eq!(list.export(), back, "the file keeps what the newest line says");
+    }
+    list.import_with(&back, &take_file()).unwrap();
     assert_eq!(list.field("A-1", "state"), "todo");
-    assert_eq!(list.field("A-1", "labels"), serde_json::json!(["a", "b"]));
-    assert_eq!(list.export(), back);
+    let report = list.import(&back);
+    assert_eq!((report.old_news, report.edited), (vec![], vec![]));
+    assert!(list.export().contains("\"state\":\"todo\""));
 }
 
 #[test]
-fn a_line_that_is_newer_than_its_base_but_not_than_what_was_edited_here_undoes_nothing() {
+fn a_decision_made_in_the_list_ends_the_wait() {
     let mut list = List::new(1);
     list.import(&record("A-1", &[]));
-    list.import(&record("A-1", &[("title", "\"two\""), DAY_2]));
-    list.set("A-1", "note", "\"edited here, later\"");
+    list.import(&record("A-1", &[("state", "\"review\""), DAY_2]));
+    list.import(&record("A-1", &[DAY_3]));
+    list.set("A-1", "state", "\"todo\"");
     let report = list.import(&record("A-1", &[DAY_3]));
-    assert_eq!(list.field("A-1", "title"), "title", "the test's clock is behind that line");
     assert_eq!(report.old_news, []);
+    list.set("A-1", "state", "\"blocked\"");
+    assert!(list.export().contains("\"state\":\"blocked\""));
+}
+
+#[test]
+fn what_was_never_said_here_is_neither_taken_from_an_older_line_nor_written_over() {
     let mut list = List::new(1);
-    let dated = |title: &str, date: &str| {
-        record("A-1", &[("title", title), ("updated_at", &format!("\"{date}T00:00:00Z\""))])
-    };
-    list.import(&dated("\"one\"", "2025-01-01"));
-    list.import(&dated("\"two\"", "2025-01-02"));
-    list.set("A-1", "note", "\"edited in 2026\"");
-    let report = list.import(&dated("\"one\"", "2025-01-03"));
-    assert_eq!((report.edited.len(), report.old_news.len()), (0, 1));
-    assert_eq!(list.field("A-1", "title"), "two");
+    list.import(&record("A-1", &[DAY_2]));
+    let comment = "[{\"id\":\"c1\",\"at\":\"2026-01-01T00:00:00Z\",\"body\":\"found it\"}]";
+    let older = record("A-1", &[("title", "\"never seen\""), ("comments", comment)]);
+    let report = list.import(&older);
+    assert_eq!(list.field("A-1", "title"), "title");
+    assert_eq!(report.old_news.len(), 1);
+    assert_eq!(list.field("A-1", "comments")[0]["body"], "found it", "a comment stands by itself");
+    assert!(list.export().contains("never seen"));
+}
+
+#[test]
+fn a_date_that_is_no_time_makes_nothing_old() {
+    for date in ["\"2026-02-01T10:00:00.123456\"", "\"2026-02-01\"", "1700000000", "null"] {
+        let mut list = List::new(1);
+        list.import(&record("A-1", &[]));
+        list.import(&record("A-1", &[("title", "\"never seen\""), ("updated_at", date)]));
+        assert_eq!(list.field("A-1", "title"), "never seen", "{date}");
+    }
+}
+
+#[test]
+fn numeric_dates_tell_versions_apart_too() {
+    let mut list = List::new(1);
+    let v1 = record("A-1", &[("title", "\"v1\""), ("updated_at", "1700000001")]);
+    let v2 = record("A-1", &[("title", "\"v2\""), ("updated_at", "1700000002")]);
+    for (file, edits) in [(&v1, 0), (&v2, 1), (&v1, 0), (&v2, 0)] {
+        assert_eq!(list.import(file).edited.len(), edits);
+    }
+    assert_eq!(list.field("A-1", "title"), "v2");
+}
+
+#[test]
+fn what_was_edited_here_reaches_the_file_although_the_line_was_imported_since() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("priority", "3")]));
+    list.set("A-1", "priority", "1");
+    list.set("A-1", "labels", "[\"a\",\"b\",\"here\"]");
+    list.import(&record("A-1", &[("priority", "3"), ("title", "\"by hand\"")]));
+    let file = list.export();
+    assert!(file.contains("\"priority\":1,") || file.contains("\"priority\":1}"), "{file}");
+    assert!(file.contains("\"here\"") && file.contains("\"by hand\""), "{file}");
+    assert!(!file.contains("\"updated_at\":\"2026-01-01T00:00:00Z\""), "a hand edit is dated");
+    assert_eq!(list.export(), file);
+    assert_eq!(list.import(&file).edited, []);
+}
+
+#[test]
+fn a_hand_edit_beside_old_news_does_not_hide_that_the_line_differs() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.import(&record("A-1", &[("title", "\"new\""), DAY_2]));
+    list.import(&record("A-1", &[]));
+    list.import(&record("A-1", &[("priority", "2")]));
+    let file = list.export();
+    assert!(file.contains("\"title\":\"new\"") && file.contains("\"priority\":2"), "{file}");
+}
+
+#[test]
+fn conflicts_reach_the_file() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[]));
+    list.set("A-1", "title", "\"here\"");
+    list.import(&record("A-1", &[("title", "\"there\""), DAY_2]));
+    assert!(list.export().contains("\"conflicts\":{\"title\":["));
+}
+
+#[test]
+fn a_missing_line_can_be_pruned_later_and_is_named_until_then() {
+    let mut list = List::new(1);
+    list.import(&(record("A-1", &[]) + &record("A-2", &[])));
+    assert_eq!(list.import(&record("A-2", &[])).missing, ["A-1"]);
+    assert_eq!(list.import(&record("A-2", &[])).missing, ["A-1"]);
+    let options = ImportOptions { prune: true, ..ImportOptions::default() };
+    assert_eq!(list.import_with(&record("A-2", &[]), &options).unwrap().pruned, ["A-1"]);
+    assert_eq!(list.export().lines().count(), 2);
+    assert_eq!(list.import(&list.last.clone()).missing, [""; 0]);
+}
+
+#[test]
+fn an_empty_list_and_an_absent_one_are_told_apart() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("labels", "[]")]));
+    let without = record("A-1", &[]).replace("\"labels\":[\"a\",\"b\"],", "");
+    list.import(&without);
+    list.set("A-1", "priority", "1");
+    assert!(!list.export().contains("labels"));
+    let with = list.last.replace("\"state\"", "\"links\":[],\"state\"");
+    list.import(&with);
+    list.set("A-1", "priority", "2");
+    assert!(list.export().contains("\"links\":[]"));
+}
+
+#[test]
+fn nothing_is_placed_before_a_byte_order_mark() {
+    let mut list = List::new(1);
+    let file = "\u{feff}".to_owned() + &record("T-zzzzzzzzzz", &[]);
+    list.import(&file);
+    list.create("new");
+    let file = list.export();
+    assert!(file.starts_with("\u{feff}"), "{file}");
+    assert_eq!(List::new(2).import(&file).created.len(), 2);
+}
+
+#[test]
+fn what_is_exported_in_ascii_can_be_imported_elsewhere() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("title", "\"caf\\u00e9\"")]));
+    let text = serde_json::Value::from("\u{4e00}".repeat(170_000)).to_string();
+    list.set("A-1", "description", &text);
+    let file = list.export();
+    assert!(file.is_ascii());
+    assert_eq!(List::new(2).import(&file).created.len(), 1);
 }
 
 #[test]

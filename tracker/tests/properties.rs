@@ -193,6 +193,29 @@ proptest! {
     }
 
     #[test]
+    fn after_edits_on_both_sides_the_file_says_what_the_list_says(
+        acts in prop::collection::vec(act(), 1..6),
+        more in prop::collection::vec(act(), 0..4),
+        at in 0..3usize,
+        dated in any::<bool>(),
+    ) {
+        let mut list = List::new(1);
+        list.import(&base_file());
+        acts.iter().for_each(|act| perform(&mut list, act));
+        let date = if dated { "\"2030-01-01T00:00:00Z\"" } else { "\"2026-01-01T00:00:00Z\"" };
+        let changes = [("title", "\"by hand\""), ("labels", "[\"b\",\"z\"]"), ("updated_at", date)];
+        let file: String = (0..3)
+            .map(|n| support::record(&format!("R-{n}"), if n == at { &changes } else { &[] }))
+            .collect();
+        list.import(&file);
+        more.iter().for_each(|act| perform(&mut list, act));
+        let exported = list.export();
+        let mut other = List::new(2);
+        other.import(&exported);
+        prop_assert_eq!(other.canonical(), list.canonical());
+    }
+
+    #[test]
     fn replicas_agree_whatever_the_order_and_however_often_they_exchange(
         acts in prop::collection::vec((0..3usize, act()), 0..10),
         meetings in prop::collection::vec((0..3usize, 0..3usize, 0..10usize), 0..6),

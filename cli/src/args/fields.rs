@@ -122,6 +122,9 @@ pub struct ChangeArgs {
     /// A link to add
     #[arg(long, value_name = "LINK", action = APPEND, conflicts_with = "links")]
     pub add_link: Vec<String>,
+    /// A link to take away: its URL, KIND=URL, or the JSON object
+    #[arg(long, value_name = "URL", action = APPEND, conflicts_with = "links")]
+    pub remove_link: Vec<String>,
     /// Remove the issue (a time, or now), or bring it back (none)
     #[arg(long, value_name = "TIME|now|none", value_parser = values::time_or_word)]
     pub deleted_at: Option<String>,

@@ -40,6 +40,14 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Tells whether some issues are left out for what they are; `--limit` and `--deleted` do not.
+    pub fn narrows(&self) -> bool {
+        let Self { state, label, priority, holder, assignee, text, updated_since, .. } = self;
+        let lists = state.is_empty() && label.is_empty() && priority.is_empty();
+        let words = [holder, assignee, text, updated_since];
+        !lists || words.into_iter().any(Option::is_some)
+    }
+
     /// Returns the filter that was typed; `with_json` asks for whole records.
     pub fn filter(&self, with_json: bool) -> Filter {
         let trimmed = |texts: &[String]| -> Vec<String> {

@@ -7,7 +7,7 @@ use x0x::identity::KEY_FILE;
 use x0x_tracker::journal::signature::Signer;
 
 use crate::error::{CliError, Exit};
-use crate::output::table::{self, Cell, Column};
+use crate::output::table::{self, Cell, Column, Look};
 use crate::resolve::Session;
 
 /// Shows the agent's id and key file; makes the key if there is none.
@@ -26,7 +26,9 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
     ]
     .map(|row| row.map(Cell::new).to_vec());
     output.data(|stdout| {
-        table::write(stdout, &[Column::firm(""), Column::firm("")], &rows, output.look)?;
+        // Half of an id or a path is of no use, however narrow the terminal is.
+        let look = Look { columns_max: None, ..output.look };
+        table::write(stdout, &[Column::firm(""), Column::firm("")], &rows, look)?;
         stdout.flush()
     })?;
     Ok(Exit::Done)

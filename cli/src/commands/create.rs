@@ -15,7 +15,10 @@ use crate::resolve::Session;
 pub fn run(session: &Session, args: &CreateArgs) -> Result<Exit, CliError> {
     let title = args.title.as_ref().or(args.title_option.as_ref());
     let mut draft = Draft::titled(title.map_or("", String::as_str));
-    for (name, change) in fields::typed(&args.fields, &mut Texts::default())? {
+    let changes = fields::typed(&args.fields, &mut Texts::default())?;
+    let names = changes.iter().map(|(name, _)| name.as_str());
+    fields::refuse_twice(std::iter::once("title").chain(names))?;
+    for (name, change) in changes {
         if let FieldChange::Set(json) = change {
             draft = draft.with(&name, &json);
         }

@@ -1,13 +1,15 @@
 //! `x0x issues edit`: fields of an issue, and elements of its lists.
 
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{FieldChange, Patch, Shown};
+use x0x_tracker::interface::{FieldChange, ListChange, Patch, Shown};
+use x0x_tracker::issue::elements_of;
 
-use super::{blockers, fields};
-use crate::args::fields::EditArgs;
+use super::blockers;
+use super::fields::{self, LinkChanges};
+use crate::args::fields::{ChangeArgs, EditArgs};
 use crate::error::{CliError, Exit};
 use crate::input::Texts;
-use crate::output::record::quoted;
+use crate::output::record::{Record, quoted};
 use crate::resolve::Session;
 
 /// Edits an issue.
@@ -19,7 +21,10 @@ pub fn run(session: &Session, args: &EditArgs) -> Result<Exit, CliError> {
     }
     changes.extend(fields::typed(&args.fields, &mut texts)?);
     changes.extend(fields::changed(&args.changes, &mut texts, x0x::time::now_ms())?);
-    if changes.is_empty() && !changes_blockers(args) {
+    let mut links = LinkChanges::typed(&args.changes, &mut texts)?;
+    let names = changes.iter().map(|(name, _)| name.as_str());
+    fields::refuse_twice(names.chain(looked_up(args)))?;
+    if changes.is_empty() && looked_up(args).is_empty() {
         return Err(CliError::usage(
             "nothing to edit was given",
             "`x0x issues edit --help` shows a flag for every field",
@@ -27,7 +32,13 @@ pub fn run(session: &Session, args: &EditArgs) -> Result<Exit, CliError> {
     }
     let mut tracker = session.writer()?;
     let before = tracker.show(&args.id)?;
-    changes.extend(blocker_changes(&tracker, args, &before)?);
+    for name in looked_up(args) {
+        let change = match name {
+            "links" => link_change(std::mem::take(&mut links), &before),
+            _ => blocker_change(&tracker, args, &before)?,
+        };
+        changes.push((name.to_owned(), FieldChange::List(change)));
+    }
     let patch = Patch { changes };
     let after = tracker.edit(&before.name, &patch, args.if_version)?;
     tell(session, &tracker, &before, &after)?;
@@ -47,24 +58,40 @@ pub fn tell(
     super::answer(session, tracker, after)
 }
 
-fn changes_blockers(args: &EditArgs) -> bool {
-    let changes = &args.changes;
-    !changes.add_blocked_by.is_empty() || !changes.remove_blocked_by.is_empty()
+/// Returns the fields whose changes depend on what the issue says now.
+fn looked_up(args: &EditArgs) -> Vec<&str> {
+    let ChangeArgs { add_blocked_by, remove_blocked_by, add_link, remove_link, .. } = &args.changes;
+    let mut names = Vec::new();
+    if !add_blocked_by.is_empty() || !remove_blocked_by.is_empty() {
+        names.push("blocked_by");
+    }
+    if !add_link.is_empty() || !remove_link.is_empty() {
+        names.push("links");
+    }
+    names
 }
 
-fn blocker_changes(
+/// Returns the one change of `blocked_by`; of two changes of a field the later would win.
+fn blocker_change(
     tracker: &dyn Tracker,
     args: &EditArgs,
     before: &Shown,
-) -> Result<fields::Changes, CliError> {
-    let mut changes = fields::Changes::new();
-    let mut change = |change| changes.push(("blocked_by".to_owned(), change));
+) -> Result<ListChange, CliError> {
+    let mut change = ListChange::default();
     if let Some(names) = fields::elements(&args.changes.remove_blocked_by) {
         let json = before.json.as_deref().unwrap_or_default();
-        change(FieldChange::List(blockers::removal(tracker, json, Some(&names))?));
+        change.remove = blockers::removal(tracker, json, Some(&names))?.remove;
     }
     if let Some(names) = fields::elements(&args.changes.add_blocked_by) {
-        change(FieldChange::List(blockers::addition(tracker, &before.row, &names)?));
+        change.add = blockers::addition(tracker, &before.row, &names)?.add;
     }
-    Ok(changes)
+    Ok(change)
+}
+
+/// Returns the change of `links`: what goes is spelled as the issue has it.
+fn link_change(links: LinkChanges, before: &Shown) -> ListChange {
+    let json = before.json.as_deref().unwrap_or_default();
+    let present = Record::of(json).get("links").map(elements_of).unwrap_or_default();
+    let remove = present.into_iter().filter(|link| links.removes(link)).collect();
+    ListChange { add: links.add, remove }
 }

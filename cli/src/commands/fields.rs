@@ -1,15 +1,17 @@
 //! Flags for fields as changes of fields: texts are read, lists split, JSON checked. What a field may
 //! be is for the tracker to say.
 
+use std::collections::BTreeSet;
+
 use x0x_tracker::interface::{FieldChange, ListChange};
-use x0x_tracker::issue::list_of;
+use x0x_tracker::issue::{as_text, list_of};
 use x0x_tracker::jsonl::text;
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::args::fields::{ChangeArgs, FieldArgs};
 use crate::error::CliError;
 use crate::input::Texts;
-use crate::output::record::quoted;
+use crate::output::record::{Record, quoted};
 
 /// The word that clears a field.
 const NONE: &str = "none";
@@ -68,8 +70,8 @@ pub fn typed(args: &FieldArgs, texts: &mut Texts) -> Result<Changes, CliError> {
     Ok(changes)
 }
 
-/// Returns what the flags that only `edit` has change, without `blocked_by`, whose names have to be
-/// looked up.
+/// Returns what the flags that only `edit` has change, without `blocked_by` and `links`, whose
+/// elements have to be looked up.
 pub fn changed(args: &ChangeArgs, texts: &mut Texts, now_ms: i64) -> Result<Changes, CliError> {
     let mut changes = Changes::new();
     let mut list = |name: &str, add: Vec<String>, remove: Vec<String>| {
@@ -83,7 +85,6 @@ pub fn changed(args: &ChangeArgs, texts: &mut Texts, now_ms: i64) -> Result<Chan
     list("acceptance", add, texts_json(remove, texts)?);
     let (add, remove) = (texts_json(&args.add_validation, texts)?, &args.remove_validation);
     list("validation", add, texts_json(remove, texts)?);
-    list("links", links_json(&args.add_link, texts)?, Vec::new());
     if let Some(time) = &args.deleted_at {
         let change = match time.as_str() {
             NONE => FieldChange::Remove,
@@ -94,6 +95,18 @@ pub fn changed(args: &ChangeArgs, texts: &mut Texts, now_ms: i64) -> Result<Chan
     }
     changes.extend(args.unset.iter().map(|name| (name.clone(), FieldChange::Remove)));
     Ok(changes)
+}
+
+/// Refuses to set a field twice: which of the values is meant, nobody can tell.
+pub fn refuse_twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), CliError> {
+    let mut seen = BTreeSet::new();
+    match names.into_iter().find(|name| !seen.insert(*name)) {
+        None => Ok(()),
+        Some(name) => Err(CliError::usage(
+            format!("the field '{name}' is given twice"),
+            "give it once: with its own flag, with --field or with --unset",
+        )),
+    }
 }
 
 /// Returns the elements of a flag that takes several, separated by commas; `None` where it was not
@@ -144,6 +157,38 @@ fn link_json(link: &str) -> Result<String, CliError> {
             format!("the link '{link}' is neither KIND=URL nor a JSON object"),
             "for example --links design=docs/design.md",
         )),
+    }
+}
+
+/// Links to add, as JSON, and what was typed of those to take away.
+#[derive(Debug, Default)]
+pub struct LinkChanges {
+    /// Links to add.
+    pub add: Vec<String>,
+    remove: Vec<String>,
+}
+
+impl LinkChanges {
+    /// Returns what `--add-link` and `--remove-link` say.
+    pub fn typed(args: &ChangeArgs, texts: &mut Texts) -> Result<Self, CliError> {
+        let mut remove = Vec::new();
+        for typed in &args.remove_link {
+            let typed = texts.read(typed)?;
+            let is_object = typed.trim_start().starts_with('{');
+            remove.push(if is_object { checked_json("the link", &typed)? } else { typed });
+        }
+        Ok(Self { add: links_json(&args.add_link, texts)?, remove })
+    }
+
+    /// Tells whether a link of an issue goes: by its URL, as KIND=URL, or as the JSON object.
+    pub fn removes(&self, link: &str) -> bool {
+        let record = Record::of(link);
+        let member = |name: &str| record.get(name).and_then(as_text).unwrap_or_default();
+        let (kind, url) = (member("kind"), member("url"));
+        let spelled = format!("{kind}={url}");
+        self.remove.iter().any(|typed| {
+            text::equal(typed, link) || (!url.is_empty() && (*typed == url || *typed == spelled))
+        })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::path::Path;
 
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{ImportOptions, ImportReport};
 
-use super::import_report;
+use super::{array, import_report};
 use crate::args::ImportArgs;
 use crate::error::{CliError, Exit};
 use crate::output::progress::Meter;
@@ -14,7 +15,7 @@ use crate::resolve::{Session, file_name};
 
 /// Imports a file; with bad lines that were passed over, the exit code is 7.
 pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
-    let path = session.file(args.file.as_deref())?;
+    let path = session.file_to_read(args.file.as_deref())?;
     let name = file_name(&path)?;
     let read = |error| CliError::file("cannot read", &path, error);
     let file = File::open(&path).map_err(read)?;
@@ -31,13 +32,13 @@ pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
     let mut tracker = session.home.write(list, session.lock_timeout)?;
     let mut meter = Meter::start("importing", bytes, &session.output);
     let mut input = BufReader::with_capacity(1 << 20, file);
-    let report =
-        tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress))?;
+    let report = tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress));
     drop(meter);
+    let report = report.map_err(|error| array::explained(error, &path))?;
     if session.output.json {
         session.output.json(&import_report::object(name, args, &report, is_new))?;
     } else {
-        answer(session, &tracker, name, args, &report)?;
+        answer(session, &tracker, &path, args, &report)?;
     }
     Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Invalid })
 }
@@ -45,16 +46,21 @@ pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
 fn answer(
     session: &Session,
     tracker: &dyn Tracker,
-    file: &str,
+    path: &Path,
     args: &ImportArgs,
     report: &ImportReport,
 ) -> Result<(), CliError> {
     let output = session.output;
-    let summary = import_report::summary(tracker, args, report, output.verbose);
-    output.data(|stdout| std::io::Write::write_all(stdout, summary.as_bytes()))?;
-    let problems = import_report::problems(file, report, output.verbose);
+    if !output.quiet {
+        let summary = import_report::summary(tracker, args, report, output.verbose);
+        output.data(|stdout| std::io::Write::write_all(stdout, summary.as_bytes()))?;
+    }
+    let problems = import_report::problems(file_name(path)?, report, output.verbose);
     if !problems.is_empty() {
         output.tell(&problems);
+        if let Some(hint) = array::hint(path) {
+            output.tell(&format!("hint: {hint}"));
+        }
     }
     Ok(())
 }

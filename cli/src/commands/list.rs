@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::Filter;
 
+use super::filtered;
 use crate::args::ListArgs;
 use crate::error::{CliError, Exit};
 use crate::output::listing::{Form, Listing};
@@ -21,15 +22,21 @@ pub fn run(session: &Session, args: &ListArgs) -> Result<Exit, CliError> {
     let filter = Filter { after: args.cursor.clone(), ..args.filter.filter(with_json) };
     let tracker = session.reader()?;
     let mut listing = Listing::start(&session.output, &args.shape, form);
-    let mut written = Ok(());
+    let (mut written, mut is_empty) = (Ok(()), true);
     let cursor = tracker.list(&filter, &mut |shown| {
+        is_empty = false;
         written = listing.issue(shown);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written.map_err(CliError::stdout)?;
     listing.finish(&[], cursor.as_deref()).map_err(CliError::stdout)?;
-    if let Some(cursor) = cursor.filter(|_| form != Form::Object) {
-        session.output.note(&format!("more follow: --cursor {cursor}"));
+    let output = session.output;
+    if cursor.is_some() {
+        output.note("more follow; raise --limit");
+    }
+    let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
+    if is_empty && !is_noted && args.filter.narrows() && args.filter.limit != Some(0) {
+        output.note("nothing matches");
     }
     Ok(Exit::Done)
 }

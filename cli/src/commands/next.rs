@@ -7,12 +7,13 @@ use crate::args::NextArgs;
 use crate::error::{CliError, Exit};
 use crate::resolve::Session;
 
-/// Shows the first ready issue; without one it says nothing and answers "not found".
+/// Shows the first ready issue; without one it says nothing to people and answers "not found".
 pub fn run(session: &Session, args: &NextArgs) -> Result<Exit, CliError> {
     let tracker = session.reader()?;
     let filter = Filter { limit: Some(1), ..args.filter.filter(false) };
     let Some(first) = tracker.agenda(&filter)?.ready.into_iter().next() else {
-        return Ok(Exit::NotFound);
+        let nothing = CliError::NothingReady;
+        return if session.output.json { Err(nothing) } else { Ok(Exit::NotFound) };
     };
     let shown = tracker.show(&first.name)?;
     super::page(session, &tracker, &shown, &args.shape)?;

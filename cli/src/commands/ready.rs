@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Agenda, Reason, Shown, Waiting};
 
+use super::filtered;
 use crate::args::ReadyArgs;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
@@ -30,19 +31,25 @@ pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
     if args.explain && !output.json {
         output.data(|stdout| explain(stdout, &agenda, &output))?;
     }
-    if agenda.ready.is_empty() {
-        note_nothing(&output, &agenda, args.explain);
+    let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
+    if agenda.ready.is_empty() && !is_noted && args.filter.limit != Some(0) {
+        output.note(&nothing(&agenda, args));
     }
     Ok(Exit::Done)
 }
 
-fn note_nothing(output: &Output, agenda: &Agenda, is_explained: bool) {
+/// Returns what to say where nothing is ready.
+fn nothing(agenda: &Agenda, args: &ReadyArgs) -> String {
     let waiting = agenda.waiting.len();
-    output.note(&match (waiting, is_explained) {
-        (0, _) => "nothing is ready, and nothing is open".to_owned(),
-        (_, true) => format!("nothing is ready; {waiting} open"),
-        (_, false) => format!("nothing is ready; {waiting} open: `x0x issues ready --explain`"),
-    });
+    match (waiting, args.filter.narrows(), args.explain) {
+        (0, true, _) => "nothing matches".to_owned(),
+        (0, false, _) => "nothing is ready, and nothing is open".to_owned(),
+        (_, true, _) => format!("nothing that matches is ready; {waiting} open"),
+        (_, false, true) => format!("nothing is ready; {waiting} open"),
+        (_, false, false) => {
+            format!("nothing is ready; {waiting} open: `x0x issues ready --explain`")
+        }
+    }
 }
 
 fn explanation(agenda: &Agenda) -> Vec<(&'static str, String)> {
@@ -78,6 +85,6 @@ fn explain(stdout: &mut dyn Write, agenda: &Agenda, output: &Output) -> io::Resu
         })
         .collect();
     writeln!(stdout, "{}not ready:", if agenda.ready.is_empty() { "" } else { "\n" })?;
-    let head = [Column::firm("NAME"), Column::soft("TITLE"), Column::soft("WHY")];
+    let head = [Column::firm("NAME"), Column::soft("TITLE"), Column::first("WHY")];
     table::write(stdout, &head, &rows, output.look)
 }

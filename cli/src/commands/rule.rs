@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Ruling, Shown};
+use x0x_tracker::state::State;
 
 use crate::args::filter::ShapeArgs;
 use crate::error::{CliError, Exit};
@@ -16,12 +17,12 @@ pub fn run(session: &Session, names: &[String], ruling: &Ruling) -> Result<Exit,
     let mut tracker = session.writer()?;
     let mut ruled: Vec<Shown> = Vec::new();
     for name in names {
-        match tracker.rule(name, ruling) {
+        match rule(session, &mut tracker, name, ruling) {
             Ok(shown) => ruled.push(shown),
-            Err(error) if ruled.is_empty() => return Err(error.into()),
+            Err(error) if ruled.is_empty() => return Err(error),
             Err(error) => {
                 let done = ruled.iter().map(|shown| shown.name.clone()).collect();
-                return Err(CliError::Partly { done, source: Box::new(error.into()) });
+                return Err(CliError::Partly { done, source: Box::new(error) });
             }
         }
     }
@@ -30,6 +31,26 @@ pub fn run(session: &Session, names: &[String], ruling: &Ruling) -> Result<Exit,
         several => answer_all(session, &tracker, several)?,
     }
     Ok(Exit::Done)
+}
+
+/// Rules on one issue, and says if that changed nothing.
+fn rule(
+    session: &Session,
+    tracker: &mut dyn Tracker,
+    name: &str,
+    ruling: &Ruling,
+) -> Result<Shown, CliError> {
+    let before = tracker.show(name)?;
+    let is_todo = before.row.state.as_deref().and_then(State::parse) == Some(State::Todo);
+    // What `reopen` leads to is there already; any other open state is not its to change.
+    let after = match ruling {
+        Ruling::Reopened if is_todo => before.clone(),
+        _ => tracker.rule(&before.name, ruling)?,
+    };
+    if before.row.version == after.row.version {
+        session.output.note(&format!("{}: unchanged", after.name));
+    }
+    Ok(after)
 }
 
 fn answer(session: &Session, tracker: &dyn Tracker, shown: &Shown) -> Result<(), CliError> {

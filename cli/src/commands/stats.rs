@@ -16,34 +16,43 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
         output.json(&object(&stats))?;
         return Ok(Exit::Done);
     }
-    let rows: Vec<Vec<Cell>> = counts(&stats)
-        .iter()
-        .map(|(what, count)| vec![Cell::new(what), Cell::new(&count.to_string())])
-        .collect();
+    let rows: Vec<Vec<Cell>> =
+        counts(&stats).iter().map(|(what, count)| vec![Cell::new(what), number(*count)]).collect();
     let head = [Column::firm(""), Column::firm("")];
     output.data(|stdout| table::write(stdout, &head, &rows, output.look))?;
     Ok(Exit::Done)
 }
 
-fn counts(stats: &Stats) -> Vec<(String, u64)> {
-    let mut counts = vec![("issues".to_owned(), stats.issues), ("ready".to_owned(), stats.ready)];
-    for (state, count) in &stats.by_state {
-        let state = if state.is_empty() { "no state" } else { state };
-        counts.push((format!("  {state}"), *count));
-    }
-    for (priority, count) in &stats.by_priority {
-        counts.push((format!("  priority {}", priority_name(*priority)), *count));
-    }
+/// Returns the lines for people; one without a number is over a group.
+fn counts(stats: &Stats) -> Vec<(String, Option<u64>)> {
+    let mut counts = vec![("issues".to_owned(), Some(stats.issues))];
+    let mut group = |heading: &str, members: Vec<(String, u64)>| {
+        if !members.is_empty() {
+            counts.push((heading.to_owned(), None));
+        }
+        for (member, count) in members {
+            counts.push((format!("  {member}"), Some(count)));
+        }
+    };
+    let state = |state: &str| if state.is_empty() { "no state" } else { state }.to_owned();
+    group("by state", stats.by_state.iter().map(|(name, n)| (state(name), *n)).collect());
+    let priorities = stats.by_priority.iter();
+    group("by priority", priorities.map(|(name, n)| (priority_name(*name), *n)).collect());
     for (what, count) in [
+        ("ready", stats.ready),
         ("removed", stats.deleted),
         ("with conflicts", stats.conflicts),
         ("comments", stats.comments),
         ("commits", stats.commits),
         ("bytes on disk", stats.store_bytes),
     ] {
-        counts.push((what.to_owned(), count));
+        counts.push((what.to_owned(), Some(count)));
     }
     counts
+}
+
+fn number(count: Option<u64>) -> Cell {
+    count.map_or_else(Cell::default, |count| Cell::new(&count.to_string()))
 }
 
 fn object(stats: &Stats) -> Value {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use x0x_tracker::jsonl::read::{Content, Lines, Problem, RawLine, parse_line};
 use x0x_tracker::jsonl::record::{self, Seen};
 
+use super::array;
 use crate::args::ValidateArgs;
 use crate::error::{CliError, Exit, problem_json, problem_text};
 use crate::resolve::Session;
@@ -17,22 +18,30 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
     let (path, name) = match &args.file {
         Some(path) => (path.clone(), path.display().to_string()),
         None => {
-            let path = session.file(None)?;
+            let path = session.file_to_read(None)?;
             let shown = path.strip_prefix(&session.current_dir).unwrap_or(&path);
             let name = shown.display().to_string();
             (path, name)
         }
     };
     let (records, problems) = check(&path)?;
+    let hint = if problems.is_empty() { None } else { array::hint(&path) };
     let output = session.output;
     if output.json {
         let listed: Value = problems.iter().map(|problem| problem_json(&name, problem)).collect();
-        output.json(&json!({"problems": listed}))?;
+        let mut answer = json!({"records": records, "problems": listed});
+        if let Some(hint) = hint {
+            answer["hint"] = json!(hint);
+        }
+        output.json(&answer)?;
     } else {
         output.data(|stdout| {
             problems.iter().try_for_each(|p| writeln!(stdout, "{}", problem_text(&name, p)))
         })?;
         output.note(&format!("{name}: {records} good records, {} problems", problems.len()));
+        if let Some(hint) = hint {
+            output.note(&format!("hint: {hint}"));
+        }
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
 }

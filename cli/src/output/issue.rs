@@ -18,8 +18,8 @@ pub const COLUMNS: [Column<'static>; 6] = [
     Column::firm("STATE"),
     Column::firm("P"),
     Column::soft("TITLE"),
-    Column::soft("LABELS"),
-    Column::firm("AGE"),
+    Column::soft("LABELS").optional(),
+    Column::firm("AGE").optional(),
 ];
 
 /// Fields that the top of a page or a part of its own shows.

@@ -7,8 +7,12 @@ use super::plain::{columns, cut, one_line};
 /// What stands between two columns.
 const GAP: &str = "  ";
 
-/// No column that may shrink becomes narrower than this.
-const SHRUNK_COLUMNS: usize = 8;
+/// How narrow a column that gives way becomes, unless there is no room even for that. A guess: two
+/// words of a title.
+const SOFT_COLUMNS: usize = 12;
+
+/// The same of a column that may be left out altogether.
+const OPTIONAL_COLUMNS: usize = 8;
 
 /// What a table may use of a terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,19 +73,51 @@ impl Cell {
 pub struct Column<'a> {
     /// What stands over it.
     pub heading: &'a str,
-    /// Whether it gives way where the terminal is narrow; earlier ones give way last.
-    pub shrinks: bool,
+    width: Width,
+    is_optional: bool,
+}
+
+/// What happens to a column where the terminal is narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    /// It keeps its width as long as it can.
+    Firm,
+    /// It gives way; earlier ones give way last.
+    Soft,
+    /// It gives way, but has half of the terminal before soft ones have more than they must.
+    First,
 }
 
 impl<'a> Column<'a> {
     /// Returns a column that keeps its width.
     pub const fn firm(heading: &'a str) -> Self {
-        Self { heading, shrinks: false }
+        Self { heading, width: Width::Firm, is_optional: false }
     }
 
     /// Returns a column that gives way.
     pub const fn soft(heading: &'a str) -> Self {
-        Self { heading, shrinks: true }
+        Self { heading, width: Width::Soft, is_optional: false }
+    }
+
+    /// Returns a column that gets its width first, up to half of the terminal.
+    pub const fn first(heading: &'a str) -> Self {
+        Self { heading, width: Width::First, is_optional: false }
+    }
+
+    /// Lets it be left out where it does not fit.
+    pub const fn optional(mut self) -> Self {
+        self.is_optional = true;
+        self
+    }
+
+    /// Returns the width that it should have at least, of the one that it wants.
+    fn least(&self, wanted: usize, columns_max: usize) -> usize {
+        match (self.width, self.is_optional) {
+            (Width::Firm, _) => wanted,
+            (Width::First, _) => wanted.min(columns_max / 2),
+            (Width::Soft, false) => wanted.min(SOFT_COLUMNS),
+            (Width::Soft, true) => wanted.min(OPTIONAL_COLUMNS),
+        }
     }
 }
 
@@ -106,9 +142,12 @@ pub fn write(
     rows.iter().try_for_each(|row| write_row(output, row, &widths, look))
 }
 
+/// Writes one row; columns without width are left out.
 fn write_row(output: &mut dyn Write, row: &[Cell], widths: &[usize], look: Look) -> io::Result<()> {
-    let filled = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
-    for (at, (cell, &width)) in row.iter().zip(widths).take(filled).enumerate() {
+    let shown: Vec<(&Cell, usize)> =
+        row.iter().zip(widths.iter().copied()).filter(|(_, width)| *width > 0).collect();
+    let filled = shown.iter().rposition(|(cell, _)| !cell.text.is_empty()).map_or(0, |at| at + 1);
+    for (at, (cell, width)) in shown.into_iter().take(filled).enumerate() {
         let text = cut(&cell.text, width);
         let is_last = at + 1 == filled;
         let padding = if is_last { 0 } else { width - columns(&text) };
@@ -119,21 +158,63 @@ fn write_row(output: &mut dyn Write, row: &[Cell], widths: &[usize], look: Look)
 }
 
 fn widths(head: &[Column<'_>], rows: &[Vec<Cell>], look: Look) -> Vec<usize> {
-    let mut widths: Vec<usize> = head.iter().map(|column| columns(column.heading)).collect();
+    let mut wanted: Vec<usize> = head.iter().map(|column| columns(column.heading)).collect();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in wanted.iter_mut().zip(row) {
             *width = (*width).max(columns(&cell.text));
         }
     }
-    let Some(columns_max) = look.columns_max else {
-        return widths;
-    };
-    let gaps = GAP.len() * widths.len().saturating_sub(1);
-    for (at, _) in head.iter().enumerate().rev().filter(|(_, column)| column.shrinks) {
-        let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns_max);
-        widths[at] = widths[at].saturating_sub(excess).max(widths[at].min(SHRUNK_COLUMNS));
+    match look.columns_max {
+        Some(columns_max) => fitted(head, &wanted, columns_max),
+        None => wanted,
+    }
+}
+
+/// Returns the widths of columns in a terminal; 0 is a column that is left out.
+///
+/// What must be there gets its least width, then what may be, from the right; what remains goes to
+/// soft columns from the left. The lines are never longer than the terminal is wide.
+fn fitted(head: &[Column<'_>], wanted: &[usize], columns_max: usize) -> Vec<usize> {
+    let least = |at: usize| head[at].least(wanted[at], columns_max);
+    let all = 0..head.len();
+    let must = |at: usize| if head[at].is_optional { 0 } else { least(at) };
+    let mut widths: Vec<usize> = all.clone().map(must).collect();
+    squeeze(head, &mut widths, columns_max);
+    for at in all.clone().rev().filter(|at| head[*at].is_optional) {
+        if total(&widths) + GAP.len() + least(at) <= columns_max {
+            widths[at] = least(at);
+        }
+    }
+    for kind in [Width::Soft, Width::First] {
+        for at in all.clone().filter(|at| head[*at].width == kind) {
+            let free = columns_max.saturating_sub(total(&widths));
+            if widths[at] > 0 {
+                widths[at] = wanted[at].min(widths[at] + free);
+            }
+        }
     }
     widths
+}
+
+/// Makes columns narrower than they should be, the soft ones first, until they fit.
+fn squeeze(head: &[Column<'_>], widths: &mut [usize], columns_max: usize) {
+    for kind in [Width::Soft, Width::First, Width::Firm] {
+        for at in (0..head.len()).rev().filter(|at| head[*at].width == kind) {
+            let excess = total(widths).saturating_sub(columns_max);
+            widths[at] = widths[at].saturating_sub(excess).max(widths[at].min(1));
+        }
+    }
+    for at in (0..head.len()).rev() {
+        if total(widths) > columns_max {
+            widths[at] = 0;
+        }
+    }
+}
+
+/// Returns how long a line of such columns is.
+fn total(widths: &[usize]) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0).count();
+    widths.iter().sum::<usize>() + GAP.len() * shown.saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -166,6 +247,50 @@ mod tests {
             assert!(longest <= columns_max, "{longest} of {columns_max}");
         }
         assert!(table(&row, Look::default()).contains("another"));
+    }
+
+    /// The widths of a list of issues with long titles, and of why issues are not ready.
+    fn fitted_lists(columns_max: usize) -> (Vec<usize>, Vec<usize>) {
+        let why = [Column::firm("NAME"), Column::soft("TITLE"), Column::first("WHY")];
+        let list = &crate::output::issue::COLUMNS;
+        (fitted(list, &[8, 11, 1, 70, 20, 3], columns_max), fitted(&why, &[8, 70, 37], columns_max))
+    }
+
+    #[test]
+    fn lists_fit_terminals_of_any_width() {
+        assert_eq!(fitted_lists(40).0, [8, 11, 1, 14, 0, 0]);
+        assert_eq!(fitted_lists(60).0, [8, 11, 1, 19, 8, 3]);
+        assert_eq!(fitted_lists(80).0, [8, 11, 1, 39, 8, 3]);
+        assert_eq!(fitted_lists(120).0, [8, 11, 1, 70, 17, 3]);
+        for columns_max in 1..200 {
+            let (list, why) = fitted_lists(columns_max);
+            assert!(total(&list) <= columns_max && total(&why) <= columns_max, "{columns_max}");
+            assert!(list[0] > 0 && why[0] > 0, "{columns_max}");
+        }
+    }
+
+    #[test]
+    fn why_an_issue_is_not_ready_is_cut_after_its_title() {
+        assert_eq!(fitted_lists(40).1, [8, 8, 20]);
+        assert_eq!(fitted_lists(60).1, [8, 18, 30]);
+        assert_eq!(fitted_lists(80).1, [8, 31, 37]);
+        assert_eq!(fitted_lists(120).1, [8, 70, 37]);
+    }
+
+    #[test]
+    fn a_column_that_is_left_out_leaves_no_gap() {
+        let look = Look { columns_max: Some(24), colour: false };
+        let head = [Column::firm("NAME"), Column::soft("TITLE"), Column::firm("AGE").optional()];
+        let row = ["X-1", "a title of some length", "3d"].map(Cell::new).to_vec();
+        let mut written = Vec::new();
+        write(&mut written, &head, &[row], look).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written, "NAME  TITLE          AGE\nX-1   a title of s…  3d\n");
+        let look = Look { columns_max: Some(20), ..look };
+        let row = ["X-1", "a title of some length", "3d"].map(Cell::new).to_vec();
+        let mut written = Vec::new();
+        write(&mut written, &head, &[row], look).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), "NAME  TITLE\nX-1   a title of so…\n");
     }
 
     #[test]

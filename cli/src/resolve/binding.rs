@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::id::ListId;
 
+use super::repository;
 use crate::args::values::is_prefix;
 use crate::error::CliError;
 use crate::files;
@@ -47,8 +48,20 @@ struct Spelled {
 
 impl Binding {
     /// Returns what the nearest `.x0x.toml` says, searched upwards from `dir`.
+    ///
+    /// The root of the repository around `dir` is searched last: a file above it is about something
+    /// else. Without git the search goes up to the file system's root.
     pub fn find(dir: &Path) -> Result<Option<Self>, CliError> {
-        dir.ancestors().map(Self::at).find(|found| !matches!(found, Ok(None))).unwrap_or(Ok(None))
+        let last = repository::root_of(dir);
+        for dir in dir.ancestors() {
+            if let Some(found) = Self::at(dir)? {
+                return Ok(Some(found));
+            }
+            if Some(dir) == last {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// Returns what the `.x0x.toml` in `root` says; `None` where there is none.

@@ -69,8 +69,12 @@ impl Document {
             return Err(DocumentError::Refused { id, reason: "it is here already" });
         }
         let mut copy = self.clone();
-        let applied = catch_unwind(AssertUnwindSafe(|| copy.apply(vec![change]).map(|()| copy)))
-            .map_err(|_panic| DocumentError::Refused { id, reason: "applying it panics" })?;
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            copy.apply(vec![change])?;
+            copy.read();
+            Ok(copy)
+        }))
+        .map_err(|_panic| DocumentError::Refused { id, reason: "applying or reading it panics" })?;
         *self = applied?;
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Edit {
             _ => Vec::new(),
         };
         let base = if is_list(base) { list(base) } else { Vec::new() };
-        let ops = if is_list(wanted) {
+        let ops = if is_list(wanted) || wanted.is_none() {
             elements::plan(&base, &list(wanted), current)
         } else {
             current.iter().map(|e| ListOp::Delete { key: e.key.clone() }).collect()

@@ -14,7 +14,7 @@ use fractional_index::FractionalIndex;
 
 use crate::id;
 use crate::jsonl::text;
-use crate::timestamp;
+use crate::timestamp::Timestamp;
 
 /// What the key of the entry ends in that says what happened to an element since it was added.
 pub(super) const SINCE: &str = "~";
@@ -83,27 +83,18 @@ pub fn fresh(values: &[String]) -> Vec<Element> {
 
 /// Puts elements in the order in which they are shown: by order value, then by time, then by key.
 pub fn sort(elements: &mut [Element]) {
-    elements.sort_by(|a, b| {
-        a.order
-            .cmp(&b.order)
-            .then_with(|| by_time(&a.json, &b.json))
-            .then_with(|| a.key.cmp(&b.key))
+    // Comments that were added side by side stand in the order of their times.
+    elements.sort_by_cached_key(|element| {
+        (element.order.clone(), time_of(&element.json), element.key.clone())
     });
 }
 
-/// Comments that were added side by side stand in the order of their times.
-fn by_time(a: &str, b: &str) -> std::cmp::Ordering {
-    if !(a.starts_with('{') && b.starts_with('{')) {
-        return std::cmp::Ordering::Equal;
+fn time_of(json: &str) -> Option<Timestamp> {
+    if !json.starts_with('{') {
+        return None;
     }
-    let time = |json: &str| {
-        let value: serde_json::Value = serde_json::from_str(json).ok()?;
-        Some(value.get("at")?.as_str()?.to_owned())
-    };
-    match (time(a), time(b)) {
-        (Some(a), Some(b)) => timestamp::compare(&a, &b),
-        _ => std::cmp::Ordering::Equal,
-    }
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    Timestamp::parse(value.get("at")?.as_str()?)
 }
 
 /// Returns what must be written so that what turned `base` into `wanted` happens to `current`.

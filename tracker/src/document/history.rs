@@ -3,7 +3,7 @@
 use super::{Content, Document};
 use crate::issue::as_text;
 use crate::jsonl::text;
-use crate::timestamp;
+use crate::timestamp::Timestamp;
 
 /// The contents of a document after every change, in an order that builds on itself.
 ///
@@ -66,18 +66,15 @@ impl History {
         })
     }
 
-    /// Returns the latest `updated_at` that this replica has ever seen.
-    pub fn last_updated_at(&self) -> Option<String> {
-        self.dates().max_by(|a, b| timestamp::compare(a, b))
-    }
-
-    /// Returns the earliest `updated_at` that this replica has ever seen.
-    pub fn first_updated_at(&self) -> Option<String> {
-        self.dates().min_by(|a, b| timestamp::compare(a, b))
-    }
-
-    fn dates(&self) -> impl Iterator<Item = String> {
-        self.versions.iter().filter_map(|past| past.content.issue.text("updated_at"))
+    /// Returns the earliest and the latest `updated_at` that this replica has ever seen, as far as
+    /// they are times.
+    pub fn first_and_last(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let dates = || {
+            let texts =
+                self.versions.iter().filter_map(|past| past.content.issue.text("updated_at"));
+            texts.filter_map(|text| Timestamp::parse(&text))
+        };
+        (dates().min(), dates().max())
     }
 }
 

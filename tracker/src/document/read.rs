@@ -44,8 +44,7 @@ impl Document {
         let (registers, conflicts) = view.registers();
         let lists = schema::rules()
             .filter(|rule| rule.place == Place::Elements)
-            .map(|rule| (rule.name.to_owned(), view.elements(rule.name)))
-            .filter(|(_, list)| !list.is_empty())
+            .filter_map(|rule| Some((rule.name.to_owned(), view.elements(rule.name)?)))
             .collect();
         let version = match heads {
             None => self.version(),
@@ -78,7 +77,15 @@ pub(super) fn assemble(
     }
     for (name, list) in &lists {
         let json: Vec<String> = list.iter().map(|element| element.json.clone()).collect();
-        fields.insert(name.clone(), list_of(&json));
+        let register = registers.get(name).filter(|json| *json != "[]");
+        match register {
+            // Everything was taken out, on several sides at once, or put in place of a list.
+            Some(_) if list.is_empty() => {}
+            None | Some(_) => drop(fields.insert(name.clone(), list_of(&json))),
+        }
+        if let Some(register) = register.filter(|_| !list.is_empty()) {
+            conflicts.entry(name.clone()).or_default().push(register.clone());
+        }
     }
     if let Some(stored) = fields.remove("conflicts") {
         match parse_conflicts(&stored) {
@@ -193,8 +200,9 @@ impl View<'_> {
         self.doc.get_change_by_hash(hash).map(|change| change.deps().to_vec()).unwrap_or_default()
     }
 
-    fn elements(&self, name: &str) -> Vec<Element> {
-        let Some(map) = map_named(self.doc, name) else { return Vec::new() };
+    /// Returns the elements of a list field; `None` where none was ever added.
+    fn elements(&self, name: &str) -> Option<Vec<Element>> {
+        let map = map_named(self.doc, name)?;
         let mut found: BTreeMap<String, Element> = BTreeMap::new();
         let mut since: Vec<(String, Vec<String>)> = Vec::new();
         for item in self.range(&map) {
@@ -214,6 +222,9 @@ impl View<'_> {
                 }
             }
         }
+        if found.is_empty() && since.is_empty() {
+            return None;
+        }
         for (key, values) in since {
             if values.iter().any(|value| value == elements::REMOVED) {
                 found.remove(&key);
@@ -223,7 +234,7 @@ impl View<'_> {
         }
         let mut list: Vec<Element> = found.into_values().collect();
         elements::sort(&mut list);
-        list
+        Some(list)
     }
 
     fn range(&self, map: &ObjId) -> MapRange<'_> {

@@ -27,8 +27,8 @@ pub struct Base {
     /// The document's heads at that moment.
     pub heads: Heads,
     /// Whether the line held older values that were not imported then.
-    pub stale: bool,
-    /// Fields whose value in the line waited for somebody who may set it.
+    pub old_news: bool,
+    /// Fields whose value in the line waits for somebody to decide on it.
     pub pending: Vec<String>,
 }
 
@@ -50,6 +50,8 @@ pub struct Decision {
     pub beside: Option<(Heads, Edit)>,
     /// Fields whose value in the file is an older one, with that value.
     pub old_news: Vec<(String, String)>,
+    /// Those among them that the file keeps until somebody decides.
+    pub kept: Vec<String>,
     /// Fields that the importer may not set, with the reason.
     pub pending: Vec<(String, String)>,
     /// Fields that are never imported, with the reason.
@@ -110,6 +112,23 @@ pub fn decide(
     decision
 }
 
+impl Base {
+    /// Takes back what was passed over, where it can be taken now or has to be named again.
+    fn look_again(&mut self, document: &Document, powers: Powers) {
+        if self.old_news && powers.take_file {
+            self.fields = document.read_at(&self.heads).issue.fields;
+        } else if !self.pending.is_empty() {
+            let then = document.read_at(&self.heads).issue.fields;
+            for name in &self.pending {
+                match then.get(name) {
+                    Some(json) => self.fields.insert(name.clone(), json.clone()),
+                    None => self.fields.remove(name),
+                };
+            }
+        }
+    }
+}
+
 struct Merge<'a> {
     file: &'a Fields,
     base: Option<Base>,
@@ -121,6 +140,8 @@ struct Merge<'a> {
     is_other_version: bool,
     /// Whether it is older than everything that was ever seen of this issue here.
     predates_all: bool,
+    /// Whether it is newer than everything that was ever seen of this issue here.
+    is_newest: bool,
 }
 
 impl<'a> Merge<'a> {
@@ -132,8 +153,6 @@ impl<'a> Merge<'a> {
         history: &'a OnceCell<History>,
         powers: Powers,
     ) -> Self {
-        let date = |fields: &Fields| fields.get("updated_at").and_then(|json| as_text(json));
-        let theirs = date(file);
         let mut merge = Self {
             file,
             base: base.filter(|base| document.holds(&base.heads)).cloned(),
@@ -143,41 +162,30 @@ impl<'a> Merge<'a> {
             powers,
             is_other_version: true,
             predates_all: false,
+            is_newest: false,
         };
+        let date = file.get("updated_at");
         match &mut merge.base {
             Some(base) => {
-                let is_dated_alike = date(&base.fields) == theirs;
-                merge.is_other_version = !is_dated_alike && !is_newest(&theirs, document, history);
-                let then = || document.read_at(&base.heads).issue.fields;
-                // The values that were passed over then are taken now.
-                if base.stale && powers.take_file {
-                    base.fields = then();
-                } else if powers.may_rule && !base.pending.is_empty() {
-                    let then = then();
-                    for name in &base.pending {
-                        match then.get(name) {
-                            Some(json) => base.fields.insert(name.clone(), json.clone()),
-                            None => base.fields.remove(name),
-                        };
-                    }
-                }
+                merge.is_other_version = base.fields.get("updated_at") != date;
+                base.look_again(document, powers);
             }
             None => {
-                let version = theirs.as_deref().and_then(|date| merge.history().dated(date));
+                let text = date.and_then(|json| as_text(json));
+                let version = text.and_then(|date| merge.history().dated(&date));
                 if let Some(past) = version {
-                    let fields = past.content.issue.fields.clone();
-                    let heads = vec![past.hash];
-                    merge.base = Some(Base { fields, heads, stale: false, pending: Vec::new() });
+                    let (fields, heads) = (past.content.issue.fields.clone(), vec![past.hash]);
+                    merge.base = Some(Base { fields, heads, old_news: false, pending: Vec::new() });
                     merge.is_other_version = false;
                 }
             }
         }
-        if merge.is_other_version {
-            let first = merge.history().first_updated_at();
-            merge.predates_all = match (&theirs, &first) {
-                (Some(theirs), Some(first)) => timestamp::compare(theirs, first).is_lt(),
-                _ => false,
-            };
+        if let Some(time) = date.and_then(|json| as_text(json)).and_then(|d| Timestamp::parse(&d))
+            && merge.is_other_version
+        {
+            let (first, last) = merge.history().first_and_last();
+            merge.predates_all = first.is_some_and(|first| time < first);
+            merge.is_newest = last.is_some_and(|last| time > last);
         }
         merge
     }
@@ -232,7 +240,7 @@ impl<'a> Merge<'a> {
     fn register(&self, name: &str, base: Option<Option<&str>>, decision: &mut Decision) {
         let theirs = self.file.get(name).map(String::as_str);
         let ours = self.now.issue.json(name);
-        if self.is_old_news(|history| history.held(name, theirs)) {
+        if self.passes_over(name, |history| history.held(name, theirs), decision) {
             decision.old_news.push((name.to_owned(), theirs.unwrap_or("absent").to_owned()));
             return;
         }
@@ -256,7 +264,11 @@ impl<'a> Merge<'a> {
 
     fn list(&self, name: &str, base: Option<&str>, decision: &mut Decision) {
         let theirs = self.file.get(name).map(String::as_str);
-        if self.is_old_news(|history| history.held(name, theirs)) {
+        if self.is_other(name)
+            && !self.powers.take_file
+            && self.history().held(name, theirs)
+            && self.passes_over(name, |_| true, decision)
+        {
             decision.old_news.push((name.to_owned(), theirs.unwrap_or("absent").to_owned()));
             return;
         }
@@ -266,45 +278,77 @@ impl<'a> Merge<'a> {
             _ if known_base => elements_of(base.unwrap_or("null")),
             _ => self.now.issue.elements(name),
         };
-        let old_adds = self.old_elements(name, &wanted, &before, History::held_element);
-        let old_removals = if known_base {
-            self.old_elements(name, &before, &wanted, History::lacked_element)
-        } else {
-            only_in(&before, &wanted)
-        };
-        let same_members = old_adds.is_empty()
-            && only_in(&wanted, &before).is_empty()
-            && only_in(&before, &wanted).is_empty();
-        wanted.retain(|json| !old_adds.contains(json));
-        before.retain(|json| !old_removals.contains(json));
-        if self.is_other_version && !same_members && !self.powers.take_file {
+        let (added, removed) = (only_in(&wanted, &before), only_in(&before, &wanted));
+        let here: Vec<String> = elements::keyed(&self.now.issue.elements(name))
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        let mut told = Vec::new();
+        for (key, json) in added.iter().filter(|(key, _)| !here.contains(key)) {
+            // What was never said here is never lost; a comment stands by itself and is taken.
+            let is_old = |history: &History| history.held_element(name, key);
+            let is_comment = name == "comments" && !is_old(self.history());
+            if !is_comment && self.passes_over(name, is_old, decision) {
+                wanted.retain(|other| other != json);
+                told.push(json.clone());
+            }
+        }
+        for (key, json) in removed.iter().filter(|(key, _)| here.contains(key)) {
+            let was_absent = |history: &History| history.lacked_element(name, key);
+            if !known_base {
+                before.retain(|other| other != json);
+            } else if self.passes_over(name, was_absent, decision) {
+                before.retain(|other| other != json);
+                told.push(json.clone());
+            }
+        }
+        let is_reordered = added.is_empty() && removed.is_empty();
+        if self.is_other(name) && !is_reordered && !self.powers.take_file {
             before = in_order_of(before, &wanted);
         }
-        let told = if known_base { [old_adds, old_removals].concat() } else { old_adds };
         if !told.is_empty() {
             decision.old_news.push((name.to_owned(), list_of(&told)));
         }
         if before != wanted {
             let (before, wanted) = (list_of(&before), list_of(&wanted));
             decision.on_top.merge(self.now, name, Some(&before), Some(&wanted));
+        } else if told.is_empty() && known_base && (theirs.is_none() != base.is_none()) {
+            decision.on_top.merge(self.now, name, base, theirs);
         }
     }
 
-    /// Returns the elements that only the first list has and that are old news.
-    fn old_elements(
+    /// Tells whether a field's value comes from another version of the line.
+    fn is_other(&self, name: &str) -> bool {
+        self.is_other_version || self.waits(name)
+    }
+
+    /// Tells whether a field waits for a decision since an earlier import.
+    fn waits(&self, name: &str) -> bool {
+        let waits = |base: &Base| base.old_news && base.pending.iter().any(|field| field == name);
+        self.base.as_ref().is_some_and(waits)
+    }
+
+    /// Tells whether a value is passed over, and notes whether the file keeps it: export writes over
+    /// what was said here before, but neither over what the newest line says nor over what was never
+    /// seen here.
+    fn passes_over(
         &self,
         name: &str,
-        of: &[String],
-        not_of: &[String],
-        was_so: fn(&History, &str, &str) -> bool,
-    ) -> Vec<String> {
-        let others: Vec<String> = elements::keyed(not_of).into_iter().map(|(key, _)| key).collect();
-        elements::keyed(of)
-            .into_iter()
-            .filter(|(key, _)| !others.contains(key))
-            .filter(|(key, _)| self.is_old_news(|history| was_so(history, name, key)))
-            .map(|(_, json)| json)
-            .collect()
+        was_so: impl FnOnce(&History) -> bool,
+        decision: &mut Decision,
+    ) -> bool {
+        if self.powers.take_file || !self.is_other(name) {
+            return false;
+        }
+        let was_so = was_so(self.history());
+        if !was_so && !self.predates_all {
+            return false;
+        }
+        let is_kept = !was_so || self.is_newest || self.waits(name);
+        if is_kept && !decision.kept.iter().any(|kept| kept == name) {
+            decision.kept.push(name.to_owned());
+        }
+        true
     }
 
     /// Adds values that a merge of files listed and that are nowhere in the history.
@@ -313,14 +357,15 @@ impl<'a> Merge<'a> {
         if self.base.as_ref().is_some_and(|base| base.fields.get("conflicts") == Some(listed)) {
             return;
         }
-        let Ok(listed) = serde_json::from_str::<BTreeMap<String, Vec<serde_json::Value>>>(listed)
+        let Ok(listed) =
+            serde_json::from_str::<BTreeMap<String, Vec<&serde_json::value::RawValue>>>(listed)
         else {
             return;
         };
         let mut stored = self.now.issue.conflicts.clone();
         let mut is_news = false;
         for (name, values) in listed {
-            for value in values.iter().map(crate::issue::compact_value) {
+            for value in values.iter().map(|value| text::compact(value.get())) {
                 let known = stored.get(&name).is_some_and(|all| all.contains(&value));
                 let theirs = self.file.get(&name).is_some_and(|theirs| text::equal(theirs, &value));
                 if !known && !theirs && !self.history().held(&name, Some(&value)) {
@@ -339,12 +384,6 @@ impl<'a> Merge<'a> {
             let json = format!("{{{}}}", fields.join(","));
             decision.on_top.set(self.now, "conflicts", Some(&json));
         }
-    }
-
-    fn is_old_news(&self, was_so: impl FnOnce(&History) -> bool) -> bool {
-        !self.powers.take_file
-            && self.is_other_version
-            && (self.predates_all || was_so(self.history()))
     }
 
     fn is_newer_than_ours(&self) -> bool {
@@ -367,18 +406,6 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Tells whether a line is dated after all that was ever seen of its issue here.
-///
-/// Such a line was not left behind by anybody: it was written by someone who had the line that was
-/// recorded here, so what it says is what was meant, also where that was said before.
-fn is_newest(date: &Option<String>, document: &Document, history: &OnceCell<History>) -> bool {
-    let history = history.get_or_init(|| document.history());
-    let Some(date) = date.as_deref().filter(|date| Timestamp::parse(date).is_some()) else {
-        return false;
-    };
-    history.last_updated_at().is_none_or(|last| timestamp::compare(date, &last).is_gt())
-}
-
 fn same(a: Option<&str>, b: Option<&str>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => text::equal(a, b),
@@ -393,14 +420,10 @@ fn rules(theirs: Option<&str>, ours: Option<&str>) -> bool {
     ended(theirs) || ended(ours)
 }
 
-/// Returns the elements that only the first list has.
-fn only_in(of: &[String], not_of: &[String]) -> Vec<String> {
+/// Returns the elements that only the first list has, with their keys.
+fn only_in(of: &[String], not_of: &[String]) -> Vec<(String, String)> {
     let others: Vec<String> = elements::keyed(not_of).into_iter().map(|(key, _)| key).collect();
-    elements::keyed(of)
-        .into_iter()
-        .filter(|(key, _)| !others.contains(key))
-        .map(|(_, json)| json)
-        .collect()
+    elements::keyed(of).into_iter().filter(|(key, _)| !others.contains(key)).collect()
 }
 
 /// Returns a list with the elements that the other has too in the other's order.

@@ -8,8 +8,12 @@ use super::read::{Field, Line, Problem};
 use super::text;
 use crate::document::Birth;
 use crate::document::genesis::CREATED_AT_BYTES_MAX;
+use crate::document::schema::{self, Place};
 use crate::id::DocumentKey;
-use crate::issue::{NAME_BYTES_MAX, TITLE_BYTES_MAX, as_text};
+use crate::issue::{NAME_BYTES_MAX, TITLE_BYTES_MAX, as_text, elements_of};
+
+/// The largest record, in bytes of canonical JSON: escaped to ASCII, its line still can be read.
+pub const RECORD_BYTES_MAX: usize = super::read::LINE_BYTES_MAX / 6;
 
 /// The largest value of one field, in bytes of compact JSON: it must fit into one commit.
 pub const FIELD_BYTES_MAX: usize = 512 << 10;
@@ -43,13 +47,6 @@ pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
     if let Err((at, reason)) = required_text(line, "title", TITLE_BYTES_MAX) {
         problems.push(problem(at, reason));
     }
-    if let Some(field) = line.get("identifier")
-        && as_text(field.raw).is_some_and(|name| !is_identifier(&name))
-    {
-        let reason =
-            "identifier may hold A-Z, a-z, 0-9, '.', '_' and '-' only, and not start with '.'";
-        problems.push(problem(field.value_at.start, reason.to_owned()));
-    }
     if let Some(field) =
         line.get("created_at").filter(|field| field.raw.len() > CREATED_AT_BYTES_MAX)
     {
@@ -59,6 +56,14 @@ pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
     for field in line.fields() {
         if let Some(reason) = oversize(field) {
             problems.push(problem(field.value_at.start, reason));
+        }
+    }
+    if line.text.len() > RECORD_BYTES_MAX {
+        let bytes: usize = line.fields().iter().map(|field| text::compact(field.raw).len()).sum();
+        if bytes > RECORD_BYTES_MAX {
+            let reason =
+                format!("the record has {bytes} bytes, more than the {RECORD_BYTES_MAX} allowed");
+            problems.push(problem(0, reason));
         }
     }
     problems.sort_by_key(|problem| problem.column);
@@ -148,21 +153,28 @@ fn required_text(line: &Line<'_>, name: &str, bytes_max: usize) -> Result<(), (u
 }
 
 fn oversize(field: &Field<'_>) -> Option<String> {
-    let (name, bytes) = (&field.name, field.raw.len());
+    if field.name.len() > NAME_BYTES_MAX {
+        return Some(format!("a field's name has more than the {NAME_BYTES_MAX} bytes allowed"));
+    }
+    if field.raw.len() <= FIELD_BYTES_MAX && field.raw.len() / 2 <= ELEMENTS_MAX {
+        return None;
+    }
+    let json = text::compact(field.raw);
+    too_large(&field.name, &json).map(|reason| format!("{} {reason}", field.name))
+}
+
+/// Returns why a value is too large to be stored; each element of a list is bounded by itself.
+pub fn too_large(name: &str, json: &str) -> Option<String> {
+    let elements = match schema::place_of(name) {
+        Place::Elements if json.starts_with('[') => elements_of(json),
+        _ => vec![json.to_owned()],
+    };
+    let bytes = elements.iter().map(String::len).max().unwrap_or(0);
     if bytes > FIELD_BYTES_MAX {
-        return Some(format!("{name} has {bytes} bytes, more than the {FIELD_BYTES_MAX} allowed"));
+        return Some(format!("has {bytes} bytes, more than the {FIELD_BYTES_MAX} allowed"));
     }
-    if field.raw.starts_with('[') {
-        // An element takes two bytes at least, so most lists need no counting.
-        let elements =
-            if bytes / 2 > ELEMENTS_MAX { crate::issue::elements_of(field.raw).len() } else { 0 };
-        if elements > ELEMENTS_MAX {
-            return Some(format!(
-                "{name} has {elements} elements, more than the {ELEMENTS_MAX} allowed"
-            ));
-        }
-    }
-    None
+    (elements.len() > ELEMENTS_MAX)
+        .then(|| format!("has {} elements, more than the {ELEMENTS_MAX} allowed", elements.len()))
 }
 
 fn column_of(text: &str, at: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use super::layout::{self, Change};
 use super::read::{Content, Line, RawLine, Terminator, parse_line};
+use super::record::VERSION_FIELD;
 use super::text::{self, Style};
 use crate::document::schema;
 
@@ -38,7 +39,8 @@ pub fn renewed(line: &Line<'_>, wanted: &Ordered, pending: &[String], fallback: 
         }
     }
     for field in line.fields() {
-        let is_gone = !wanted.iter().any(|(name, _)| *name == field.name);
+        let is_ours = field.name != VERSION_FIELD;
+        let is_gone = is_ours && !wanted.iter().any(|(name, _)| *name == field.name);
         if is_gone && !pending.iter().any(|name| *name == field.name) {
             changes.push((&field.name, Change::Remove));
         }

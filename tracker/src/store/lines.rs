@@ -18,6 +18,9 @@ pub type LineKey = u64;
 /// How far apart the places of neighbouring lines are when a file is written down anew.
 pub const LINE_GAP: u64 = 1 << 32;
 
+/// What stands for the place of a line that disappeared.
+const MISSING: &[u8] = &[];
+
 /// A file as it was last seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileState {
@@ -47,9 +50,11 @@ pub struct LineRecord {
     pub version: Version,
     /// The document's heads at that moment.
     pub heads: Heads,
-    /// Whether the line held older values that were not imported, so that export renews it.
-    pub stale: bool,
-    /// Fields whose value in the file waits for somebody who may set it; export leaves them.
+    /// Whether the line says something else than the issue said then, so that export renews it.
+    pub differs: bool,
+    /// Whether it held older values that were passed over, so that they can be taken later.
+    pub old_news: bool,
+    /// Fields whose value in the file waits for somebody to decide on it; export leaves them.
     pub pending: Vec<String>,
 }
 
@@ -68,9 +73,8 @@ pub trait Lines: Tables {
         file: &str,
         key: DocumentKey,
     ) -> Result<Option<(LineKey, Line)>, TrackerError> {
-        let Some(place) = self.get(Table::LineOf, &line_of_key(file, key))? else {
-            return Ok(None);
-        };
+        let place = self.get(Table::LineOf, &line_of_key(file, key))?;
+        let Some(place) = place.filter(|place| *place != MISSING) else { return Ok(None) };
         let place = read_place(&place)?;
         let Some(bytes) = self.get(Table::Lines, &line_key(file, place))? else { return Ok(None) };
         let line: Line = decode(&bytes, "a line")?;
@@ -120,11 +124,15 @@ pub trait Lines: Tables {
         })
     }
 
-    /// Returns the documents that had a line in the file.
-    fn documents_in(&self, file: &str) -> Result<Vec<DocumentKey>, TrackerError> {
+    /// Returns the documents that had a line in the file when it was last seen or, with `missing`,
+    /// whose line had disappeared by then.
+    fn documents_in(&self, file: &str, missing: bool) -> Result<Vec<DocumentKey>, TrackerError> {
         let prefix = file_prefix(file);
         let mut keys = Vec::new();
-        self.visit_prefix(Table::LineOf, &prefix, &mut |key, _| {
+        self.visit_prefix(Table::LineOf, &prefix, &mut |key, place| {
+            if (place == MISSING) != missing {
+                return Ok(ControlFlow::Continue(()));
+            }
             let key = key[prefix.len()..].try_into().map_err(|_| damaged("a line's issue"))?;
             keys.push(DocumentKey(key));
             Ok(ControlFlow::Continue(()))
@@ -157,9 +165,9 @@ impl Writing {
         self.remove(Table::Lines, &line_key(file, place))
     }
 
-    /// Forgets that the file ever had a line of an issue.
-    pub fn remove_line_of(&self, file: &str, key: DocumentKey) -> Result<(), TrackerError> {
-        self.remove(Table::LineOf, &line_of_key(file, key))
+    /// Notes that the line of an issue disappeared from the file.
+    pub fn put_missing(&self, file: &str, key: DocumentKey) -> Result<(), TrackerError> {
+        self.put(Table::LineOf, &line_of_key(file, key), MISSING)
     }
 
     /// Writes down what the file is now.

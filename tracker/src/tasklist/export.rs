@@ -15,6 +15,9 @@ use crate::store::{
     FileState, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store, Writing,
 };
 
+/// The byte order mark in UTF-8.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
 /// How many changed lines are kept in memory before they are rather computed twice.
 const CHANGED_MAX: usize = 4_096;
 
@@ -121,7 +124,8 @@ fn put(
         Some(key) if out.is_changed => {
             let document = names::document(reading, key)?;
             let (version, heads) = (document.version(), document.heads());
-            Some(LineRecord { key, version, heads, stale: false, pending: out.pending })
+            let old_news = !out.pending.is_empty() && out.record.is_some_and(|old| old.old_news);
+            Some(LineRecord { key, version, heads, differs: false, old_news, pending: out.pending })
         }
         _ => out.record,
     };
@@ -214,7 +218,8 @@ struct Plan {
 impl Plan {
     fn of(reading: &Reading, file: &str) -> Result<Self, TrackerError> {
         let mut versions = HashMap::new();
-        let present: HashSet<DocumentKey> = reading.documents_in(file)?.into_iter().collect();
+        let present: HashSet<DocumentKey> =
+            reading.documents_in(file, false)?.into_iter().collect();
         let mut missing: Vec<(String, DocumentKey)> = Vec::new();
         let mut own: HashMap<DocumentKey, String> = HashMap::new();
         reading.visit_rows(None, &mut |_, row| {
@@ -253,7 +258,8 @@ impl Plan {
         reading.visit_lines(file, &mut |place, line| {
             self.final_newline = line.terminator != Terminator::None;
             if let Some(record) = &line.record {
-                if let Some(id) = own.get(&record.key) {
+                // Nothing goes before a byte order mark.
+                if let Some(id) = own.get(&record.key).filter(|_| !line.text.starts_with(BOM)) {
                     placed.push((place, id));
                 }
                 if last_record.replace(place).is_none() {
@@ -306,7 +312,7 @@ impl Plan {
             is_changed: false,
         };
         let Some(record) = &out.record else { return Ok(out) };
-        if !record.stale && self.versions.get(&record.key) == Some(&record.version) {
+        if !record.differs && self.versions.get(&record.key) == Some(&record.version) {
             return Ok(out);
         }
         let Some(json) = reading.view(record.key)? else { return Ok(out) };

@@ -4,12 +4,13 @@
 
 use crate::document::schema::{self, Place};
 use crate::document::{Content, Edit, elements};
+use crate::id::DocumentKey;
 use crate::interface::TrackerError;
 use crate::interface::request::{Draft, FieldChange, ListChange, Patch};
 use crate::issue::{TITLE_BYTES_MAX, as_text, elements_of, list_of};
-use crate::jsonl::record::{ELEMENTS_MAX, FIELD_BYTES_MAX, VERSION_FIELD, is_identifier, is_name};
+use crate::jsonl::record::{RECORD_BYTES_MAX, VERSION_FIELD, is_identifier, is_name, too_large};
 use crate::state::State;
-use crate::store::{Meta, Reading, Rows};
+use crate::store::{Meta, Reading, Rows, Writing};
 use crate::timestamp::Timestamp;
 
 use super::names;
@@ -42,11 +43,11 @@ pub(super) fn of_draft(
         .iter()
         .map(|(name, json)| {
             editable(name)?;
-            let json = normal(reading, name, json)?;
+            let json = normal(reading, name, json, &[])?;
             if name == "identifier" {
                 unused_identifier(reading, &json, None)?;
             }
-            check(name, &json)?;
+            check(name, &json, &[])?;
             Ok((name.clone(), json))
         })
         .collect()
@@ -61,6 +62,7 @@ pub(super) fn of_patch(
     let mut edit = Edit::default();
     for (name, change) in &patch.changes {
         editable(name)?;
+        let there = content.issue.elements(name);
         let wanted = match change {
             FieldChange::Remove => {
                 if matches!(name.as_str(), "title" | "identifier") {
@@ -68,7 +70,7 @@ pub(super) fn of_patch(
                 }
                 None
             }
-            FieldChange::Set(json) => Some(normal(reading, name, json)?),
+            FieldChange::Set(json) => Some(normal(reading, name, json, &there)?),
             FieldChange::List(change) => Some(changed_list(reading, content, name, change)?),
         };
         let is_same = wanted.as_deref() == content.issue.json(name);
@@ -76,7 +78,7 @@ pub(super) fn of_patch(
             if name == "identifier" {
                 unused_identifier(reading, json, Some(content))?;
             }
-            check(name, json)?;
+            check(name, json, &there)?;
             if name == "blocked_by" {
                 refuse_ring(reading, content, json)?;
             }
@@ -107,7 +109,7 @@ pub(super) fn of_comment(
     let mut comments = content.issue.elements("comments");
     comments.push(comment);
     let comments = list_of(&comments);
-    check("comments", &comments)?;
+    check("comments", &comments, &content.issue.elements("comments"))?;
     let mut edit = Edit::default();
     edit.set(content, "comments", Some(&comments));
     Ok(edit)
@@ -134,6 +136,16 @@ pub(super) fn link_duplicate(
     Ok(())
 }
 
+/// Refuses an issue that is about to grow larger than a line of the file may be.
+pub(super) fn fits_a_line(tables: &Writing, key: DocumentKey) -> Result<(), TrackerError> {
+    let bytes = tables.view(key)?.map_or(0, |json| json.len());
+    if bytes <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!("it would have {bytes} bytes, more than the {RECORD_BYTES_MAX} allowed");
+    Err(invalid("record", &reason, "put large texts into a file and link it, or split the issue"))
+}
+
 /// Returns the refusal to open an issue again that is open.
 pub(super) fn not_over(content: &Content) -> TrackerError {
     let state = content.issue.state().unwrap_or_else(|| "absent".to_owned());
@@ -154,13 +166,18 @@ fn changed_list(
         return Err(invalid(name, "it is not a list", "set its value instead"));
     }
     let element = |json: &String| -> Result<Vec<String>, TrackerError> {
-        Ok(elements_of(&normal(reading, name, &list_of(std::slice::from_ref(json)))?))
+        Ok(elements_of(&normal(reading, name, &list_of(std::slice::from_ref(json)), &[])?))
     };
     let mut list = content.issue.elements(name);
     for json in &change.remove {
         // Names may be spelled in other ways than the stored one; both are taken out.
         let spelled = element(json).unwrap_or_default();
-        list.retain(|kept| kept != json && !spelled.contains(kept));
+        let is_same = |kept: &String| kept == json || spelled.contains(kept);
+        let is_label = |kept: &String| {
+            let lower = |json: &str| as_text(json).map(|label| label.trim().to_lowercase());
+            name == "labels" && lower(kept) == lower(json)
+        };
+        list.retain(|kept| !is_same(kept) && !is_label(kept));
     }
     for json in &change.add {
         for json in element(json)? {
@@ -174,49 +191,46 @@ fn changed_list(
 }
 
 /// Returns a value in the spelling that is stored: labels in lower case, blockers by their id.
-fn normal(reading: &Reading, name: &str, json: &str) -> Result<String, TrackerError> {
-    match name {
-        "labels" => {
-            let labels = texts_of(name, json)?;
-            let mut unique: Vec<String> = Vec::new();
-            for label in labels {
-                let label = label.trim().to_lowercase();
-                if !label.is_empty() && !unique.contains(&label) {
-                    unique.push(label);
-                }
-            }
-            Ok(super::json_list(&unique))
-        }
-        "blocked_by" => {
-            let mut ids: Vec<String> = Vec::new();
-            for name in texts_of(name, json)? {
-                let id = names::row(reading, &names::resolve(reading, &name)?)?.id;
-                if !ids.contains(&id) {
-                    ids.push(id);
-                }
-            }
-            Ok(super::json_list(&ids))
-        }
-        _ => Ok(json.to_owned()),
+/// Elements that are `there` already stay as they are.
+fn normal(
+    reading: &Reading,
+    name: &str,
+    json: &str,
+    there: &[String],
+) -> Result<String, TrackerError> {
+    if !matches!(name, "labels" | "blocked_by") || json == "null" {
+        return Ok(json.to_owned());
     }
-}
-
-fn texts_of(name: &str, json: &str) -> Result<Vec<String>, TrackerError> {
     if !json.starts_with('[') {
         return Err(invalid(name, "it must be a list", "give a JSON list of strings"));
     }
-    elements_of(json)
-        .iter()
-        .map(|element| {
-            as_text(element)
-                .or_else(|| {
-                    (name == "blocked_by").then(|| crate::blocker::name_of(element)).flatten()
-                })
-                .ok_or_else(|| {
-                    invalid(name, "its elements must be strings", "give a JSON list of strings")
-                })
-        })
-        .collect()
+    let mut list: Vec<String> = Vec::new();
+    for element in elements_of(json) {
+        let element = match there.contains(&element) {
+            true => Some(element),
+            false => normal_element(reading, name, &element)?,
+        };
+        list.extend(element.filter(|element| !list.contains(element)));
+    }
+    Ok(list_of(&list))
+}
+
+/// Returns a label or a blocker as it is stored; `None` for an empty label.
+fn normal_element(
+    reading: &Reading,
+    name: &str,
+    element: &str,
+) -> Result<Option<String>, TrackerError> {
+    let text = as_text(element)
+        .or_else(|| (name == "blocked_by").then(|| crate::blocker::name_of(element)).flatten())
+        .ok_or_else(|| {
+            invalid(name, "its elements must be strings", "give a JSON list of strings")
+        })?;
+    if name == "blocked_by" {
+        return Ok(Some(quoted(&names::row(reading, &names::resolve(reading, &text)?)?.id)));
+    }
+    let label = text.trim().to_lowercase();
+    Ok((!label.is_empty()).then(|| quoted(&label)))
 }
 
 fn editable(name: &str) -> Result<(), TrackerError> {
@@ -238,11 +252,10 @@ fn editable(name: &str) -> Result<(), TrackerError> {
     }
 }
 
-fn check(name: &str, json: &str) -> Result<(), TrackerError> {
-    if json.len() > FIELD_BYTES_MAX {
-        let reason =
-            format!("it has {} bytes, more than the {FIELD_BYTES_MAX} allowed", json.len());
-        return Err(invalid(name, &reason, "put large texts into a file and link it"));
+fn check(name: &str, json: &str, there: &[String]) -> Result<(), TrackerError> {
+    if let Some(reason) = too_large(name, json) {
+        let hint = "put large texts into a file and link it, or split the issue";
+        return Err(invalid(name, &format!("it {reason}"), hint));
     }
     match name {
         "title" => check_title(json),
@@ -258,7 +271,7 @@ fn check(name: &str, json: &str) -> Result<(), TrackerError> {
             "it must be an object",
             "give {summary, files_changed, validation, follow_up}",
         )),
-        _ if schema::place_of(name) == Place::Elements => check_elements(name, json),
+        _ if schema::place_of(name) == Place::Elements => check_elements(name, json, there),
         _ => Ok(()),
     }
 }
@@ -329,7 +342,7 @@ fn check_time(name: &str, json: &str) -> Result<(), TrackerError> {
     Err(invalid(name, "it is not a time", "give RFC 3339, as in 2026-05-01T20:35:00Z"))
 }
 
-fn check_elements(name: &str, json: &str) -> Result<(), TrackerError> {
+fn check_elements(name: &str, json: &str, there: &[String]) -> Result<(), TrackerError> {
     if json == "null" {
         return Ok(());
     }
@@ -337,11 +350,6 @@ fn check_elements(name: &str, json: &str) -> Result<(), TrackerError> {
         return Err(invalid(name, "it must be a list", "give a JSON list"));
     }
     let list = elements_of(json);
-    if list.len() > ELEMENTS_MAX {
-        let reason =
-            format!("it has {} elements, more than the {ELEMENTS_MAX} allowed", list.len());
-        return Err(invalid(name, &reason, "split the issue"));
-    }
     let (is_good, wanted): (fn(&str) -> bool, _) = match name {
         "links" => (is_link, "each link must be an object with the strings kind and url"),
         "comments" => (|json| json.starts_with('{'), "each comment must be an object"),
@@ -350,7 +358,8 @@ fn check_elements(name: &str, json: &str) -> Result<(), TrackerError> {
             "each element must be a string with something in it",
         ),
     };
-    if list.iter().all(|element| is_good(element)) {
+    // What a file brought stays as it is; only what is added is judged.
+    if list.iter().all(|element| there.contains(element) || is_good(element)) {
         return Ok(());
     }
     Err(invalid(name, wanted, "see issues/schema.md for the form of each field"))

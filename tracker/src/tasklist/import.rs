@@ -1,6 +1,6 @@
 //! Reading a JSONL file into the list, line by line, in one writing that happens whole or not.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, Read};
 
 use super::edition::Edition;
@@ -11,6 +11,7 @@ use crate::interface::{ImportReport, Progress, TrackerError};
 use crate::jsonl::import::{self, Base, Decision, Powers};
 use crate::jsonl::read::{self, Content, Problem, RawLine};
 use crate::jsonl::record::{self, Record, Seen};
+use crate::jsonl::text;
 use crate::store::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store};
 
 /// How many recorded lines are read at a time.
@@ -199,7 +200,8 @@ impl<'a> Import<'a> {
         let key = record.birth.key();
         let heads = self.edition.create(record.birth, &edit)?;
         let version = version_of(&heads);
-        Ok(LineRecord { key, version, heads, stale: false, pending: Vec::new() })
+        let pending = Vec::new();
+        Ok(LineRecord { key, version, heads, differs: false, old_news: false, pending })
     }
 
     fn known_record(
@@ -223,12 +225,15 @@ impl<'a> Import<'a> {
                 self.edition.write(&mut document, &decision.on_top, None)?;
             }
         }
-        let named = |(field, text): (String, String)| (name.clone(), field, text);
+        let pending = decision.pending.iter().map(|(field, _)| field);
+        let pending: Vec<String> = pending.chain(&decision.kept).cloned().collect();
         let line = LineRecord {
-            stale: !decision.old_news.is_empty(),
-            pending: decision.pending.iter().map(|(field, _)| field.clone()).collect(),
+            differs: differs(&record.fields, &document, &pending, !decision.is_empty()),
+            old_news: !decision.old_news.is_empty(),
+            pending,
             ..line_record(&document)
         };
+        let named = |(field, text): (String, String)| (name.clone(), field, text);
         self.report.old_news.extend(decision.old_news.into_iter().map(named));
         self.report.pending.extend(decision.pending.into_iter().map(named));
         self.report.refused.extend(decision.refused.into_iter().map(named));
@@ -307,7 +312,9 @@ impl<'a> Import<'a> {
 
     /// Reports, or removes, issues whose line is gone.
     fn disappeared(&mut self) -> Result<(), TrackerError> {
-        for key in self.reading.documents_in(self.file)? {
+        let present = self.reading.documents_in(self.file, false)?;
+        let missing = self.reading.documents_in(self.file, true)?;
+        for key in present.into_iter().chain(missing) {
             if self.seen.contains(key) {
                 continue;
             }
@@ -342,9 +349,9 @@ impl<'a> Import<'a> {
         }
         // A bad line may be that of an issue that seems to be missing: export must not add another.
         let is_whole = self.report.problems.is_empty();
-        for key in self.reading.documents_in(self.file)? {
+        for key in self.reading.documents_in(self.file, false)? {
             if is_whole && !self.seen.contains(key) {
-                tables.remove_line_of(self.file, key)?;
+                tables.put_missing(self.file, key)?;
             }
         }
         Ok(())
@@ -394,8 +401,28 @@ fn is_blank(text: &[u8]) -> bool {
 
 /// Tells whether a line has to be looked at again although it did not change.
 fn takes_anew(powers: Powers, line: &Line) -> bool {
-    line.record.as_ref().is_some_and(|record| {
-        powers.take_file && record.stale || powers.may_rule && !record.pending.is_empty()
+    let waits =
+        |record: &LineRecord| powers.take_file && record.old_news || !record.pending.is_empty();
+    line.record.as_ref().is_some_and(waits)
+}
+
+/// Tells whether export has to renew a line: whether it says anything else than its issue, apart
+/// from what waits for a decision. A date alone counts only where this import wrote the issue.
+fn differs(
+    fields: &import::Fields,
+    document: &Document,
+    pending: &[String],
+    was_written: bool,
+) -> bool {
+    let wanted: BTreeMap<String, String> =
+        document.read().issue.in_canonical_order().into_iter().collect();
+    fields.keys().chain(wanted.keys()).any(|name| {
+        let counts = !pending.contains(name) && (was_written || name != "updated_at");
+        counts
+            && match (fields.get(name), wanted.get(name)) {
+                (Some(theirs), Some(ours)) => !text::equal(theirs, ours),
+                (theirs, ours) => theirs.is_some() != ours.is_some(),
+            }
     })
 }
 
@@ -404,14 +431,15 @@ fn line_record(document: &Document) -> LineRecord {
         key: document.key(),
         version: document.version(),
         heads: document.heads(),
-        stale: false,
+        differs: false,
+        old_news: false,
         pending: Vec::new(),
     }
 }
 
 fn base_of(line: &Line) -> Option<Base> {
     let record = line.record.as_ref()?;
-    let (heads, stale) = (record.heads.clone(), record.stale);
+    let (heads, old_news) = (record.heads.clone(), record.old_news);
     let pending = record.pending.clone();
     let raw = RawLine {
         number: 1,
@@ -421,7 +449,7 @@ fn base_of(line: &Line) -> Option<Base> {
     };
     let Ok(Content::Record(parsed)) = read::parse_line(&raw) else { return None };
     let fields = record::read(&parsed, 1).ok()?.fields;
-    Some(Base { fields, heads, stale, pending })
+    Some(Base { fields, heads, old_news, pending })
 }
 
 fn is_silent(decision: &Decision) -> bool {

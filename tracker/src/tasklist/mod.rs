@@ -22,7 +22,7 @@ use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOption
 use crate::interface::{
     Agenda, ExportReport, ImportReport, ListInfo, Progress, Shown, Stats, Tracker, TrackerError,
 };
-use crate::issue::{Version, list_of};
+use crate::issue::Version;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};
@@ -109,6 +109,7 @@ impl LocalTracker {
         date(&mut edit, &content, now);
         let mut edition = edition::Edition::start(&self.store, self.host()?)?;
         edition.write(&mut document, &edit, None)?;
+        fields::fits_a_line(edition.tables(), row.key)?;
         edition.finish()?;
         self.shown(&row_key)
     }
@@ -186,7 +187,9 @@ impl Tracker for LocalTracker {
         }
         let row_key = crate::store::row_key(&birth);
         let mut edition = edition::Edition::start(&self.store, host)?;
+        let key = birth.key();
         edition.create(birth, &edit)?;
+        fields::fits_a_line(edition.tables(), key)?;
         edition.finish()?;
         self.shown(&row_key)
     }
@@ -272,9 +275,4 @@ fn unused_id(reading: &Reading, host: &Host, prefix: &str) -> Result<String, Tra
             return Ok(id);
         }
     }
-}
-
-/// Returns a list of strings as compact JSON.
-fn json_list(texts: &[String]) -> String {
-    list_of(&texts.iter().map(|text| fields::quoted(text)).collect::<Vec<_>>())
 }

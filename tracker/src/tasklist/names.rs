@@ -15,23 +15,24 @@ const SUFFIX_DIGITS: usize = 4;
 /// Returns the one issue that a name means: an id, an identifier, a suffixed identifier, or a
 /// unique prefix of one.
 pub(super) fn resolve(tables: &impl Tables, name: &str) -> Result<Vec<u8>, TrackerError> {
-    let name = name.trim();
     let not_found = || TrackerError::NotFound { name: name.to_owned() };
-    if name.is_empty() {
+    if name.trim().is_empty() {
         return Err(not_found());
     }
-    let exact = tables.rows_named(name)?;
+    let mut exact = tables.rows_named(name)?;
+    if exact.is_empty() {
+        exact = tables.rows_named(name.trim())?;
+    }
+    let name = name.trim();
     match exact.as_slice() {
         [] => {}
         [only] => return Ok(only.clone()),
         several => return Err(ambiguous(tables, name, several)?),
     }
-    if let Some((stem, _)) = name.rsplit_once('-') {
-        for candidate in tables.rows_named(stem)? {
-            if display_name(tables, &row(tables, &candidate)?)? == name {
-                return Ok(candidate);
-            }
-        }
+    match suffixed(tables, name)?.as_slice() {
+        [] => {}
+        [only] => return Ok(only.clone()),
+        several => return Err(ambiguous(tables, name, several)?),
     }
     let starting = tables.rows_starting(name, CANDIDATES_MAX + 1)?;
     match starting.as_slice() {
@@ -41,20 +42,60 @@ pub(super) fn resolve(tables: &impl Tables, name: &str) -> Result<Vec<u8>, Track
     }
 }
 
+/// Returns the issues that share a name and are told apart by what follows the last `-` in this one.
+fn suffixed(tables: &impl Tables, name: &str) -> Result<Vec<Vec<u8>>, TrackerError> {
+    let Some((stem, suffix)) = name.rsplit_once('-') else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for candidate in tables.rows_named(stem)? {
+        let row = row(tables, &candidate)?;
+        let has_suffix = suffix.len() >= SUFFIX_DIGITS
+            && (own_digits(&row).is_some_and(|digits| digits.ends_with(suffix))
+                || key_digits(&row).starts_with(suffix));
+        if has_suffix {
+            found.push(candidate);
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the name to call an issue by: its identifier, else its id, with a suffix where another
-/// issue has the same.
+/// issue has the same: the end of its id, or, where that does not tell them apart, the start of its
+/// document's key.
 pub(super) fn display_name(tables: &impl Tables, row: &Row) -> Result<String, TrackerError> {
     let name = row.identifier.as_deref().unwrap_or(&row.id);
-    if tables.rows_named(name)?.len() < 2 {
+    let holders = tables.rows_named(name)?;
+    if holders.len() < 2 {
         return Ok(name.to_owned());
     }
-    let own_suffix = id::is_opaque_issue_id(&row.id) && tables.rows_named(&row.id)?.len() < 2;
-    let suffix = if own_suffix {
-        row.id[row.id.len() - SUFFIX_DIGITS..].to_owned()
-    } else {
-        row.key.short()[..SUFFIX_DIGITS].to_owned()
+    let others: Vec<Row> = holders
+        .iter()
+        .map(|key| self::row(tables, key))
+        .filter(|other| other.as_ref().map_or(true, |other| other.key != row.key))
+        .collect::<Result<_, _>>()?;
+    let by_id = own_digits(row).and_then(|digits| {
+        (SUFFIX_DIGITS..=digits.len()).map(|length| &digits[digits.len() - length..]).find(|end| {
+            !others
+                .iter()
+                .any(|other| own_digits(other).is_some_and(|digits| digits.ends_with(end)))
+        })
+    });
+    let key = key_digits(row);
+    let by_key = || {
+        (SUFFIX_DIGITS..=key.len())
+            .map(|length| &key[..length])
+            .find(|start| !others.iter().any(|other| key_digits(other).starts_with(start)))
+            .unwrap_or(&key)
     };
-    Ok(format!("{name}-{suffix}"))
+    Ok(format!("{name}-{}", by_id.unwrap_or_else(by_key)))
+}
+
+/// Returns the random digits of an id that x0x gave.
+fn own_digits(row: &Row) -> Option<&str> {
+    id::is_opaque_issue_id(&row.id).then(|| row.id.rsplit('-').next()).flatten()
+}
+
+fn key_digits(row: &Row) -> String {
+    row.key.to_string()
 }
 
 /// Returns an issue with its name and record.

@@ -16,6 +16,8 @@ pub const FILE: &str = "/repo/issues/issues.jsonl";
 pub struct List {
     pub dir: TempDir,
     pub tracker: LocalTracker,
+    /// What was exported last.
+    pub last: String,
 }
 
 impl List {
@@ -23,7 +25,7 @@ impl List {
     pub fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tracker = testing::found(dir.path(), seed).unwrap();
-        Self { dir, tracker }
+        Self { dir, tracker, last: String::new() }
     }
 
     /// Makes an empty copy of another list, for another agent, which that list made a member.
@@ -59,7 +61,7 @@ impl List {
         for statement in other.tracker.statements().unwrap() {
             tracker.admit_statement(&statement).unwrap();
         }
-        Self { dir, tracker }
+        Self { dir, tracker, last: String::new() }
     }
 
     pub fn import(&mut self, text: &str) -> ImportReport {
@@ -79,7 +81,8 @@ impl List {
         let mut output = Vec::new();
         let report = self.tracker.export(&ExportFrom::File(FILE.to_owned()), &mut output).unwrap();
         self.tracker.exported(FILE, &report).unwrap();
-        String::from_utf8(output).unwrap()
+        self.last = String::from_utf8(output).unwrap();
+        self.last.clone()
     }
 
     pub fn canonical(&self) -> String {
