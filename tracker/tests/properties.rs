@@ -207,7 +207,9 @@ proptest! {
         let file: String = (0..3)
             .map(|n| support::record(&format!("R-{n}"), if n == at { &changes } else { &[] }))
             .collect();
-        list.import(&file);
+        let report = list.import(&file);
+        // What was passed over waits in the file for a decision, so there the two may differ.
+        prop_assume!(report.old_news.is_empty());
         more.iter().for_each(|act| perform(&mut list, act));
         let exported = list.export();
         let mut other = List::new(2);
