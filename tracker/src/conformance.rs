@@ -201,7 +201,10 @@ fn blockers_hold_back(tracker: &mut dyn Tracker) {
     let second = tracker.edit("T-0002", &patch, None).expect("an edit");
     let first = show(tracker, "T-0001");
     assert_eq!(second.row.blocked_by, [first.row.id]);
-    let agenda = tracker.agenda(&Filter::default()).expect("an agenda");
+    let mut agenda = tracker.agenda(&Filter::default()).expect("an agenda");
+    assert_eq!(agenda.ready[0].json, None, "records come when they are asked for");
+    tracker.read_records(&mut agenda.ready).expect("records");
+    assert_eq!(agenda.ready[0], show(tracker, "T-0001"));
     assert_eq!(ready(tracker), ["T-0001"]);
     assert!(matches!(agenda.waiting[0].reason, Reason::BlockedBy(_)));
     tracker.rule("T-0001", &Ruling::Done).expect("done");

@@ -23,7 +23,7 @@ pub fn run(session: &Session, args: &ExportArgs) -> Result<Exit, CliError> {
         Some(out) if out.as_os_str() == "-" => to_stdout(session, args, bound.as_deref())?,
         Some(out) => {
             let path = session.file(Some(out))?;
-            if bound.as_ref() == Some(&path) || (bound.is_none() && is_known(session, &path)?) {
+            if bound.as_ref() == Some(&path) || is_known(session, &path)? {
                 to_known(session, args, &path)?;
             } else {
                 elsewhere(session, args, bound.as_deref(), &path)?;

@@ -14,17 +14,25 @@ use crate::output::listing::{Form, Listing};
 use crate::output::table::{self, Cell, Column};
 use crate::resolve::Session;
 
+/// How many records are in memory at a time.
+const PIECE_ISSUES: usize = 128;
+
 /// Lists ready issues in the order of dispatch.
 pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
     let output = session.output;
     let form = if output.json { Form::Object } else { Form::Table };
     let tracker = session.reader()?;
-    let filter = args.filter.filter(Listing::needs_json(&args.shape, form));
-    let agenda = tracker.agenda(&filter)?;
+    let mut agenda = tracker.agenda(&args.filter.filter(false))?;
     let mut listing = Listing::start(&output, &args.shape, form);
-    let ready = agenda.ready.iter().take(args.filter.limit.unwrap_or(usize::MAX));
-    for shown in ready {
-        listing.issue(shown).map_err(CliError::stdout)?;
+    agenda.ready.truncate(args.filter.limit.unwrap_or(usize::MAX));
+    for piece in agenda.ready.chunks_mut(PIECE_ISSUES) {
+        if Listing::needs_json(&args.shape, form) {
+            tracker.read_records(piece)?;
+        }
+        for shown in piece {
+            listing.issue(shown).map_err(CliError::stdout)?;
+            shown.json = None;
+        }
     }
     let explained = if args.explain { explanation(&agenda) } else { Vec::new() };
     listing.finish(&explained, None).map_err(CliError::stdout)?;

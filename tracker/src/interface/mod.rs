@@ -42,6 +42,10 @@ pub trait Tracker {
     /// Returns the ready issues in the order of dispatch, and why each other open one is not ready.
     fn agenda(&self, filter: &Filter) -> Result<Agenda, TrackerError>;
 
+    /// Puts the record into each of some issues that were answered without it, so that a long answer
+    /// can be written piece by piece.
+    fn read_records(&self, issues: &mut [Shown]) -> Result<(), TrackerError>;
+
     /// Returns counts.
     fn stats(&self) -> Result<Stats, TrackerError>;
 

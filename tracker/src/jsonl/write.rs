@@ -39,13 +39,18 @@ pub fn renewed(line: &Line<'_>, wanted: &Ordered, pending: &[String], fallback: 
         }
     }
     for field in line.fields() {
-        let is_ours = field.name != VERSION_FIELD;
+        let is_ours = field.name != VERSION_FIELD && !is_empty_conflicts(&field.name, field.raw);
         let is_gone = is_ours && !wanted.iter().any(|(name, _)| *name == field.name);
         if is_gone && !pending.iter().any(|name| *name == field.name) {
             changes.push((&field.name, Change::Remove));
         }
     }
     layout::patch(line, &changes, &schema::canonical_order(), fallback)
+}
+
+/// Tells whether a field says that there are no conflicts, which is as good as not being there.
+fn is_empty_conflicts(name: &str, raw: &str) -> bool {
+    name == "conflicts" && text::compact(raw) == "{}"
 }
 
 /// Returns the line of an issue that the file does not have yet.

@@ -160,6 +160,14 @@ impl Tracker for LocalTracker {
         query::agenda(&self.store.read()?, filter)
     }
 
+    fn read_records(&self, issues: &mut [Shown]) -> Result<(), TrackerError> {
+        let reading = self.store.read()?;
+        for shown in issues {
+            shown.json = reading.view(shown.row.key)?;
+        }
+        Ok(())
+    }
+
     fn stats(&self) -> Result<Stats, TrackerError> {
         let mut stats = query::stats(&self.store.read()?)?;
         stats.store_bytes = self.store.bytes();
