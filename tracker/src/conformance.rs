@@ -5,11 +5,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::id::Version;
 use crate::interface::request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
 };
 use crate::interface::{ImportReport, Reason, Shown, Tracker, TrackerError};
-use crate::issue::Version;
 
 /// Runs every case, each on an empty list of its own with the prefix `T`.
 pub fn run(mut empty: impl FnMut() -> Box<dyn Tracker>) {

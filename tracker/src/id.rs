@@ -173,6 +173,38 @@ impl fmt::Debug for LogId {
     }
 }
 
+/// Which state of an issue's document was seen: a hash of its heads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub [u8; 8]);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({self})")
+    }
+}
+
+impl FromStr for Version {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        HEXLOWER_PERMISSIVE
+            .decode(text.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| IdError {
+                text: text.to_owned(),
+                expected: "a version (16 hex digits, `_version` in the JSON)",
+            })
+    }
+}
+
 /// Returns the BLAKE3-256 hash of a domain label and some parts, each preceded by its length.
 pub fn labelled_hash(label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();

@@ -4,51 +4,13 @@
 //! they are stored is the business of `document`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 use crate::document::{Birth, schema};
-use crate::id::DocumentKey;
+use crate::id::{DocumentKey, Version};
 use crate::state::{self, State};
 
 /// The longest title, in bytes of UTF-8.
 pub const TITLE_BYTES_MAX: usize = 1_024;
-
-/// The longest id or identifier, in bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-
-/// Which state of an issue's document was seen: a hash of its heads.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Version(pub [u8; 8]);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Version({self})")
-    }
-}
-
-impl std::str::FromStr for Version {
-    type Err = crate::id::IdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        data_encoding::HEXLOWER_PERMISSIVE
-            .decode(text.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| crate::id::IdError {
-                text: text.to_owned(),
-                expected: "a version (16 hex digits, `_version` in the JSON)",
-            })
-    }
-}
 
 /// One issue, read from its document.
 #[derive(Clone, Debug, PartialEq, Eq)]

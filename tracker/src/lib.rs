@@ -11,6 +11,7 @@ pub mod interface;
 pub mod issue;
 pub mod journal;
 pub mod jsonl;
+pub mod name;
 pub mod state;
 pub mod store;
 pub mod tasklist;

@@ -1,7 +1,7 @@
 //! Fields of an issue as typed: one flag for each JSON field, of its name.
 
 use clap::Args;
-use x0x_tracker::issue::Version;
+use x0x_tracker::id::Version;
 
 use super::{APPEND, values};
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{scalar, schema};
 use crate::id::{self, DocumentKey};
-use crate::jsonl::record::is_name;
 use crate::jsonl::text;
+use crate::name::is_name;
 
 /// The longest `created_at`, in bytes of JSON.
 pub const CREATED_AT_BYTES_MAX: usize = 256;

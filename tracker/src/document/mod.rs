@@ -20,8 +20,8 @@ pub use genesis::Birth;
 pub use history::History;
 pub use read::Content;
 
+use crate::id::Version;
 use crate::id::{DocumentKey, LogId};
-use crate::issue::Version;
 
 /// A document could not be read, or a change of it was refused. The document is as it was.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc, ScalarValue, Value,
 use super::elements::{self, Element};
 use super::schema::{self, Place};
 use super::{Birth, Document, scalar, to_hashes, version_of};
-use crate::issue::{Issue, Version, list_of};
+use crate::id::Version;
+use crate::issue::{Issue, list_of};
 use crate::jsonl::text;
 use crate::timestamp;
 

@@ -1,7 +1,7 @@
 //! What can go wrong, who can mend it, and how. The same for the store and for a node.
 
 use crate::document::DocumentError;
-use crate::issue::Version;
+use crate::id::Version;
 use crate::journal::JournalError;
 use crate::journal::signature::SignError;
 use crate::jsonl::read::Problem;

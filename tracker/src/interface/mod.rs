@@ -17,7 +17,7 @@ pub use request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
 };
 
-use crate::issue::Version;
+use crate::id::Version;
 
 /// Reading and writing the issues of one task list.
 ///

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Version;
 use crate::id::{DocumentKey, ListId};
-use crate::issue::Version;
 use crate::jsonl::read::Problem;
 
 /// What a list is.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use super::commit::{decode, encode};
+use super::codec::{decode, encode};
 use super::signature::{PUBLIC_KEY_BYTES, SignError, Signer, Verifier};
 use crate::id::{AgentId, ListId, StatementHash};
 use crate::timestamp::Timestamp;

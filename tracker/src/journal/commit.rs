@@ -3,11 +3,11 @@
 //! The format is the one that travels between machines. All integers and lists are postcard
 //! (its wire format specification, version 1); a hash is 32 bytes.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::charter::Charter;
+use super::codec::{decode, encode};
 use super::signature::{SignError, Signer, Verifier};
 use crate::document::Birth;
 use crate::id::{CommitHash, ListId, LogId, StatementHash};
@@ -178,23 +178,6 @@ fn signed_bytes(header: &[u8]) -> Vec<u8> {
     message.push(0);
     message.extend_from_slice(header);
     message
-}
-
-/// Encodes what this module and the charter define.
-pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Postcard fails only for sequences of unknown length, and these types have none.
-    postcard::to_stdvec(value).expect("every length is known")
-}
-
-/// Decodes all of `bytes`; bytes left over are an error.
-pub(super) fn decode<T: DeserializeOwned>(
-    what: &'static str,
-    bytes: &[u8],
-) -> Result<T, JournalError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        _ => Err(JournalError::Malformed { what }),
-    }
 }
 
 fn bounded(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), JournalError> {

@@ -3,6 +3,7 @@
 //! It carries changes and never looks into them; documents check those.
 
 pub mod charter;
+mod codec;
 pub mod commit;
 pub mod frontier;
 pub mod signature;

@@ -10,7 +10,8 @@ use crate::document::Birth;
 use crate::document::genesis::CREATED_AT_BYTES_MAX;
 use crate::document::schema::{self, Place};
 use crate::id::DocumentKey;
-use crate::issue::{NAME_BYTES_MAX, TITLE_BYTES_MAX, as_text, elements_of};
+use crate::issue::{TITLE_BYTES_MAX, as_text, elements_of};
+use crate::name::{NAME_BYTES_MAX, is_name};
 
 /// The largest record, in bytes of canonical JSON: escaped to ASCII, its line still can be read.
 pub const RECORD_BYTES_MAX: usize = super::read::LINE_BYTES_MAX / 6;
@@ -118,17 +119,6 @@ impl Seen {
     pub fn contains(&self, key: DocumentKey) -> bool {
         self.0.contains_key(&key)
     }
-}
-
-/// Tells whether a text may name an issue.
-pub fn is_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
-}
-
-/// Tells whether a text may be an identifier: it also names directories and branches.
-pub fn is_identifier(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    is_name(name) && !name.starts_with('.') && name.bytes().all(is_plain)
 }
 
 fn required_text(line: &Line<'_>, name: &str, bytes_max: usize) -> Result<(), (usize, String)> {

@@ -8,8 +8,8 @@ use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::document::Heads;
 use crate::id::DocumentKey;
+use crate::id::Version;
 use crate::interface::TrackerError;
-use crate::issue::Version;
 use crate::jsonl::read::Terminator;
 
 /// The place of a line in its file; lines are sorted by it.

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use super::names;
+use crate::id::Version;
 use crate::id::{self, DocumentKey};
 use crate::interface::{ExportReport, TrackerError};
-use crate::issue::Version;
 use crate::jsonl::read::{Content, RawLine, Terminator, parse_line};
 use crate::jsonl::text::Style;
 use crate::jsonl::{layout, write};

@@ -18,11 +18,11 @@ use std::path::Path;
 
 use crate::document::{Birth, Content, Edit};
 use crate::id;
+use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
     Agenda, ExportReport, ImportReport, ListInfo, Progress, Shown, Stats, Tracker, TrackerError,
 };
-use crate::issue::Version;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};

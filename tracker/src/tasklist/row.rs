@@ -10,9 +10,7 @@ pub(super) fn of(content: &Content) -> Row {
     Row {
         key: issue.key(),
         id: issue.id().to_owned(),
-        identifier: issue
-            .text("identifier")
-            .filter(|name| crate::jsonl::record::is_identifier(name)),
+        identifier: issue.text("identifier").filter(|name| crate::name::is_identifier(name)),
         title: issue.title(),
         state: issue.state(),
         priority: issue.priority(),
