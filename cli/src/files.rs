@@ -4,11 +4,21 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
 /// The mode of a new file, before the umask takes away what others may not.
 const NEW_FILE_MODE: u32 = 0o666;
+
+/// How the name of a file begins that is not finished.
+const TEMPORARY_PREFIX: &str = ".x0x-";
+
+/// How it ends.
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// After this long an unfinished file was left behind by a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
 
 /// What will be a file's content; dropped before it takes the file's place, it leaves nothing.
 pub struct Pending {
@@ -22,10 +32,11 @@ impl Pending {
         let dir = directory_of(target);
         fs::create_dir_all(dir)?;
         let temporary = tempfile::Builder::new()
-            .prefix(".x0x-")
-            .suffix(".tmp")
+            .prefix(TEMPORARY_PREFIX)
+            .suffix(TEMPORARY_SUFFIX)
             .permissions(Permissions::from_mode(NEW_FILE_MODE))
             .tempfile_in(dir)?;
+        sweep(dir, temporary.as_file().metadata()?.modified()?)?;
         Ok(Self { temporary, target: target.to_owned() })
     }
 
@@ -106,6 +117,26 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// Removes unfinished files that were left behind long before `now`, the time of one made just now.
+fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with(TEMPORARY_PREFIX) && name.ends_with(TEMPORARY_SUFFIX)
+        });
+        if !is_ours {
+            continue;
+        }
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| now.duration_since(modified).ok());
+        if age.is_some_and(|age| age > ABANDONED_AFTER) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn sync_directory(target: &Path) -> io::Result<()> {
     File::open(directory_of(target))?.sync_all()
 }
@@ -129,6 +160,27 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"two");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_long_ago_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let leave = |name: &str, age: Duration| {
+            let file = File::create(dir.path().join(name)).unwrap();
+            let now = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(now - age).unwrap();
+        };
+        let old = ABANDONED_AFTER * 2;
+        leave(".x0x-left.tmp", old);
+        leave(".x0x-at-work.tmp", Duration::from_secs(1));
+        leave("issues.tmp", old);
+        drop(Pending::of(&dir.path().join("file")).unwrap());
+        let mut names: Vec<String> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".x0x-at-work.tmp", "issues.tmp"]);
     }
 
     #[test]
