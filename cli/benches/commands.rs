@@ -56,7 +56,7 @@ fn bench(size: usize) {
     std::fs::write(&file, text.replacen("Issue number 3 ", "Issue edited by hand ", 1)).unwrap();
     run("import (one line edited)", 1, &["issues", "import", "--quiet"]);
     run("export (unchanged)", REPEATS, &["issues", "export", "--quiet"]);
-    run("export --out", REPEATS, &["issues", "export", "--quiet", "--out", "/dev/null"]);
+    run("export --out", REPEATS, &["issues", "export", "--quiet", "--out", "out.jsonl"]);
     run("ready --json", REPEATS, &["issues", "ready", "--json"]);
     run("list --json", REPEATS, &["issues", "list", "--json"]);
     run("list (table)", REPEATS, &["issues", "list"]);

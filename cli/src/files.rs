@@ -29,6 +29,9 @@ pub struct Pending {
 impl Pending {
     /// Starts the content of `target`, beside it; missing directories are made.
     pub fn of(target: &Path) -> io::Result<Self> {
+        if fs::metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
         let dir = directory_of(target);
         fs::create_dir_all(dir)?;
         let temporary = tempfile::Builder::new()

@@ -198,3 +198,18 @@ fn quiet_import_and_export_tell_problems_alone() {
     assert_eq!((answer.code, answer.stdout.as_str()), (7, ""));
     assert!(answer.stderr.contains("issues.jsonl:2:1: "), "{}", answer.stderr);
 }
+
+#[test]
+fn what_is_no_file_is_written_into_and_never_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let place = Place::with_file(&record("T-1", "one", "todo"));
+    let pipe = place.repo().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    place.ok(&["issues", "export", "--out", pipe.to_str().unwrap()]);
+    assert_eq!(reader.join().unwrap(), place.read_jsonl());
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}

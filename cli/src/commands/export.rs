@@ -1,7 +1,7 @@
 //! `x0x issues export`: the JSONL file says what the task list says, and never at the cost of edits
 //! that were not imported.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
@@ -23,7 +23,9 @@ pub fn run(session: &Session, args: &ExportArgs) -> Result<Exit, CliError> {
         Some(out) if out.as_os_str() == "-" => to_stdout(session, args, bound.as_deref())?,
         Some(out) => {
             let path = session.file(Some(out))?;
-            if bound.as_ref() == Some(&path) || is_known(session, &path)? {
+            if is_device(&path) {
+                to_device(session, args, bound.as_deref(), &path)?;
+            } else if bound.as_ref() == Some(&path) || is_known(session, &path)? {
                 to_known(session, args, &path)?;
             } else {
                 elsewhere(session, args, bound.as_deref(), &path)?;
@@ -117,6 +119,28 @@ fn elsewhere(
     let mut pending = Pending::of(path).map_err(io)?;
     let report = written(&tracker, &from_bound(args, bound)?, &mut pending)?;
     pending.replace().map_err(io)?;
+    answer(session, &report, &path.display().to_string(), false)
+}
+
+/// Tells whether there is something at a path that cannot be replaced as a file can: a device, a
+/// pipe, a directory.
+fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// Writes the same bytes into what is there, as a shell's `>` does.
+fn to_device(
+    session: &Session,
+    args: &ExportArgs,
+    bound: Option<&Path>,
+    path: &Path,
+) -> Result<(), CliError> {
+    let tracker = session.reader()?;
+    let failed = |error| CliError::file("cannot write", path, error);
+    let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
+    let mut device = BufWriter::new(device);
+    let report = tracker.export(&from_bound(args, bound)?, &mut device)?;
+    device.flush().map_err(failed)?;
     answer(session, &report, &path.display().to_string(), false)
 }
 
