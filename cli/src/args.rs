@@ -184,6 +184,14 @@ Example:
 Example:
   x0x issues validate issues/issues.jsonl")]
     Validate(ValidateArgs),
+    /// Merge two versions of the JSONL file by records and fields: a merge driver for git
+    #[command(after_help = "As git's merge driver for the file:
+  git config merge.x0x.driver 'x0x issues merge %O %A %B'
+  echo 'issues/issues.jsonl merge=x0x' >> .gitattributes
+
+Example:
+  x0x issues merge base.jsonl ours.jsonl theirs.jsonl")]
+    Merge(MergeArgs),
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
     Stats,
@@ -346,6 +354,17 @@ pub struct ExportArgs {
 pub struct ValidateArgs {
     /// The file [default: the one that .x0x.toml names]
     pub file: Option<PathBuf>,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The version that both come from
+    pub base: PathBuf,
+    /// Our version; the merge is written over it
+    pub ours: PathBuf,
+    /// Their version
+    pub theirs: PathBuf,
 }
 
 /// Returns what was typed; otherwise help or an error was told already.

@@ -14,6 +14,7 @@ mod import;
 mod import_report;
 mod init;
 mod list;
+mod merge;
 mod next;
 mod prefix;
 mod ready;
@@ -62,6 +63,7 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Import(args) => import::run(session, &args),
         IssuesCommand::Export(args) => export::run(session, &args),
         IssuesCommand::Validate(args) => validate::run(session, &args),
+        IssuesCommand::Merge(args) => merge::run(session, &args),
         IssuesCommand::Stats => stats::run(session),
     }
 }

@@ -136,6 +136,23 @@ pub fn plan(base: &[String], wanted: &[String], current: &[Element]) -> Vec<List
     ops
 }
 
+/// Returns the elements after some operations, in order.
+pub fn apply(mut current: Vec<Element>, ops: Vec<ListOp>) -> Vec<Element> {
+    for op in ops {
+        match op {
+            ListOp::Put(element) => current.push(element),
+            ListOp::Move { key, order } => {
+                if let Some(element) = current.iter_mut().find(|element| element.key == key) {
+                    element.order = order;
+                }
+            }
+            ListOp::Delete { key } => current.retain(|element| element.key != key),
+        }
+    }
+    sort(&mut current);
+    current
+}
+
 struct Slot<'a> {
     key: &'a str,
     order: Option<String>,
@@ -259,21 +276,6 @@ mod tests {
 
     fn list(text: &str) -> Vec<String> {
         text.chars().map(|c| format!("\"{c}\"")).collect()
-    }
-
-    fn apply(mut current: Vec<Element>, ops: Vec<ListOp>) -> Vec<Element> {
-        for op in ops {
-            match op {
-                ListOp::Put(element) => current.push(element),
-                ListOp::Move { key, order } => {
-                    let element = current.iter_mut().find(|e| e.key == key).unwrap();
-                    element.order = order;
-                }
-                ListOp::Delete { key } => current.retain(|e| e.key != key),
-            }
-        }
-        sort(&mut current);
-        current
     }
 
     fn text_of(elements: &[Element]) -> String {

@@ -2,6 +2,7 @@
 
 pub mod import;
 pub mod layout;
+pub mod merge;
 pub mod read;
 pub mod record;
 pub mod text;
