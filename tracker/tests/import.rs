@@ -535,3 +535,18 @@ fn a_worker_leaves_the_end_of_an_issue_to_a_maintainer_and_the_file_keeps_it() {
     founder.import(&ended);
     assert_eq!(founder.field("A-1", "state"), "done");
 }
+
+#[test]
+fn a_value_that_the_file_never_had_is_not_replaced_unseen_by_a_later_hand_edit() {
+    let mut list = List::new(1);
+    list.import(&record("A-1", &[("priority", "3")]));
+    list.set("A-1", "priority", "1");
+    list.import(&record("A-1", &[("priority", "3"), ("title", "\"by hand\"")]));
+    list.import(&record("A-1", &[("priority", "4"), ("title", "\"by hand\"")]));
+    let mut both = vec![
+        list.field("A-1", "priority").to_string(),
+        list.field("A-1", "conflicts")["priority"][0].to_string(),
+    ];
+    both.sort();
+    assert_eq!(both, ["1", "4"]);
+}

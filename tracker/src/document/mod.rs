@@ -119,16 +119,6 @@ impl Document {
         version_of(&self.heads())
     }
 
-    /// Returns how many changes the document holds, its genesis included.
-    pub fn change_count(&self) -> usize {
-        self.doc.get_changes_meta(&[]).len()
-    }
-
-    /// Returns the bytes of every change but the genesis, in an order that builds on itself.
-    pub fn changes(&self) -> Vec<Vec<u8>> {
-        self.doc.get_changes(&[]).iter().skip(1).map(|change| change.raw_bytes().to_vec()).collect()
-    }
-
     /// Applies changes that [`admit::check`] let pass.
     ///
     /// Works on a copy, so that a failure leaves the document as it was.

@@ -26,6 +26,8 @@ pub struct Base {
     pub fields: Fields,
     /// The document's heads at that moment.
     pub heads: Heads,
+    /// The document's heads when the line last said what the issue said.
+    pub since: Heads,
     /// Whether the line held older values that were not imported then.
     pub old_news: bool,
     /// Fields whose value in the line waits for somebody to decide on it.
@@ -48,6 +50,8 @@ pub struct Decision {
     pub on_top: Edit,
     /// To be written beside what came after these heads: both sides changed these fields.
     pub beside: Option<(Heads, Edit)>,
+    /// The heads after which the file may know nothing.
+    pub since: Heads,
     /// Fields whose value in the file is an older one, with that value.
     pub old_news: Vec<(String, String)>,
     /// Those among them that the file keeps until somebody decides.
@@ -100,7 +104,7 @@ pub fn decide(
     let content = document.read();
     let history = OnceCell::new();
     let merge = Merge::new(file, base, document, &content, &history, powers);
-    let mut decision = Decision::default();
+    let mut decision = Decision { since: merge.since(), ..Decision::default() };
     for name in merge.names() {
         merge.field(&name, &mut decision);
     }
@@ -155,7 +159,9 @@ impl<'a> Merge<'a> {
     ) -> Self {
         let mut merge = Self {
             file,
-            base: base.filter(|base| document.holds(&base.heads)).cloned(),
+            base: base
+                .filter(|base| document.holds(&base.heads) && document.holds(&base.since))
+                .cloned(),
             document,
             now,
             history,
@@ -175,7 +181,8 @@ impl<'a> Merge<'a> {
                 let version = text.and_then(|date| merge.history().dated(&date));
                 if let Some(past) = version {
                     let (fields, heads) = (past.content.issue.fields.clone(), vec![past.hash]);
-                    merge.base = Some(Base { fields, heads, old_news: false, pending: Vec::new() });
+                    let (since, pending) = (heads.clone(), Vec::new());
+                    merge.base = Some(Base { fields, heads, since, old_news: false, pending });
                     merge.is_other_version = false;
                 }
             }
@@ -248,12 +255,7 @@ impl<'a> Merge<'a> {
             Some(base) => !same(base, ours),
             None => !self.is_newer_than_ours(),
         };
-        let heads = match &self.base {
-            Some(base) => base.heads.clone(),
-            None => {
-                self.history().versions().first().map(|past| vec![past.hash]).unwrap_or_default()
-            }
-        };
+        let heads = self.since();
         if both_changed && !self.powers.take_file && !heads.is_empty() {
             let (_, edit) = decision.beside.get_or_insert_with(|| (heads, Edit::default()));
             edit.set(self.now, name, theirs);
@@ -314,6 +316,16 @@ impl<'a> Merge<'a> {
             decision.on_top.merge(self.now, name, Some(&before), Some(&wanted));
         } else if told.is_empty() && known_base && (theirs.is_none() != base.is_none()) {
             decision.on_top.merge(self.now, name, base, theirs);
+        }
+    }
+
+    /// Returns the heads after which the file may know nothing; without a base, the first version's.
+    fn since(&self) -> Heads {
+        match &self.base {
+            Some(base) => base.since.clone(),
+            None => {
+                self.history().versions().first().map(|past| vec![past.hash]).unwrap_or_default()
+            }
         }
     }
 

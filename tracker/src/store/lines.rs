@@ -50,6 +50,9 @@ pub struct LineRecord {
     pub version: Version,
     /// The document's heads at that moment.
     pub heads: Heads,
+    /// The document's heads when the line last said what the issue said: what was written after
+    /// them may be unknown to whoever edits the line.
+    pub since: Heads,
     /// Whether the line says something else than the issue said then, so that export renews it.
     pub differs: bool,
     /// Whether it held older values that were passed over, so that they can be taken later.

@@ -124,8 +124,12 @@ fn put(
         Some(key) if out.is_changed => {
             let document = names::document(reading, key)?;
             let (version, heads) = (document.version(), document.heads());
-            let old_news = !out.pending.is_empty() && out.record.is_some_and(|old| old.old_news);
-            Some(LineRecord { key, version, heads, differs: false, old_news, pending: out.pending })
+            let pending = out.pending;
+            // A line in which something waits does not say what the issue says.
+            let waits = out.record.filter(|_| !pending.is_empty());
+            let old_news = waits.as_ref().is_some_and(|old| old.old_news);
+            let since = waits.map_or_else(|| heads.clone(), |old| old.since);
+            Some(LineRecord { key, version, heads, since, differs: false, old_news, pending })
         }
         _ => out.record,
     };

@@ -199,9 +199,8 @@ impl<'a> Import<'a> {
         self.report.created.push(name_of(&record.fields, &record.birth));
         let key = record.birth.key();
         let heads = self.edition.create(record.birth, &edit)?;
-        let version = version_of(&heads);
-        let pending = Vec::new();
-        Ok(LineRecord { key, version, heads, differs: false, old_news: false, pending })
+        let (version, since, pending) = (version_of(&heads), heads.clone(), Vec::new());
+        Ok(LineRecord { key, version, heads, since, differs: false, old_news: false, pending })
     }
 
     fn known_record(
@@ -227,12 +226,13 @@ impl<'a> Import<'a> {
         }
         let pending = decision.pending.iter().map(|(field, _)| field);
         let pending: Vec<String> = pending.chain(&decision.kept).cloned().collect();
-        let line = LineRecord {
-            differs: differs(&record.fields, &document, &pending, !decision.is_empty()),
-            old_news: !decision.old_news.is_empty(),
-            pending,
-            ..line_record(&document)
-        };
+        let mut line = line_record(&document);
+        line.differs = differs(&record.fields, &document, &pending, !decision.is_empty());
+        if line.differs || !pending.is_empty() {
+            line.since = decision.since;
+        }
+        line.old_news = !decision.old_news.is_empty();
+        line.pending = pending;
         let named = |(field, text): (String, String)| (name.clone(), field, text);
         self.report.old_news.extend(decision.old_news.into_iter().map(named));
         self.report.pending.extend(decision.pending.into_iter().map(named));
@@ -427,10 +427,12 @@ fn differs(
 }
 
 fn line_record(document: &Document) -> LineRecord {
+    let heads = document.heads();
     LineRecord {
         key: document.key(),
         version: document.version(),
-        heads: document.heads(),
+        since: heads.clone(),
+        heads,
         differs: false,
         old_news: false,
         pending: Vec::new(),
@@ -439,8 +441,7 @@ fn line_record(document: &Document) -> LineRecord {
 
 fn base_of(line: &Line) -> Option<Base> {
     let record = line.record.as_ref()?;
-    let (heads, old_news) = (record.heads.clone(), record.old_news);
-    let pending = record.pending.clone();
+    let LineRecord { heads, since, old_news, pending, .. } = record.clone();
     let raw = RawLine {
         number: 1,
         text: line.text.clone(),
@@ -449,7 +450,7 @@ fn base_of(line: &Line) -> Option<Base> {
     };
     let Ok(Content::Record(parsed)) = read::parse_line(&raw) else { return None };
     let fields = record::read(&parsed, 1).ok()?.fields;
-    Some(Base { fields, heads, old_news, pending })
+    Some(Base { fields, heads, since, old_news, pending })
 }
 
 fn is_silent(decision: &Decision) -> bool {
