@@ -116,6 +116,19 @@ fn going_back_to_a_value_on_purpose_is_not_taken_for_an_import() {
 }
 
 #[test]
+fn an_edit_is_not_taken_for_an_import_because_it_is_the_first_of_its_field() {
+    let (mut a, mut b) = pair();
+    a.import(&record("A-1", &[]));
+    exchange(&mut a, &mut b);
+    a.set("A-1", "note", "\"one\"");
+    a.set("A-1", "note", "\"two\"");
+    b.set("A-1", "note", "\"one\"");
+    exchange(&mut a, &mut b);
+    assert_eq!(a.field("A-1", "conflicts")["note"].as_array().unwrap().len(), 1);
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
 fn commits_come_in_the_order_in_which_they_build_on_each_other() {
     let (mut a, mut b) = pair();
     a.create("one");

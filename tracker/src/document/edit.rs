@@ -138,7 +138,8 @@ impl Edit {
     }
 }
 
-fn same(a: Option<&str>, b: Option<&str>) -> bool {
+/// Tells whether two fields say the same, or are both absent.
+pub(crate) fn same(a: Option<&str>, b: Option<&str>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => text::equal(a, b),
         (None, None) => true,

@@ -174,10 +174,16 @@ impl View<'_> {
         let pasts: Vec<Vec<String>> =
             all.iter().map(|(_, op)| self.past_of(op, map, name)).collect();
         let is_replaced = |at: usize| {
-            pasts[at].is_empty()
+            self.is_import(&all[at].1)
                 && pasts.iter().any(|past| past.iter().any(|then| text::equal(then, &all[at].0)))
         };
         (0..all.len()).filter(|at| !is_replaced(*at)).map(|at| all[at].0.clone()).collect()
+    }
+
+    /// Tells whether an operation is part of a change that follows genesis, as an import makes it.
+    fn is_import(&self, op: &ObjId) -> bool {
+        let deps = self.doc.hash_for_opid(op).map(|hash| self.deps_of(&hash)).unwrap_or_default();
+        !deps.is_empty() && deps.iter().all(|dep| self.deps_of(dep).is_empty())
     }
 
     /// Returns every value that a register held before the change that an operation is part of.

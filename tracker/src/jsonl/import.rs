@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::text;
+use crate::document::edit::same;
 use crate::document::schema::{self, Place};
 use crate::document::{Content, Document, Edit, Heads, History, elements};
 use crate::issue::{as_text, elements_of, list_of};
@@ -415,14 +416,6 @@ impl<'a> Merge<'a> {
                 crate::document::scalar::quote(&now.after(ours).to_string())
             }
         }
-    }
-}
-
-fn same(a: Option<&str>, b: Option<&str>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => text::equal(a, b),
-        (None, None) => true,
-        _ => false,
     }
 }
 

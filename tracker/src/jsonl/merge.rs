@@ -8,6 +8,7 @@ use super::layout::{self, Change};
 use super::read::{Content, Line, Lines, Problem, RawLine, Terminator, parse_line};
 use super::record::{self, Record, Seen};
 use super::text;
+use crate::document::edit;
 use crate::document::elements;
 use crate::document::scalar::quote;
 use crate::document::schema::{self, Place};
@@ -204,11 +205,7 @@ fn is_alike(a: &Fields, b: &Fields) -> bool {
 }
 
 fn same(a: Option<&String>, b: Option<&String>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => text::equal(a, b),
-        (None, None) => true,
-        _ => false,
-    }
+    edit::same(a.map(String::as_str), b.map(String::as_str))
 }
 
 /// The merge of one record.

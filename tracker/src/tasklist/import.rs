@@ -5,13 +5,13 @@ use std::io::{BufRead, Read};
 
 use super::edition::Edition;
 use super::{Host, names};
+use crate::document::edit::same;
 use crate::document::{Birth, Document, version_of};
 use crate::interface::request::ImportOptions;
 use crate::interface::{ImportReport, Progress, TrackerError};
 use crate::jsonl::import::{self, Base, Decision, Powers};
 use crate::jsonl::read::{self, Content, Problem, RawLine};
 use crate::jsonl::record::{self, Record, Seen};
-use crate::jsonl::text;
 use crate::store::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines, Reading, Rows, Store};
 
 /// How many recorded lines are read at a time.
@@ -418,11 +418,8 @@ fn differs(
         document.read().issue.in_canonical_order().into_iter().collect();
     fields.keys().chain(wanted.keys()).any(|name| {
         let counts = !pending.contains(name) && (was_written || name != "updated_at");
-        counts
-            && match (fields.get(name), wanted.get(name)) {
-                (Some(theirs), Some(ours)) => !text::equal(theirs, ours),
-                (theirs, ours) => theirs.is_some() != ours.is_some(),
-            }
+        let (theirs, ours) = (fields.get(name), wanted.get(name));
+        counts && !same(theirs.map(String::as_str), ours.map(String::as_str))
     })
 }
 
