@@ -168,6 +168,16 @@ pub fn encode_body(body: &Body) -> Vec<u8> {
     encode(body)
 }
 
+/// Reads what [`encode_body`] wrote, of a commit that was opened before.
+pub fn decode_body(body: &[u8]) -> Result<Body, JournalError> {
+    decode("body", body)
+}
+
+/// Reads the header of a commit that was opened before.
+pub fn decode_header(header: &[u8]) -> Result<Header, JournalError> {
+    decode("header", header)
+}
+
 /// Returns the hash of an encoded body that its header carries.
 pub fn body_hash(body: &[u8]) -> [u8; 32] {
     *blake3::hash(body).as_bytes()

@@ -1,11 +1,16 @@
-//! Keeping commits: each log in order, all logs in the order of application.
+//! Keeping commits: each log in order, all logs in the order of application, and which of them
+//! changed which document.
 
-use super::rows::{decode, encode};
+use std::ops::ControlFlow;
+
+use data_encoding::HEXLOWER;
+
+use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
-use crate::id::LogId;
+use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
-use crate::journal::commit::{Commit, Position, SIGNATURE_EVERY};
+use crate::journal::commit::{Body, Commit, Position, SIGNATURE_EVERY, decode_body};
 use crate::journal::frontier::Frontier;
 
 /// A commit with where it stands.
@@ -25,9 +30,9 @@ pub trait Journal: Tables {
     fn frontier(&self) -> Result<Frontier, TrackerError> {
         let mut frontier = Frontier::default();
         self.visit(Table::Frontier, &[], &mut |log, position| {
-            let log = LogId::from_bytes(log).ok_or_else(|| super::rows::damaged("a log"))?;
+            let log = LogId::from_bytes(log).ok_or_else(|| damaged("a log"))?;
             frontier.0.insert(log, decode(position, "a frontier entry")?);
-            Ok(std::ops::ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(frontier)
     }
@@ -46,28 +51,59 @@ pub trait Journal: Tables {
     fn commits_after(&self, theirs: &Frontier, limit: usize) -> Result<Vec<Sealed>, TrackerError> {
         let mut found: Vec<(LogId, u64)> = Vec::new();
         self.visit(Table::Order, &[], &mut |_, key| {
-            let (log, number) =
-                read_key(key).ok_or_else(|| super::rows::damaged("a commit key"))?;
+            let (log, number) = read_key(key).ok_or_else(|| damaged("a commit key"))?;
             if theirs.position(log).is_none_or(|position| position.number < number) {
                 found.push((log, number));
             }
             let go_on = found.len() < limit;
-            Ok(if go_on {
-                std::ops::ControlFlow::Continue(())
-            } else {
-                std::ops::ControlFlow::Break(())
-            })
+            Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         found
             .into_iter()
             .map(|(log, number)| {
                 let commit = self
                     .commit_at(log, number)?
-                    .ok_or_else(|| super::rows::damaged("a commit that is listed"))?;
+                    .ok_or_else(|| damaged("a commit that is listed"))?;
                 let position = Position { number, hash: commit.hash() };
                 Ok(Sealed { log, position, commit })
             })
             .collect()
+    }
+
+    /// Returns the commits that changed a document, in the order in which they were applied here.
+    fn commits_of(&self, document: DocumentKey) -> Result<Vec<(LogId, u64)>, TrackerError> {
+        let mut found = Vec::new();
+        self.visit_prefix(Table::Touches, &document.0, &mut |_, key| {
+            found.push(read_key(key).ok_or_else(|| damaged("a commit key"))?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns commits whose hash starts with these lower-case hex digits, at most `limit`, each
+    /// with its log and number.
+    fn commits_hashed(
+        &self,
+        digits: &str,
+        limit: usize,
+    ) -> Result<Vec<(CommitHash, LogId, u64)>, TrackerError> {
+        let whole = &digits[..digits.len() / 2 * 2];
+        let Ok(start) = HEXLOWER.decode(whole.as_bytes()) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        self.visit_prefix(Table::Hashes, &start, &mut |hash, place| {
+            let hash = CommitHash(hash.try_into().map_err(|_| damaged("a commit's hash"))?);
+            if hash.to_string().starts_with(digits) {
+                let key = self.get(Table::Order, place)?;
+                let key = key.as_deref().and_then(read_key);
+                let (log, number) = key.ok_or_else(|| damaged("a commit key"))?;
+                found.push((hash, log, number));
+            }
+            Ok(match found.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        Ok(found)
     }
 
     /// Returns the statements of the charter, in the order in which they were accepted.
@@ -75,7 +111,7 @@ pub trait Journal: Tables {
         let mut statements = Vec::new();
         self.visit(Table::Statements, &[], &mut |_, value| {
             statements.push(decode(value, "a statement")?);
-            Ok(std::ops::ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(statements)
     }
@@ -84,10 +120,10 @@ pub trait Journal: Tables {
 impl<T: Tables + ?Sized> Journal for T {}
 
 impl Writing {
-    /// Appends a commit to its log and to the order of application.
+    /// Appends a commit, whose body is given decoded too, to its log and to the order of application.
     ///
     /// The signature of the commit before it is dropped, unless it is one of those that are kept.
-    pub fn append_commit(&self, sealed: &Sealed) -> Result<(), TrackerError> {
+    pub fn append_commit(&self, sealed: &Sealed, body: &Body) -> Result<(), TrackerError> {
         let Sealed { log, position, commit } = sealed;
         let key = commit_key(*log, position.number);
         self.put(Table::Commits, &key, &encode(&(&commit.header, &commit.body))?)?;
@@ -99,13 +135,48 @@ impl Writing {
             }
         }
         let place = match self.last(Table::Order, &[])? {
-            Some((last, _)) => u64::from_be_bytes(
-                last.try_into().map_err(|_| super::rows::damaged("the order of commits"))?,
-            ),
+            Some((last, _)) => {
+                u64::from_be_bytes(last.try_into().map_err(|_| damaged("the order of commits"))?)
+            }
             None => 0,
         };
         self.put(Table::Order, &(place + 1).to_be_bytes(), &key)?;
+        self.index_commit(place + 1, &key, position.hash, body)?;
         self.put(Table::Frontier, &log.to_bytes(), &encode(position)?)
+    }
+
+    /// Makes the tables anew that find commits by document and by hash, from the commits alone.
+    pub fn index_commits(&self) -> Result<(), TrackerError> {
+        self.remove_prefix(Table::Touches, &[])?;
+        self.remove_prefix(Table::Hashes, &[])?;
+        let mut places: Vec<(u64, Vec<u8>)> = Vec::new();
+        self.visit(Table::Order, &[], &mut |place, key| {
+            let place = place.try_into().map_err(|_| damaged("the order of commits"))?;
+            places.push((u64::from_be_bytes(place), key.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (place, key) in places {
+            let (log, number) = read_key(&key).ok_or_else(|| damaged("a commit key"))?;
+            let commit = self.commit_at(log, number)?;
+            let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
+            self.index_commit(place, &key, commit.hash(), &decode_body(&commit.body)?)?;
+        }
+        Ok(())
+    }
+
+    fn index_commit(
+        &self,
+        place: u64,
+        key: &[u8],
+        hash: CommitHash,
+        body: &Body,
+    ) -> Result<(), TrackerError> {
+        let place = place.to_be_bytes();
+        for entry in &body.entries {
+            let touch = [&entry.birth.key().0[..], &place].concat();
+            self.put(Table::Touches, &touch, key)?;
+        }
+        self.put(Table::Hashes, &hash.0, &place)
     }
 
     /// Appends a statement to the charter.

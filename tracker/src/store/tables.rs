@@ -39,13 +39,18 @@ pub enum Table {
     Lines,
     /// File and document key -> place.
     LineOf,
+    /// Document key and place in the order of application -> log and number of a commit that
+    /// changed it.
+    Touches,
+    /// Hash of a commit -> its place in the order of application.
+    Hashes,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -59,6 +64,8 @@ impl Table {
         Self::Files,
         Self::Lines,
         Self::LineOf,
+        Self::Touches,
+        Self::Hashes,
     ];
 
     const fn definition(self) -> Definition {
@@ -76,6 +83,8 @@ impl Table {
             Self::Files => "files",
             Self::Lines => "lines",
             Self::LineOf => "line_of",
+            Self::Touches => "touches",
+            Self::Hashes => "hashes",
         })
     }
 }

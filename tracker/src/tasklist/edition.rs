@@ -174,9 +174,9 @@ impl<'a> Edition<'a> {
 
     /// Signs what was gathered as one commit, and appends it to the log.
     fn seal(&mut self) -> Result<(), TrackerError> {
-        let body = Body { entries: std::mem::take(&mut self.entries) };
+        let changes = Body { entries: std::mem::take(&mut self.entries) };
         self.bytes = 0;
-        let body = commit::encode_body(&body);
+        let body = commit::encode_body(&changes);
         if body.len() > BODY_BYTES_MAX {
             let (bytes, bytes_max) = (body.len(), BODY_BYTES_MAX);
             return Err(JournalError::TooLarge { what: "body", bytes, bytes_max }.into());
@@ -194,7 +194,8 @@ impl<'a> Edition<'a> {
         };
         let commit = Commit::sign(&header, body, self.host.signer.as_ref())?;
         let position = Position { number: header.number, hash: commit.hash() };
-        self.writing.append_commit(&Sealed { log: self.log, position, commit })?;
+        let sealed = Sealed { log: self.log, position, commit };
+        self.writing.append_commit(&sealed, &changes)?;
         if !header.after.is_empty() {
             self.writing.put_seen(&frontier)?;
         }

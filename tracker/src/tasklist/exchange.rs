@@ -79,7 +79,7 @@ impl LocalTracker {
             apply(&mut edition, opened)?;
             let position = Position { number: header.number, hash: opened.hash };
             let sealed = Sealed { log: header.log, position, commit: commit.clone() };
-            edition.tables().append_commit(&sealed)?;
+            edition.tables().append_commit(&sealed, &opened.body)?;
             frontier.0.insert(header.log, position);
         }
         edition.finish()
