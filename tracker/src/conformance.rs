@@ -3,6 +3,8 @@
 //!
 //! Panics with a sentence where an implementation does something else.
 
+mod history;
+
 use std::ops::ControlFlow;
 
 use crate::id::Version;
@@ -41,6 +43,10 @@ const CASES: &[(&str, Case)] = &[
     ("an edited issue changes its own line only", one_line_changes),
     ("a dry run writes nothing", dry_run_writes_nothing),
     ("bad lines stop an import, or are passed over", bad_lines),
+    ("a log names each change with its commit, newest first", history::log_names_changes),
+    ("an earlier state is shown as it was", history::earlier_states),
+    ("undo restores, and does it again when repeated", history::undo_restores),
+    ("what a file disputes is listed and settled", history::conflicts_are_settled),
 ];
 
 fn new_issue_has_all_fields(tracker: &mut dyn Tracker) {

@@ -205,6 +205,11 @@ impl FromStr for Version {
     }
 }
 
+/// Returns bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
 /// Returns the BLAKE3-256 hash of a domain label and some parts, each preceded by its length.
 pub fn labelled_hash(label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();

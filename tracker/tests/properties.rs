@@ -4,9 +4,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use support::{List, exchange, give};
-use x0x_tracker::interface::{FieldChange, ListChange, Patch, Tracker};
+use x0x_tracker::document::steps::What;
+use x0x_tracker::interface::{FieldChange, ListChange, LogFilter, Moment, Patch, Tracker, Undo};
+use x0x_tracker::issue::{elements_of, list_of};
 
 /// Any JSON value, as text in some spelling.
 fn json() -> impl Strategy<Value = String> {
@@ -238,6 +242,93 @@ proptest! {
     }
 
     #[test]
+    fn every_earlier_state_is_shown_as_it_was(acts in prop::collection::vec(act(), 1..12)) {
+        let mut list = List::new(1);
+        list.import(&base_file());
+        let mut seen = vec![states(&list)];
+        for act in &acts {
+            perform(&mut list, act);
+            seen.push(states(&list));
+        }
+        for n in 0..3 {
+            let name = format!("R-{n}");
+            let log = list.tracker.log(&name, &LogFilter::default()).unwrap().entries;
+            let mut versions: Vec<_> = seen.iter().map(|states| states[n].clone()).collect();
+            versions.dedup();
+            prop_assert_eq!(log.len(), versions.len());
+            for (entry, wanted) in log.iter().rev().zip(versions) {
+                let at = Moment::Time(entry.step.at);
+                prop_assert_eq!(list.tracker.show_at(&name, &at).unwrap().json, wanted.clone());
+                let at = Moment::Commit(entry.commit.unwrap().hash.to_string());
+                prop_assert_eq!(list.tracker.show_at(&name, &at).unwrap().json, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn undoing_gives_what_was_before_and_undoing_that_what_was_after(
+        acts in prop::collection::vec(act(), 1..8),
+        other in act(),
+    ) {
+        let [mut list, mut elsewhere, _] = members();
+        perform(&mut elsewhere, &other);
+        let (last, before) = acts.split_last().unwrap();
+        before.iter().for_each(|act| perform(&mut list, act));
+        exchange(&mut list, &mut elsewhere);
+        let (Act::Set(at, ..) | Act::Label(at, ..)) = last;
+        let before = undated(&list, *at);
+        let commits = list.commits();
+        perform(&mut list, last);
+        prop_assume!(list.commits() > commits);
+        let after = undated(&list, *at);
+        let undo = Undo { what: format!("R-{at}"), ..Undo::default() };
+        list.tracker.undo(&undo, &mut |_| {}).unwrap();
+        prop_assert_eq!(undated(&list, *at), before);
+        list.tracker.undo(&undo, &mut |_| {}).unwrap();
+        prop_assert_eq!(undated(&list, *at), after);
+    }
+
+    #[test]
+    fn a_log_leads_from_nothing_to_what_the_issue_says(
+        acts in prop::collection::vec(act(), 1..12),
+    ) {
+        let mut list = List::new(1);
+        list.import(&base_file());
+        acts.iter().for_each(|act| perform(&mut list, act));
+        for n in 0..3 {
+            let log = list.tracker.log(&format!("R-{n}"), &LogFilter::default()).unwrap();
+            let mut fields: BTreeMap<String, String> = BTreeMap::new();
+            for edit in log.entries.iter().rev().flat_map(|entry| &entry.step.edits) {
+                let now = fields.get(&edit.field).cloned();
+                let then = match &edit.what {
+                    What::Value { from, to } => {
+                        prop_assert_eq!(&now, from);
+                        to.clone()
+                    }
+                    What::List { added, removed, .. } => {
+                        let mut elements = now.as_deref().map(elements_of).unwrap_or_default();
+                        elements.retain(|element| !removed.contains(element));
+                        elements.extend(added.iter().cloned());
+                        elements.sort();
+                        Some(list_of(&elements))
+                    }
+                };
+                match then {
+                    Some(json) => drop(fields.insert(edit.field.clone(), json)),
+                    None => drop(fields.remove(&edit.field)),
+                }
+            }
+            for field in ["title", "description", "note", "state"] {
+                let said = fields.get(field).map_or_else(|| "null".to_owned(), String::clone);
+                prop_assert_eq!(list.field(&format!("R-{n}"), field).to_string(), said);
+            }
+            let mut labels = elements_of(&list.field(&format!("R-{n}"), "labels").to_string());
+            labels.sort();
+            prop_assert_eq!(elements_of(&fields["labels"]), labels);
+        }
+    }
+
+    #[test]
     fn merging_is_the_same_whoever_comes_first(a in act(), b in act(), c in act()) {
         let [mut first, mut second, mut third] = members();
         perform(&mut first, &a);
@@ -258,6 +349,19 @@ proptest! {
         give(&first, &mut right);
         prop_assert_eq!(left.canonical(), right.canonical());
     }
+}
+
+/// The records of the three issues.
+fn states(list: &List) -> Vec<Option<String>> {
+    (0..3).map(|n| list.tracker.show(&format!("R-{n}")).unwrap().json).collect()
+}
+
+/// A record without `updated_at`.
+fn undated(list: &List, n: usize) -> serde_json::Value {
+    let json = list.tracker.show(&format!("R-{n}")).unwrap().json.unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    value.as_object_mut().unwrap().remove("updated_at");
+    value
 }
 
 fn fields_of(list: &List, n: usize) -> Vec<serde_json::Value> {

@@ -9,6 +9,7 @@ use automerge::{AutomergeError, ObjId, PatchLog};
 
 use super::elements::{self, ListOp};
 use super::read::{map_named, parse_conflicts};
+use super::reversal::conflicts_json;
 use super::schema::{self, Place};
 use super::{Content, Document, DocumentError, scalar, to_hashes};
 use crate::id::LogId;
@@ -36,6 +37,22 @@ impl Edit {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Returns what would be written to a register, `None` inside where it would be taken out.
+    pub fn register(&self, name: &str) -> Option<Option<&str>> {
+        self.registers.get(name).map(Option::as_deref)
+    }
+
+    /// Returns what would be written to the entries of a list field.
+    pub fn list_ops(&self, name: &str) -> Option<&[ListOp]> {
+        self.elements.get(name).map(Vec::as_slice)
+    }
+
+    /// Leaves a field out.
+    pub fn leave_out(&mut self, name: &str) {
+        self.registers.remove(name);
+        self.elements.remove(name);
     }
 
     /// Tells whether the edit ends an issue or opens one that was over.
@@ -224,11 +241,7 @@ impl Document {
         if fields.len() == before {
             return None;
         }
-        let rest: Vec<String> = fields
-            .iter()
-            .map(|(name, values)| format!("{}:[{}]", scalar::quote(name), values.join(",")))
-            .collect();
-        Some((!rest.is_empty()).then(|| format!("{{{}}}", rest.join(","))))
+        Some(conflicts_json(&fields))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a document said after each of its changes. Reads only.
 
-use super::{Content, Document};
+use std::collections::BTreeSet;
+
+use super::{Content, Document, Heads};
 use crate::issue::as_text;
 use crate::jsonl::text;
 use crate::timestamp::Timestamp;
@@ -12,6 +14,15 @@ pub struct History {
     versions: Vec<Past>,
 }
 
+/// One change: which, and when it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// The date that its author gave it, in whole seconds.
+    pub at: Timestamp,
+}
+
 /// The document after one change.
 pub struct Past {
     /// The hash of the change.
@@ -21,6 +32,36 @@ pub struct Past {
 }
 
 impl Document {
+    /// Returns the heads of the document as it was made of some changes only, and of those among
+    /// them alone of which everything that they build on is among them too. The genesis always is.
+    pub fn heads_where(&self, mut is_among: impl FnMut(&Made) -> bool) -> Heads {
+        let changes = self.doc.get_changes_meta(&[]);
+        let mut among: BTreeSet<[u8; 32]> = BTreeSet::new();
+        let mut heads: BTreeSet<[u8; 32]> = BTreeSet::new();
+        for change in &changes {
+            let deps: Vec<[u8; 32]> = change.deps.iter().map(|dep| dep.0).collect();
+            let made = Made { hash: change.hash.0, at: in_seconds(change.timestamp) };
+            let is_whole = deps.iter().all(|dep| among.contains(dep));
+            if is_whole && (deps.is_empty() || is_among(&made)) {
+                heads.retain(|head| !deps.contains(head));
+                among.insert(made.hash);
+                heads.insert(made.hash);
+            }
+        }
+        heads.into_iter().collect()
+    }
+
+    /// Returns the date of the earliest change after the genesis.
+    pub fn begun_at(&self) -> Option<Timestamp> {
+        let changes = self.doc.get_changes_meta(&[]);
+        changes.iter().skip(1).map(|change| in_seconds(change.timestamp)).min()
+    }
+
+    /// Tells whether these are the heads of a document that holds nothing but its genesis.
+    pub fn is_unborn_at(&self, heads: &[[u8; 32]]) -> bool {
+        heads == [self.birth.genesis_hash().0]
+    }
+
     /// Reads the whole history; costs one read of the document per change.
     pub fn history(&self) -> History {
         let versions = self
@@ -76,6 +117,11 @@ impl History {
         };
         (dates().min(), dates().max())
     }
+}
+
+/// Returns the time of a change, which is kept in seconds.
+pub(super) fn in_seconds(seconds: i64) -> Timestamp {
+    Timestamp(seconds.saturating_mul(1_000))
 }
 
 fn has_element(past: &Past, name: &str, key: &str) -> bool {

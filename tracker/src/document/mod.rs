@@ -5,13 +5,16 @@
 
 pub mod admit;
 pub mod creation;
+pub mod dispute;
 pub mod edit;
 pub mod elements;
 pub mod genesis;
 pub mod history;
 pub mod read;
+pub mod reversal;
 pub mod scalar;
 pub mod schema;
+pub mod steps;
 
 use automerge::{Automerge, Change, ChangeHash, ReadDoc};
 
@@ -149,6 +152,11 @@ pub fn version_of(heads: &[[u8; 32]]) -> Version {
     let mut version = [0; 8];
     version.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     Version(version)
+}
+
+/// Returns the hash of a change, given its bytes; `None` where they are none.
+pub fn change_hash(bytes: &[u8]) -> Option<[u8; 32]> {
+    Change::from_bytes(bytes.to_vec()).ok().map(|change| change.hash().0)
 }
 
 fn to_hashes(heads: &[[u8; 32]]) -> Vec<ChangeHash> {

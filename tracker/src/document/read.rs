@@ -131,9 +131,11 @@ fn add_stored(
     }
 }
 
-struct View<'a> {
-    doc: &'a Automerge,
-    heads: Option<&'a [ChangeHash]>,
+/// A document as it stands now, or as it stood at some heads.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) doc: &'a Automerge,
+    pub(super) heads: Option<&'a [ChangeHash]>,
 }
 
 type Registers = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
@@ -148,10 +150,8 @@ impl View<'_> {
             let name = item.key.to_string();
             let Some(mut shown) = json_of(&item.value) else { continue };
             if item.conflict {
-                let all = self.standing(&map, &name);
-                let winner = if name == "updated_at" { latest(&all) } else { all.last().cloned() };
+                let (winner, others) = self.winner(&map, &name);
                 shown = winner.unwrap_or(shown);
-                let others = if name == "updated_at" { Vec::new() } else { others(&shown, all) };
                 if !others.is_empty() {
                     conflicts.insert(name.clone(), others);
                 }
@@ -159,6 +159,45 @@ impl View<'_> {
             registers.insert(name, shown);
         }
         (registers, conflicts)
+    }
+
+    /// Returns the value that is shown of a register, and those that stand beside it and differ.
+    fn winner(&self, map: &ObjId, name: &str) -> (Option<String>, Vec<String>) {
+        let all = self.standing(map, name);
+        if name == "updated_at" {
+            return (latest(&all), Vec::new());
+        }
+        let shown = all.last().cloned();
+        let others = shown.as_deref().map(|shown| others(shown, all)).unwrap_or_default();
+        (shown, others)
+    }
+
+    /// Returns the value that is shown of a register; `None` where it has none.
+    pub(super) fn register(&self, name: &str) -> Option<String> {
+        self.winner(&map_named(self.doc, schema::FIELDS_MAP)?, name).0
+    }
+
+    /// Returns the values of a register that stand side by side, each with the change that wrote it.
+    pub(super) fn written(&self, name: &str) -> Vec<(String, ChangeHash)> {
+        let Some(map) = map_named(self.doc, schema::FIELDS_MAP) else { return Vec::new() };
+        let all = self.all(&map, name).into_iter();
+        all.filter_map(|(json, op)| Some((json, self.doc.hash_for_opid(&op)?))).collect()
+    }
+
+    /// Returns one element of a list field; `None` where it never was or was taken out.
+    pub(super) fn element(&self, name: &str, key: &str) -> Option<Element> {
+        let map = map_named(self.doc, name)?;
+        let text = |(json, _): &(String, ObjId)| crate::issue::as_text(json);
+        let mut element = elements::decode(key, &self.all(&map, key).last().and_then(text)?)?;
+        let since = self.all(&map, &format!("{key}{}", elements::SINCE));
+        let since: Vec<String> = since.iter().filter_map(text).collect();
+        if since.iter().any(|value| value == elements::REMOVED) {
+            return None;
+        }
+        if let Some(order) = since.last() {
+            element.order.clone_from(order);
+        }
+        Some(element)
     }
 
     /// Returns the values of a register that stand side by side, the winner last.

@@ -1,5 +1,6 @@
 //! What can go wrong, who can mend it, and how. The same for the store and for a node.
 
+use super::history::Left;
 use crate::document::DocumentError;
 use crate::id::Version;
 use crate::journal::JournalError;
@@ -15,6 +16,28 @@ pub enum TrackerError {
     NotFound {
         /// What was asked for.
         name: String,
+    },
+    /// No commit has a hash that starts like this.
+    #[error("no commit's hash starts with '{name}'")]
+    NoCommit {
+        /// What was asked for.
+        name: String,
+    },
+    /// The issue was not there at the moment that was asked for.
+    #[error("{name} was not there {at}; its first change was made at {begun_at}")]
+    NotYet {
+        /// Which issue.
+        name: String,
+        /// The moment, as in `at 2026-05-01T20:35:00Z`.
+        at: String,
+        /// When it came to be here, by its author's clock.
+        begun_at: String,
+    },
+    /// Everything that was to be taken back was written again since.
+    #[error("nothing can be taken back: {}", told(left))]
+    WrittenSince {
+        /// The issues and fields that stay as they are.
+        left: Vec<(String, Left)>,
     },
     /// Several issues have this name.
     #[error("'{name}' is ambiguous: {}", candidates.join(", "))]
@@ -107,6 +130,21 @@ pub enum TrackerError {
     Journal(#[from] JournalError),
 }
 
+/// How many fields an error names.
+const LEFT_SHOWN: usize = 5;
+
+fn told(left: &[(String, Left)]) -> String {
+    let mut told: Vec<String> = left
+        .iter()
+        .take(LEFT_SHOWN)
+        .map(|(name, left)| format!("{name} {}: {}", left.field, left.reason))
+        .collect();
+    if left.len() > LEFT_SHOWN {
+        told.push(format!("and {} more", left.len() - LEFT_SHOWN));
+    }
+    told.join("; ")
+}
+
 /// Who can mend an error; each surface maps it to its own codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -129,6 +167,9 @@ impl TrackerError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",
+            Self::NoCommit { .. } => "not_found",
+            Self::NotYet { .. } => "not_yet",
+            Self::WrittenSince { .. } => "written_since",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Invalid { .. } => "invalid",
             Self::VersionMismatch { .. } => "version_mismatch",
@@ -148,8 +189,10 @@ impl TrackerError {
     /// Returns who can mend it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NotFound { .. } => Fault::NotFound,
-            Self::VersionMismatch { .. } | Self::NotImported { .. } => Fault::Conflict,
+            Self::NotFound { .. } | Self::NoCommit { .. } | Self::NotYet { .. } => Fault::NotFound,
+            Self::VersionMismatch { .. } | Self::NotImported { .. } | Self::WrittenSince { .. } => {
+                Fault::Conflict
+            }
             Self::Ambiguous { .. } | Self::Invalid { .. } | Self::BadLines { .. } => Fault::Invalid,
             Self::Busy { .. } => Fault::Unavailable,
             Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
@@ -162,6 +205,18 @@ impl TrackerError {
         match self {
             Self::NotFound { .. } => {
                 "`x0x issues list` shows every issue; a unique prefix of an id is enough".to_owned()
+            }
+            Self::NoCommit { .. } => {
+                "`x0x issues log ID` names the commits that changed an issue".to_owned()
+            }
+            Self::NotYet { .. } => "`x0x issues log ID` shows when it was changed".to_owned(),
+            Self::WrittenSince { left } if left.iter().all(|(_, left)| left.by_force) => {
+                "look at it with `x0x issues log ID`; --force takes it back all the same, and that \
+                 can be undone too"
+                    .to_owned()
+            }
+            Self::WrittenSince { .. } => {
+                "look at it with `x0x issues log ID`, and edit the field by hand".to_owned()
             }
             Self::Ambiguous { .. } => "use one of the names listed".to_owned(),
             Self::Invalid { hint, .. } => hint.clone(),

@@ -3,6 +3,7 @@
 //! Names of issues are accepted in every form: id, identifier, or a unique prefix of either.
 
 pub mod error;
+pub mod history;
 pub mod report;
 pub mod request;
 
@@ -10,6 +11,7 @@ use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 
 pub use error::TrackerError;
+pub use history::{Choice, Disputed, IssueLog, LogFilter, Moment, Share, Undo, UndoReport, Undone};
 pub use report::{
     Agenda, ExportReport, ImportReport, ListInfo, Named, Progress, Reason, Shown, Stats, Waiting,
 };
@@ -67,6 +69,39 @@ pub trait Tracker {
 
     /// Ends an issue, or opens an ended one again.
     fn rule(&mut self, name: &str, ruling: &Ruling) -> Result<Shown, TrackerError>;
+
+    /// Returns what happened to an issue, newest first.
+    fn log(&self, name: &str, filter: &LogFilter) -> Result<IssueLog, TrackerError>;
+
+    /// Returns one issue as it was at some moment, made of the changes that count then and that
+    /// build on none that does not.
+    fn show_at(&self, name: &str, at: &Moment) -> Result<Shown, TrackerError>;
+
+    /// Takes back the newest change of an issue, or what a commit did to every issue that it touched,
+    /// by ordinary edits that set the fields to what they were.
+    ///
+    /// What was written again since is left and reported; where that is all there is, the request is
+    /// refused. Everything is written, or nothing.
+    fn undo(
+        &mut self,
+        undo: &Undo,
+        progress: &mut dyn FnMut(Share),
+    ) -> Result<UndoReport, TrackerError>;
+
+    /// Returns the disputed fields of one issue, or of every issue that has some and was not
+    /// removed, oldest first.
+    fn conflicts(&self, name: Option<&str>) -> Result<Vec<Disputed>, TrackerError>;
+
+    /// Writes a disputed field, so that it has one value.
+    ///
+    /// With a version, refuses where the issue has another one by now.
+    fn settle(
+        &mut self,
+        name: &str,
+        field: &str,
+        choice: &Choice,
+        if_version: Option<Version>,
+    ) -> Result<Shown, TrackerError>;
 
     /// Imports a JSONL file by a three-way merge per field.
     ///

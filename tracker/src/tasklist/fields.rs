@@ -76,17 +76,42 @@ pub(super) fn of_patch(
         };
         let is_same = wanted.as_deref() == content.issue.json(name);
         if let Some(json) = wanted.as_deref().filter(|_| !is_same) {
-            if name == "identifier" {
-                unused_identifier(reading, json, Some(content))?;
-            }
             check(name, json, &there)?;
-            if name == "blocked_by" {
-                refuse_ring(reading, content, json)?;
-            }
+            fits_the_list(reading, content, name, json)?;
         }
         edit.set(content, name, wanted.as_deref());
     }
     Ok(edit)
+}
+
+/// Returns a value for a field, checked and in the spelling that is stored.
+pub(super) fn of_value(
+    reading: &Reading,
+    content: &Content,
+    name: &str,
+    json: &str,
+) -> Result<String, TrackerError> {
+    editable(name)?;
+    let there = content.issue.elements(name);
+    let json = normal(reading, name, json, &there)?;
+    check(name, &json, &there)?;
+    fits_the_list(reading, content, name, &json)?;
+    Ok(json)
+}
+
+/// Refuses a value that is good by itself but not beside the other issues: the name of another one,
+/// and blockers through which the issue would wait for itself.
+pub(super) fn fits_the_list(
+    reading: &Reading,
+    content: &Content,
+    name: &str,
+    json: &str,
+) -> Result<(), TrackerError> {
+    match name {
+        "identifier" => unused_identifier(reading, json, Some(content)),
+        "blocked_by" => refuse_ring(reading, content, json),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the edit that adds a comment.
@@ -431,7 +456,7 @@ fn refuse_ring(reading: &Reading, content: &Content, json: &str) -> Result<(), T
     Ok(())
 }
 
-fn invalid(field: &str, reason: &str, hint: &str) -> TrackerError {
+pub(super) fn invalid(field: &str, reason: &str, hint: &str) -> TrackerError {
     TrackerError::Invalid {
         field: field.to_owned(),
         reason: reason.to_owned(),

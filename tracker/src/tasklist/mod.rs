@@ -3,14 +3,17 @@
 //! Puts the parts together; what an edit means is decided in `document` and `jsonl`, what bytes lie
 //! where in `store`.
 
+mod conflicts;
 mod edition;
 mod exchange;
 mod export;
 mod fields;
+mod history;
 mod import;
 mod names;
 mod query;
 mod row;
+mod undo;
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -21,7 +24,8 @@ use crate::id;
 use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
-    Agenda, ExportReport, ImportReport, ListInfo, Progress, Shown, Stats, Tracker, TrackerError,
+    Agenda, Choice, Disputed, ExportReport, ImportReport, IssueLog, ListInfo, LogFilter, Moment,
+    Progress, Share, Shown, Stats, Tracker, TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
@@ -242,6 +246,38 @@ impl Tracker for LocalTracker {
             };
             edit.set(content, "state", Some(&fields::quoted(state.name())));
             Ok(edit)
+        })
+    }
+
+    fn log(&self, name: &str, filter: &LogFilter) -> Result<IssueLog, TrackerError> {
+        history::log(&self.store.read()?, name, filter)
+    }
+
+    fn show_at(&self, name: &str, at: &Moment) -> Result<Shown, TrackerError> {
+        history::show_at(&self.store.read()?, name, at)
+    }
+
+    fn undo(
+        &mut self,
+        undo: &Undo,
+        progress: &mut dyn FnMut(Share),
+    ) -> Result<UndoReport, TrackerError> {
+        undo::run(&self.store, self.host()?, undo, progress)
+    }
+
+    fn conflicts(&self, name: Option<&str>) -> Result<Vec<Disputed>, TrackerError> {
+        conflicts::list(&self.store.read()?, name)
+    }
+
+    fn settle(
+        &mut self,
+        name: &str,
+        field: &str,
+        choice: &Choice,
+        if_version: Option<Version>,
+    ) -> Result<Shown, TrackerError> {
+        self.change(name, if_version, |reading, content, _| {
+            conflicts::settlement(reading, content, field, choice)
         })
     }
 
