@@ -2,6 +2,7 @@
 
 pub mod fields;
 pub mod filter;
+pub mod history;
 mod mistyped;
 pub mod values;
 
@@ -15,6 +16,8 @@ use crate::output::Output;
 use crate::output::table::Look;
 use fields::{CreateArgs, EditArgs};
 use filter::{FilterArgs, ShapeArgs};
+use history::{ConflictsArgs, LogArgs, UndoArgs};
+use x0x_tracker::interface::Moment;
 
 /// An issue tracker whose issues live in git and merge without a server.
 #[derive(Debug, Parser)]
@@ -109,7 +112,14 @@ Example:
     )]
     Next(NextArgs),
     /// Show everything about an issue
-    #[command(after_help = "Example:\n  x0x issues show X0X-0042 --json")]
+    #[command(after_help = "Examples:
+  x0x issues show X0X-0042 --json
+  x0x issues show X0X-0042 --at 2026-05-01              as it was at the end of that day, in UTC
+  x0x issues show X0X-0042 --at 2026-05-01T20:35:00Z
+  x0x issues show X0X-0042 --at 3f09c2a1                as the author of that commit had it then
+
+A time goes by the clocks of those who made the changes, in whole seconds, and counts a change only
+with all that it builds on.")]
     Show(ShowArgs),
     /// Create an issue
     #[command(after_help = "Examples:
@@ -192,6 +202,43 @@ Example:
 Example:
   x0x issues merge base.jsonl ours.jsonl theirs.jsonl")]
     Merge(MergeArgs),
+    /// Tell who changed what in an issue and when, newest first
+    #[command(
+        after_help = "The time is the author's clock, in whole seconds. What a field was before is what its author
+knew. [lost] marks a value that was written at the same time as another one, which won. With --json:
+{\"id\", \"identifier\", \"entries\": [{\"at\", \"agent\", \"log\", \"commit\", \"number\", \"change\", \"created\",
+\"fields\": [...]}], \"more\"}; a field has \"from\" and \"to\", missing where it was absent, or \"added\",
+\"removed\" and \"moved\" elements.
+
+Examples:
+  x0x issues log X0X-0042
+  x0x issues log X0X-0042 --field state --limit 5 --json"
+    )]
+    Log(LogArgs),
+    /// Take back the newest change of an issue, or all that a commit did
+    #[command(
+        after_help = "An undo is an edit like any other: nothing is erased, and it can be undone. So the same `undo ID`
+twice does the change again. What was written again since is left and named; where nothing else is
+to do, the exit code is 4. Taking back the creation of an issue removes it; taking back the removal
+brings it back. With --json an ID answers the issue with \"_restored\" and \"_left\", a COMMIT answers
+{\"commit\", \"number\", \"dry_run\", \"issues\": [...]}.
+
+Examples:
+  x0x issues undo X0X-0042
+  x0x issues undo 3f09c2a1 --dry-run       everything that commit did, in every issue"
+    )]
+    Undo(UndoArgs),
+    /// List fields that hold several values, or settle one
+    #[command(
+        after_help = "With --json: {\"issues\": [...]}, with an ID one of them; a settled field answers the issue.
+
+Examples:
+  x0x issues conflicts
+  x0x issues conflicts X0X-0042 --resolve title --keep       the value that is shown
+  x0x issues conflicts X0X-0042 --resolve title --take 1     the other value with that number
+  x0x issues conflicts X0X-0042 --resolve title --value '\"Mend the pump\"'"
+    )]
+    Conflicts(ConflictsArgs),
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
     Stats,
@@ -255,6 +302,9 @@ pub struct NextArgs {
 pub struct ShowArgs {
     /// Which issue
     pub id: String,
+    /// As it was at a time (RFC 3339), at the end of a date, or at a commit
+    #[arg(long, value_name = "TIME|COMMIT", value_parser = values::moment)]
+    pub at: Option<Moment>,
     #[command(flatten)]
     pub shape: ShapeArgs,
 }

@@ -1,10 +1,12 @@
 //! One file a command; here is which is which, and what several of them say alike.
 
+mod account;
 mod agent;
 mod array;
 mod block;
 mod blockers;
 mod comment;
+mod conflicts;
 mod create;
 mod edit;
 mod export;
@@ -14,6 +16,7 @@ mod import;
 mod import_report;
 mod init;
 mod list;
+mod log;
 mod merge;
 mod next;
 mod prefix;
@@ -21,6 +24,7 @@ mod ready;
 mod rule;
 mod show;
 mod stats;
+mod undo;
 mod validate;
 
 use std::io::Write;
@@ -64,6 +68,9 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Export(args) => export::run(session, &args),
         IssuesCommand::Validate(args) => validate::run(session, &args),
         IssuesCommand::Merge(args) => merge::run(session, &args),
+        IssuesCommand::Log(args) => log::run(session, args),
+        IssuesCommand::Undo(args) => undo::run(session, &args),
+        IssuesCommand::Conflicts(args) => conflicts::run(session, &args),
         IssuesCommand::Stats => stats::run(session),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use x0x_tracker::interface::Moment;
+
 /// Reads a number of seconds, which may have a fraction.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
@@ -64,6 +66,14 @@ pub fn time(text: &str) -> Result<String, String> {
         Some(_) => Ok(text.to_owned()),
         None => Err("expected a time such as 2026-05-01T20:35:00Z".to_owned()),
     }
+}
+
+/// Reads a moment in the life of an issue.
+pub fn moment(text: &str) -> Result<Moment, String> {
+    Moment::parse(text).ok_or_else(|| {
+        "expected a time such as 2026-05-01T20:35:00Z, a date, or at least 6 hex digits of a commit"
+            .to_owned()
+    })
 }
 
 /// Reads a time, or one of the words `now` and `none`.

@@ -202,7 +202,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Returns JSON in compact form, numbers as spelled.
-fn checked_json(what: &str, json: &str) -> Result<String, CliError> {
+pub fn checked_json(what: &str, json: &str) -> Result<String, CliError> {
     match text::validate(json.as_bytes()) {
         Ok(()) => Ok(text::compact(json)),
         Err(fault) => Err(CliError::usage(

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use x0x::time;
-use x0x_tracker::interface::Progress;
+use x0x_tracker::interface::{Progress, Share};
 
 use super::Output;
 
@@ -25,7 +25,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts the clock of a task over so many bytes.
+    /// Starts the clock of a task over so many bytes, or over issues.
     pub fn start(what: &'static str, bytes_total: u64, output: &Output) -> Self {
         let terminal = io::stderr().is_terminal();
         Self {
@@ -38,8 +38,18 @@ impl Meter {
         }
     }
 
-    /// Tells, if it is time to.
+    /// Tells how much of a file was read, if it is time to.
     pub fn tell(&mut self, progress: Progress) {
+        let percent = (progress.bytes.min(self.bytes_total) * 100).checked_div(self.bytes_total);
+        self.say(|what| format!("{what}: {} lines, {}%", progress.lines, percent.unwrap_or(100)));
+    }
+
+    /// Tells how many issues are done, if it is time to.
+    pub fn tell_share(&mut self, share: Share) {
+        self.say(|what| format!("{what}: {} of {} issues", share.done, share.total));
+    }
+
+    fn say(&mut self, text: impl FnOnce(&str) -> String) {
         if self.quiet {
             return;
         }
@@ -51,8 +61,7 @@ impl Meter {
             return;
         }
         self.told_ms = Some(now_ms);
-        let percent = (progress.bytes.min(self.bytes_total) * 100).checked_div(self.bytes_total);
-        let text = format!("{}: {} lines, {}%", self.what, progress.lines, percent.unwrap_or(100));
+        let text = text(self.what);
         let mut stderr = io::stderr().lock();
         let _ = if self.terminal {
             write!(stderr, "\r{text}\u{1b}[K")

@@ -86,7 +86,8 @@ pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn object<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+/// Returns a JSON object of fields whose values are JSON already.
+pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let members: Vec<String> =
         fields.into_iter().map(|(name, json)| format!("{}:{json}", quoted(name))).collect();
     format!("{{{}}}", members.join(","))
