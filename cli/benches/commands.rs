@@ -2,7 +2,8 @@
 //! process each, beside two yardsticks of the same run: Automerge making the same documents, and
 //! serde_json reading the same file.
 //!
-//! `cargo bench -p x0x-cli --bench commands`; sizes from `X0X_BENCH_SIZES` (default 1000,10000).
+//! `cargo bench -p x0x-cli --bench commands`; sizes from `X0X_BENCH_SIZES` (default 1000,10000), and
+//! `X0X_BENCH_CHANGES` changes of every issue before it is measured (default 0).
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot set itself up has failed")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use x0x::home::Home;
 
 /// How often a command that changes nothing is measured; the median counts.
 const REPEATS: usize = 7;
@@ -51,6 +53,11 @@ fn bench(size: usize) {
     };
     run("init", 1, &["init", "--prefix", "B", "--quiet"]);
     run("import (first)", 1, &["issues", "import", "--quiet"]);
+    let changes = std::env::var("X0X_BENCH_CHANGES").map_or(0, |text| text.parse().unwrap());
+    if changes > 0 {
+        age(&dir.path().join("data"), changes);
+        run("export (all changed)", 1, &["issues", "export", "--quiet"]);
+    }
     run("import (unchanged)", REPEATS, &["issues", "import", "--quiet"]);
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("Issue number 3 ", "Issue edited by hand ", 1)).unwrap();
@@ -65,6 +72,13 @@ fn bench(size: usize) {
     run("create", REPEATS, &["issues", "create", "--title", "a new issue", "--silent"]);
     run("edit", 1, &["issues", "edit", "B-0007", "--priority", "1", "--quiet"]);
     run("export (some new)", 1, &["issues", "export", "--quiet"]);
+}
+
+/// Gives every issue a past of so many changes.
+fn age(data_dir: &Path, changes: u32) {
+    let home = Home::at(data_dir.to_owned());
+    let list = home.list_named(None).unwrap();
+    home.write(list, Duration::ZERO).unwrap().age(changes).unwrap();
 }
 
 /// What the same work costs without a task list around it.

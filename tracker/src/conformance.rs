@@ -11,7 +11,7 @@ use crate::id::Version;
 use crate::interface::request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
 };
-use crate::interface::{ImportReport, Reason, Shown, Tracker, TrackerError};
+use crate::interface::{Agenda, ImportReport, Open, Reason, Shown, Tracker, TrackerError};
 
 /// Runs every case, each on an empty list of its own with the prefix `T`.
 pub fn run(mut empty: impl FnMut() -> Box<dyn Tracker>) {
@@ -207,12 +207,13 @@ fn blockers_hold_back(tracker: &mut dyn Tracker) {
     let second = tracker.edit("T-0002", &patch, None).expect("an edit");
     let first = show(tracker, "T-0001");
     assert_eq!(second.row.blocked_by, [first.row.id]);
-    let mut agenda = tracker.agenda(&Filter::default()).expect("an agenda");
-    assert_eq!(agenda.ready[0].json, None, "records come when they are asked for");
-    tracker.read_records(&mut agenda.ready).expect("records");
-    assert_eq!(agenda.ready[0], show(tracker, "T-0001"));
+    let filter = Filter { with_json: true, ..Filter::default() };
+    let (open, agenda) = agenda(tracker, &filter);
+    let [Open::Ready(first), Open::Waiting(second)] = &open[..] else { panic!("{open:?}") };
+    assert_eq!(*first, show(tracker, "T-0001"));
+    assert!(matches!(second.reason, Reason::BlockedBy(_)));
+    assert_eq!((agenda.ready, agenda.waiting), (1, 1));
     assert_eq!(ready(tracker), ["T-0001"]);
-    assert!(matches!(agenda.waiting[0].reason, Reason::BlockedBy(_)));
     tracker.rule("T-0001", &Ruling::Done).expect("done");
     assert_eq!(ready(tracker), ["T-0002"]);
     let patch = Patch::default().set_text("state", "in_progress");
@@ -230,7 +231,7 @@ fn rings_are_named(tracker: &mut dyn Tracker) {
     let ring = "{\"id\":\"P\",\"title\":\"p\",\"state\":\"todo\",\"blocked_by\":[\"Q\"]}\n\
                 {\"id\":\"Q\",\"title\":\"q\",\"state\":\"todo\",\"blocked_by\":[\"P\"]}\n";
     import(tracker, ring);
-    let agenda = tracker.agenda(&Filter::default()).expect("an agenda");
+    let (_, agenda) = agenda(tracker, &Filter::default());
     assert_eq!(agenda.cycles.len(), 1);
     let mut members = agenda.cycles[0].clone();
     members.sort();
@@ -394,8 +395,21 @@ fn edit(tracker: &mut dyn Tracker, field: &str, change: FieldChange) -> Shown {
 }
 
 fn ready(tracker: &dyn Tracker) -> Vec<String> {
-    let agenda = tracker.agenda(&Filter::default()).expect("an agenda");
-    agenda.ready.into_iter().map(|shown| shown.name).collect()
+    let (open, _) = agenda(tracker, &Filter::default());
+    let name = |open| match open {
+        Open::Ready(shown) => Some(shown.name),
+        Open::Waiting(_) => None,
+    };
+    open.into_iter().filter_map(name).collect()
+}
+
+fn agenda(tracker: &dyn Tracker, filter: &Filter) -> (Vec<Open>, Agenda) {
+    let mut visited = Vec::new();
+    let agenda = tracker.agenda(filter, &mut |open| {
+        visited.push(open);
+        ControlFlow::Continue(())
+    });
+    (visited, agenda.expect("an agenda"))
 }
 
 fn names(tracker: &dyn Tracker, filter: &Filter) -> Vec<String> {

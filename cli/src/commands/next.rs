@@ -1,7 +1,9 @@
 //! `x0x issues next`: the first issue that can be worked on.
 
+use std::ops::ControlFlow;
+
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::Filter;
+use x0x_tracker::interface::{Filter, Open};
 
 use crate::args::NextArgs;
 use crate::error::{CliError, Exit};
@@ -11,7 +13,15 @@ use crate::resolve::Session;
 pub fn run(session: &Session, args: &NextArgs) -> Result<Exit, CliError> {
     let tracker = session.reader()?;
     let filter = Filter { limit: Some(1), ..args.filter.filter(false) };
-    let Some(first) = tracker.agenda(&filter)?.ready.into_iter().next() else {
+    let mut first = None;
+    tracker.agenda(&filter, &mut |open| match open {
+        Open::Ready(shown) => {
+            first = Some(shown);
+            ControlFlow::Break(())
+        }
+        Open::Waiting(_) => ControlFlow::Continue(()),
+    })?;
+    let Some(first) = first else {
         let nothing = CliError::NothingReady;
         return if session.output.json { Err(nothing) } else { Ok(Exit::NotFound) };
     };

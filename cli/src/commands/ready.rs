@@ -1,10 +1,11 @@
 //! `x0x issues ready`: what can be worked on, and why the rest can not.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{Agenda, Reason, Shown, Waiting};
+use x0x_tracker::interface::{Agenda, Open, Reason, Shown, Waiting};
 
 use super::filtered;
 use crate::args::ReadyArgs;
@@ -14,33 +15,30 @@ use crate::output::listing::{Form, Listing};
 use crate::output::table::{self, Cell, Column};
 use crate::resolve::Session;
 
-/// How many records are in memory at a time.
-const PIECE_ISSUES: usize = 128;
-
 /// Lists ready issues in the order of dispatch.
 pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
     let output = session.output;
     let form = if output.json { Form::Object } else { Form::Table };
     let tracker = session.reader()?;
-    let mut agenda = tracker.agenda(&args.filter.filter(false))?;
     let mut listing = Listing::start(&output, &args.shape, form);
-    agenda.ready.truncate(args.filter.limit.unwrap_or(usize::MAX));
-    for piece in agenda.ready.chunks_mut(PIECE_ISSUES) {
-        if Listing::needs_json(&args.shape, form) {
-            tracker.read_records(piece)?;
+    let (mut written, mut waiting) = (Ok(()), Vec::new());
+    let filter = args.filter.filter(Listing::needs_json(&args.shape, form));
+    let agenda = tracker.agenda(&filter, &mut |open| {
+        match open {
+            Open::Ready(shown) => written = listing.issue(&shown),
+            Open::Waiting(issue) if args.explain => waiting.push(issue),
+            Open::Waiting(_) => {}
         }
-        for shown in piece {
-            listing.issue(shown).map_err(CliError::stdout)?;
-            shown.json = None;
-        }
-    }
-    let explained = if args.explain { explanation(&agenda) } else { Vec::new() };
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    written.map_err(CliError::stdout)?;
+    let explained = if args.explain { explanation(&waiting, &agenda) } else { Vec::new() };
     listing.finish(&explained, None).map_err(CliError::stdout)?;
     if args.explain && !output.json {
-        output.data(|stdout| explain(stdout, &agenda, &output))?;
+        output.data(|stdout| explain(stdout, &waiting, agenda.ready > 0, &output))?;
     }
     let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
-    if agenda.ready.is_empty() && !is_noted && args.filter.limit != Some(0) {
+    if agenda.ready == 0 && !is_noted && args.filter.limit != Some(0) {
         output.note(&nothing(&agenda, args));
     }
     Ok(Exit::Done)
@@ -48,7 +46,7 @@ pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
 
 /// Returns what to say where nothing is ready.
 fn nothing(agenda: &Agenda, args: &ReadyArgs) -> String {
-    let waiting = agenda.waiting.len();
+    let waiting = agenda.waiting;
     match (waiting, args.filter.narrows(), args.explain) {
         (0, true, _) => "nothing matches".to_owned(),
         (0, false, _) => "nothing is ready, and nothing is open".to_owned(),
@@ -60,8 +58,8 @@ fn nothing(agenda: &Agenda, args: &ReadyArgs) -> String {
     }
 }
 
-fn explanation(agenda: &Agenda) -> Vec<(&'static str, String)> {
-    let waiting: Value = agenda.waiting.iter().map(waiting_json).collect();
+fn explanation(waiting: &[Waiting], agenda: &Agenda) -> Vec<(&'static str, String)> {
+    let waiting: Value = waiting.iter().map(waiting_json).collect();
     vec![("waiting", waiting.to_string()), ("cycles", json!(agenda.cycles).to_string())]
 }
 
@@ -80,19 +78,23 @@ fn waiting_json(waiting: &Waiting) -> Value {
     })
 }
 
-fn explain(stdout: &mut dyn Write, agenda: &Agenda, output: &Output) -> io::Result<()> {
-    if agenda.waiting.is_empty() {
+fn explain(
+    stdout: &mut dyn Write,
+    waiting: &[Waiting],
+    is_below: bool,
+    output: &Output,
+) -> io::Result<()> {
+    if waiting.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<Cell>> = agenda
-        .waiting
+    let rows: Vec<Vec<Cell>> = waiting
         .iter()
         .map(|waiting| {
             let reason = waiting.reason.to_string();
             [waiting.issue.name.as_str(), &waiting.issue.row.title, &reason].map(Cell::new).to_vec()
         })
         .collect();
-    writeln!(stdout, "{}not ready:", if agenda.ready.is_empty() { "" } else { "\n" })?;
+    writeln!(stdout, "{}not ready:", if is_below { "\n" } else { "" })?;
     let head = [Column::firm("NAME"), Column::soft("TITLE"), Column::first("WHY")];
     table::write(stdout, &head, &rows, output.look)
 }

@@ -38,7 +38,7 @@ pub struct Candidate {
 impl Document {
     /// Returns the disputed fields of the document, which says `now`.
     pub fn disputes(&self, now: &Content) -> Vec<Dispute> {
-        let view = View { doc: &self.doc, heads: None };
+        let view = View { birth: &self.birth, doc: &self.doc, heads: None };
         let fields = now.issue.conflicts.iter();
         fields
             .map(|(field, values)| {

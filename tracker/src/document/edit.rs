@@ -8,7 +8,7 @@ use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{AutomergeError, ObjId, PatchLog};
 
 use super::elements::{self, ListOp};
-use super::read::{map_named, parse_conflicts};
+use super::read::parse_conflicts;
 use super::reversal::conflicts_json;
 use super::schema::{self, Place};
 use super::{Content, Document, DocumentError, scalar, to_hashes};
@@ -225,7 +225,7 @@ impl Document {
 
     /// Returns what the register `conflicts` must become because the edit writes fields in it.
     fn settled_conflicts(&self, edit: &Edit) -> Option<Option<String>> {
-        let map = map_named(&self.doc, schema::FIELDS_MAP)?;
+        let map = self.birth.map(schema::FIELDS_MAP)?;
         let stored = match automerge::ReadDoc::get(&self.doc, &map, "conflicts") {
             Ok(Some((automerge::Value::Scalar(value), _))) => scalar::to_json(&value)?,
             _ => return None,
@@ -256,9 +256,9 @@ impl Maps {
         let lists = edit
             .elements
             .keys()
-            .filter_map(|name| Some((name.clone(), map_named(&document.doc, name)?)))
+            .filter_map(|name| Some((name.clone(), document.birth.map(name)?)))
             .collect();
-        Self { fields: map_named(&document.doc, schema::FIELDS_MAP), lists }
+        Self { fields: document.birth.map(schema::FIELDS_MAP), lists }
     }
 
     fn put(&self, tx: &mut Transaction<'_>, edit: &Edit) -> Result<(), AutomergeError> {

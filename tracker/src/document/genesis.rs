@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType, SortedVec};
-use automerge::{ActorId, Automerge, Change, ChangeHash, ExpandedChange, ObjType};
+use automerge::{ActorId, Automerge, Change, ChangeHash, ExpandedChange, ObjId, ObjType};
 use serde::{Deserialize, Serialize};
 
 use super::{scalar, schema};
@@ -96,6 +96,13 @@ impl Birth {
     pub(super) fn map_op(&self, name: &str) -> Option<OpId> {
         let place = schema::GENESIS_MAPS.iter().position(|map| *map == name)? as u64;
         Some(OpId(self.first_map() + place, self.actor()))
+    }
+
+    /// Returns the object that one of the maps is; `None` for another name.
+    pub(super) fn map(&self, name: &str) -> Option<ObjId> {
+        let OpId(counter, actor) = self.map_op(name)?;
+        // Where the actor stands in a document is a hint that may be wrong.
+        Some(ObjId::Id(counter, actor, 0))
     }
 
     /// Returns the counter of the first operation after genesis.

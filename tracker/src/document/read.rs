@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::iter::MapRange;
-use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc, ScalarValue, Value, ValueRef};
+use automerge::{Automerge, ChangeHash, ObjId, ReadDoc, ScalarValue, Value, ValueRef};
 
 use super::elements::{self, Element};
 use super::schema::{self, Place};
@@ -41,7 +41,7 @@ impl Document {
     }
 
     fn read_view(&self, heads: Option<&[ChangeHash]>) -> Content {
-        let view = View { doc: &self.doc, heads };
+        let view = View { birth: &self.birth, doc: &self.doc, heads };
         let (registers, conflicts) = view.registers();
         let lists = schema::rules()
             .filter(|rule| rule.place == Place::Elements)
@@ -134,6 +134,7 @@ fn add_stored(
 /// A document as it stands now, or as it stood at some heads.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
+    pub(super) birth: &'a Birth,
     pub(super) doc: &'a Automerge,
     pub(super) heads: Option<&'a [ChangeHash]>,
 }
@@ -143,7 +144,7 @@ type Registers = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
 impl View<'_> {
     fn registers(&self) -> Registers {
         let (mut registers, mut conflicts) = (BTreeMap::new(), BTreeMap::new());
-        let Some(map) = map_named(self.doc, schema::FIELDS_MAP) else {
+        let Some(map) = self.birth.map(schema::FIELDS_MAP) else {
             return (registers, conflicts);
         };
         for item in self.range(&map) {
@@ -174,19 +175,19 @@ impl View<'_> {
 
     /// Returns the value that is shown of a register; `None` where it has none.
     pub(super) fn register(&self, name: &str) -> Option<String> {
-        self.winner(&map_named(self.doc, schema::FIELDS_MAP)?, name).0
+        self.winner(&self.birth.map(schema::FIELDS_MAP)?, name).0
     }
 
     /// Returns the values of a register that stand side by side, each with the change that wrote it.
     pub(super) fn written(&self, name: &str) -> Vec<(String, ChangeHash)> {
-        let Some(map) = map_named(self.doc, schema::FIELDS_MAP) else { return Vec::new() };
+        let Some(map) = self.birth.map(schema::FIELDS_MAP) else { return Vec::new() };
         let all = self.all(&map, name).into_iter();
         all.filter_map(|(json, op)| Some((json, self.doc.hash_for_opid(&op)?))).collect()
     }
 
     /// Returns one element of a list field; `None` where it never was or was taken out.
     pub(super) fn element(&self, name: &str, key: &str) -> Option<Element> {
-        let map = map_named(self.doc, name)?;
+        let map = self.birth.map(name)?;
         let text = |(json, _): &(String, ObjId)| crate::issue::as_text(json);
         let mut element = elements::decode(key, &self.all(&map, key).last().and_then(text)?)?;
         let since = self.all(&map, &format!("{key}{}", elements::SINCE));
@@ -235,7 +236,7 @@ impl View<'_> {
             if !seen.insert(hash) {
                 continue;
             }
-            let then = View { doc: self.doc, heads: Some(&[hash]) };
+            let then = View { heads: Some(&[hash]), ..*self };
             values.extend(then.all(map, name).into_iter().map(|(json, _)| json));
             open.extend(self.deps_of(&hash));
         }
@@ -248,7 +249,7 @@ impl View<'_> {
 
     /// Returns the elements of a list field; `None` where none was ever added.
     fn elements(&self, name: &str) -> Option<Vec<Element>> {
-        let map = map_named(self.doc, name)?;
+        let map = self.birth.map(name)?;
         let mut found: BTreeMap<String, Element> = BTreeMap::new();
         let mut since: Vec<(String, Vec<String>)> = Vec::new();
         for item in self.range(&map) {
@@ -305,14 +306,6 @@ impl View<'_> {
                 Value::Object(_) => None,
             })
             .collect()
-    }
-}
-
-/// Returns the object of one of the maps that genesis made.
-pub(super) fn map_named(doc: &Automerge, name: &str) -> Option<ObjId> {
-    match doc.get(ROOT, name) {
-        Ok(Some((Value::Object(_), id))) => Some(id),
-        _ => None,
     }
 }
 

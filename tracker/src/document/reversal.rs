@@ -154,7 +154,7 @@ impl<'a> Reversing<'a> {
         let lone = |content: &Content| {
             content.registers.get(field).is_some_and(|json| json.as_str() != "[]")
         };
-        let now = View { doc: &self.document.doc, heads: None };
+        let now = View { birth: &self.document.birth, doc: &self.document.doc, heads: None };
         lone(before) || lone(&self.after) || is_lone(now, field)
     }
 

@@ -172,7 +172,11 @@ impl<'a> Account<'a> {
     fn step(&self, at: usize, field: Option<&str>, contests: &mut Contests) -> Step {
         let change = &self.changes[at];
         let hash = [change.hash()];
-        let view = |heads| View { doc: &self.document.doc, heads: Some(heads) };
+        let view = |heads| View {
+            birth: &self.document.birth,
+            doc: &self.document.doc,
+            heads: Some(heads),
+        };
         let (before, after) = (view(change.deps()), view(&hash));
         let creates = self.creates(at);
         let edits = match creates {
@@ -275,7 +279,7 @@ impl<'a> Account<'a> {
 
     /// Tells whether a field that a change took out is there because of others who had not seen it.
     fn is_overruled(&self, at: usize, name: &str, contests: &mut Contests) -> bool {
-        let now = View { doc: &self.document.doc, heads: None };
+        let now = View { birth: &self.document.birth, doc: &self.document.doc, heads: None };
         let written = now.written(name);
         let knew = |hash: &ChangeHash| {
             let past = contests.pasts.entry(*hash).or_insert_with(|| {
@@ -298,7 +302,7 @@ impl Contests {
     /// Begins with what stands side by side now.
     fn of(document: &Document) -> Self {
         let mut contests = Self { won: HashMap::new(), pasts: HashMap::new() };
-        let now = View { doc: &document.doc, heads: None };
+        let now = View { birth: &document.birth, doc: &document.doc, heads: None };
         for name in document.read().registers.keys() {
             contests.judge(name, now);
         }

@@ -230,6 +230,11 @@ impl TrackerError {
             }
             Self::NotImported { .. } => "run `x0x issues import` first; both sides are kept".to_owned(),
             Self::Busy { .. } => "try again, or wait longer with --lock-timeout SECONDS".to_owned(),
+            Self::Format { found, known } if found < known => {
+                "a command that writes, as `x0x issues import`, brings it up to date; it keeps a \
+                 copy of the store as it was"
+                    .to_owned()
+            }
             Self::Format { .. } => "install the version of x0x that wrote it, or a newer one".to_owned(),
             Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
             Self::Store { .. } | Self::Damaged { .. } => {

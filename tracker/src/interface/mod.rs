@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 pub use error::TrackerError;
 pub use history::{Choice, Disputed, IssueLog, LogFilter, Moment, Share, Undo, UndoReport, Undone};
 pub use report::{
-    Agenda, ExportReport, ImportReport, ListInfo, Named, Progress, Reason, Shown, Stats, Waiting,
+    Agenda, ExportReport, ImportReport, ListInfo, Named, Open, Progress, Reason, Shown, Stats,
+    Waiting,
 };
 pub use request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
@@ -41,12 +42,14 @@ pub trait Tracker {
     /// Returns one issue.
     fn show(&self, name: &str) -> Result<Shown, TrackerError>;
 
-    /// Returns the ready issues in the order of dispatch, and why each other open one is not ready.
-    fn agenda(&self, filter: &Filter) -> Result<Agenda, TrackerError>;
-
-    /// Puts the record into each of some issues that were answered without it, so that a long answer
-    /// can be written piece by piece.
-    fn read_records(&self, issues: &mut [Shown]) -> Result<(), TrackerError>;
+    /// Visits the open issues that a filter lets pass, in the order of dispatch, until there are no
+    /// more or `visit` breaks off: what is ready, at most [`Filter::limit`] of it, and why others are
+    /// not.
+    fn agenda(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(Open) -> ControlFlow<()>,
+    ) -> Result<Agenda, TrackerError>;
 
     /// Returns counts.
     fn stats(&self) -> Result<Stats, TrackerError>;

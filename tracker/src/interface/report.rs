@@ -115,13 +115,22 @@ pub struct Named {
     pub known: bool,
 }
 
-/// What can be worked on.
+/// An open issue, as the agenda has it.
+#[derive(Clone, Debug)]
+pub enum Open {
+    /// It can be worked on.
+    Ready(Shown),
+    /// It can not yet.
+    Waiting(Waiting),
+}
+
+/// What is to be said of an agenda as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
-    /// Ready issues, in the order of dispatch.
-    pub ready: Vec<Shown>,
-    /// Open issues that are not ready.
-    pub waiting: Vec<Waiting>,
+    /// How many ready issues were visited.
+    pub ready: u64,
+    /// How many open issues were visited that are not ready.
+    pub waiting: u64,
     /// Rings of issues that wait for each other.
     pub cycles: Vec<Vec<String>>,
 }

@@ -73,8 +73,10 @@ pub trait Journal: Tables {
     /// Returns the commits that changed a document, in the order in which they were applied here.
     fn commits_of(&self, document: DocumentKey) -> Result<Vec<(LogId, u64)>, TrackerError> {
         let mut found = Vec::new();
-        self.visit_prefix(Table::Touches, &document.0, &mut |_, key| {
-            found.push(read_key(key).ok_or_else(|| damaged("a commit key"))?);
+        self.visit_prefix(Table::Touches, &document.0, &mut |touch, _| {
+            let key = self.get(Table::Order, touch.get(document.0.len()..).unwrap_or_default())?;
+            let key = key.as_deref().and_then(read_key);
+            found.push(key.ok_or_else(|| damaged("a commit key"))?);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
@@ -141,7 +143,7 @@ impl Writing {
             None => 0,
         };
         self.put(Table::Order, &(place + 1).to_be_bytes(), &key)?;
-        self.index_commit(place + 1, &key, position.hash, body)?;
+        self.index_commit(place + 1, position.hash, body)?;
         self.put(Table::Frontier, &log.to_bytes(), &encode(position)?)
     }
 
@@ -159,22 +161,16 @@ impl Writing {
             let (log, number) = read_key(&key).ok_or_else(|| damaged("a commit key"))?;
             let commit = self.commit_at(log, number)?;
             let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
-            self.index_commit(place, &key, commit.hash(), &decode_body(&commit.body)?)?;
+            self.index_commit(place, commit.hash(), &decode_body(&commit.body)?)?;
         }
         Ok(())
     }
 
-    fn index_commit(
-        &self,
-        place: u64,
-        key: &[u8],
-        hash: CommitHash,
-        body: &Body,
-    ) -> Result<(), TrackerError> {
+    fn index_commit(&self, place: u64, hash: CommitHash, body: &Body) -> Result<(), TrackerError> {
         let place = place.to_be_bytes();
         for entry in &body.entries {
             let touch = [&entry.birth.key().0[..], &place].concat();
-            self.put(Table::Touches, &touch, key)?;
+            self.put(Table::Touches, &touch, &[])?;
         }
         self.put(Table::Hashes, &hash.0, &place)
     }

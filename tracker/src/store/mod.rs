@@ -8,20 +8,22 @@ mod journal;
 mod lines;
 mod lock;
 mod open;
+mod pack;
 mod repair;
 mod rows;
 mod tables;
+mod upgrade;
 
 pub use journal::{Journal, Sealed};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{Holder, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
-pub use rows::{CreatedBytes, RowKey, Rows, created_bytes, row_key};
+pub use rows::{CreatedBytes, RowKey, Rows, created_bytes, row_key, row_of};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
+use redb::{CompactionError, Database, ReadOnlyDatabase, ReadableDatabase};
 
 use crate::interface::TrackerError;
 
@@ -65,6 +67,19 @@ impl Store {
             Access::Reader(_) => {
                 Err(TrackerError::Busy { holder: "nobody: opened to read".to_owned() })
             }
+        }
+    }
+
+    /// Gives back to the file system what a large writing left free in the file; does nothing where
+    /// somebody reads just now.
+    ///
+    /// A writing needs new pages beside the old ones, so after one that replaced most of the store
+    /// about half of the file is free.
+    pub fn shrink(&mut self) -> Result<(), TrackerError> {
+        let Access::Writer(database) = &mut self.access else { return Ok(()) };
+        match database.compact() {
+            Ok(_) | Err(CompactionError::TransactionInProgress) => Ok(()),
+            Err(source) => Err(store_error(&self.path, source)),
         }
     }
 

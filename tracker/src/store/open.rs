@@ -9,13 +9,14 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
+use super::upgrade::{UPGRADES, Upgrade};
 use super::{Access, CACHE_BYTES, Store, repair, store_error};
 use crate::id::{ListId, LogId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const META_FORMAT: &[u8] = b"format";
 const META_LIST: &[u8] = b"list";
@@ -25,12 +26,6 @@ const META_LOG: &[u8] = b"log";
 const META_PLACE: &[u8] = b"place";
 const META_SEEN: &[u8] = b"seen";
 const META_NUMBER: &[u8] = b"next number";
-
-/// A step from one format to the next.
-type Upgrade = fn(&Writing) -> Result<(), TrackerError>;
-
-/// Upgrades by the format that they start from.
-const UPGRADES: &[(u32, Upgrade)] = &[];
 
 /// What a new store is told.
 #[derive(Clone, Debug)]
@@ -331,7 +326,7 @@ mod tests {
         let before = fs::read(&path).unwrap();
         for refused in [Store::open_to_read(&path), Store::open_to_write(&path)] {
             let error = refused.err().unwrap();
-            assert!(matches!(error, TrackerError::Format { found: 2, known: 1 }), "{error}");
+            assert!(matches!(error, TrackerError::Format { found: 3, known: 2 }), "{error}");
         }
         assert!(fs::read(&path).unwrap() == before);
     }

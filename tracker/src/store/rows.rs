@@ -15,8 +15,8 @@ pub type RowKey = Vec<u8>;
 /// A time of creation as bytes that sort by it.
 pub type CreatedBytes = [u8; 8];
 
-/// Below this many bytes a document is not worth compacting.
-const COMPACT_FROM_BYTES: usize = 4096;
+/// Below this many bytes of appended changes a document is not worth compacting.
+const COMPACT_FROM_BYTES: usize = 1024;
 
 /// Returns where the row of a document stands: oldest first, those without a time before all, those
 /// of one time by id.
@@ -35,6 +35,11 @@ pub fn row_key(birth: &Birth) -> RowKey {
 /// Returns the time of creation in a row key.
 pub fn created_bytes(row_key: &[u8]) -> CreatedBytes {
     row_key.first_chunk().copied().unwrap_or_default()
+}
+
+/// Returns the row that stored bytes hold.
+pub fn row_of(stored: &[u8]) -> Result<Row, TrackerError> {
+    decode(stored, "a row")
 }
 
 /// What one visit of a row says, given its key: go on, or enough.
@@ -56,13 +61,26 @@ pub trait Rows: Tables {
 
     /// Returns a row.
     fn row(&self, key: &[u8]) -> Result<Option<Row>, TrackerError> {
-        self.get(Table::Rows, key)?.map(|bytes| decode(&bytes, "a row")).transpose()
+        self.get(Table::Rows, key)?.map(|bytes| row_of(&bytes)).transpose()
     }
 
     /// Returns the canonical JSON of an issue.
     fn view(&self, key: DocumentKey) -> Result<Option<String>, TrackerError> {
         let Some(bytes) = self.get(Table::Views, &key.0)? else { return Ok(None) };
         Ok(Some(String::from_utf8(bytes).map_err(|_| damaged("a record that is not text"))?))
+    }
+
+    /// Visits the canonical JSON of every issue, in the order in which it lies on disk.
+    fn visit_views(
+        &self,
+        visit: &mut dyn FnMut(DocumentKey, &str) -> Result<ControlFlow<()>, TrackerError>,
+    ) -> Result<(), TrackerError> {
+        self.visit(Table::Views, &[], &mut |key, json| {
+            let key = DocumentKey(key.try_into().map_err(|_| damaged("the key of a record"))?);
+            let json =
+                std::str::from_utf8(json).map_err(|_| damaged("a record that is not text"))?;
+            visit(key, json)
+        })
     }
 
     /// Visits rows, oldest first, from the key after `after`.
@@ -75,7 +93,15 @@ pub trait Rows: Tables {
         if after.is_some() {
             start.push(0);
         }
-        self.visit(Table::Rows, &start, &mut |key, value| visit(key, decode(value, "a row")?))
+        self.visit(Table::Rows, &start, &mut |key, value| visit(key, row_of(value)?))
+    }
+
+    /// Visits the rows as they are stored, oldest first; [`row_of`] reads them.
+    fn visit_stored_rows(
+        &self,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, TrackerError>,
+    ) -> Result<(), TrackerError> {
+        self.visit(Table::Rows, &[], visit)
     }
 
     /// Returns the row keys of the issues that have exactly this id or identifier.
@@ -163,7 +189,7 @@ fn append(document: &Document, old: &[u8], appended: &[Vec<u8>]) -> Result<Vec<u
     let mut bytes = stored.bytes.to_vec();
     appended.iter().for_each(|change| bytes.extend_from_slice(change));
     let birth = stored.birth;
-    if bytes.len() - stored.snapshot > stored.snapshot.max(COMPACT_FROM_BYTES) {
+    if bytes.len() - stored.snapshot >= stored.snapshot.max(COMPACT_FROM_BYTES) {
         let bytes = document.save();
         return Stored { birth, snapshot: bytes.len(), bytes: &bytes }.encode();
     }

@@ -7,6 +7,7 @@ use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::pack::{pack, unpack};
 use super::store_error;
 use crate::interface::TrackerError;
 
@@ -67,6 +68,11 @@ impl Table {
         Self::Touches,
         Self::Hashes,
     ];
+
+    /// Tells whether values are packed: where they are large, and many.
+    pub(super) const fn is_packed(self) -> bool {
+        matches!(self, Self::Commits | Self::Documents | Self::Views | Self::Lines)
+    }
 
     const fn definition(self) -> Definition {
         TableDefinition::new(match self {
@@ -151,11 +157,13 @@ impl Reading {
 
 impl Tables for Reading {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
-        self.table(table).map_or(Ok(None), |table| get(table, key, &self.path))
+        let value = self.table(table).map_or(Ok(None), |table| get(table, key, &self.path));
+        unpacked(table, value?)
     }
 
     fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
-        self.table(table).map_or(Ok(()), |table| walk(table, start, visit, &self.path))
+        let Some(open) = self.table(table) else { return Ok(()) };
+        walk(open, start, &mut unpacking(table, visit), &self.path)
     }
 
     fn len(&self, table: Table) -> Result<u64, TrackerError> {
@@ -163,7 +171,8 @@ impl Tables for Reading {
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
-        self.table(table).map_or(Ok(None), |table| last(table, prefix, &self.path))
+        let entry = self.table(table).map_or(Ok(None), |table| last(table, prefix, &self.path));
+        unpacked_entry(table, entry?)
     }
 }
 
@@ -180,9 +189,32 @@ impl Writing {
 
     /// Sets the value of a key.
     pub fn put(&self, table: Table, key: &[u8], value: &[u8]) -> Result<(), TrackerError> {
+        if table.is_packed() {
+            return self.put_stored(table, key, &pack(value));
+        }
+        self.put_stored(table, key, value)
+    }
+
+    /// Sets the value of a key to bytes that are packed already where the table's values are.
+    pub(super) fn put_stored(
+        &self,
+        table: Table,
+        key: &[u8],
+        stored: &[u8],
+    ) -> Result<(), TrackerError> {
         let mut table = self.open(table)?;
-        table.insert(key, value).map_err(|source| store_error(&self.path, source))?;
+        table.insert(key, stored).map_err(|source| store_error(&self.path, source))?;
         Ok(())
+    }
+
+    /// Visits the entries of a table from `start` on, each value as it is stored.
+    pub(super) fn visit_stored(
+        &self,
+        table: Table,
+        start: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), TrackerError> {
+        walk(&self.open(table)?, start, visit, &self.path)
     }
 
     /// Takes a key out, if it is there.
@@ -223,11 +255,11 @@ impl Writing {
 
 impl Tables for Writing {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
-        get(&self.open(table)?, key, &self.path)
+        unpacked(table, get(&self.open(table)?, key, &self.path)?)
     }
 
     fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
-        walk(&self.open(table)?, start, visit, &self.path)
+        walk(&self.open(table)?, start, &mut unpacking(table, visit), &self.path)
     }
 
     fn len(&self, table: Table) -> Result<u64, TrackerError> {
@@ -235,7 +267,30 @@ impl Tables for Writing {
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
-        last(&self.open(table)?, prefix, &self.path)
+        unpacked_entry(table, last(&self.open(table)?, prefix, &self.path)?)
+    }
+}
+
+fn unpacked(table: Table, stored: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, TrackerError> {
+    match stored {
+        Some(stored) if table.is_packed() => Ok(Some(unpack(&stored)?.into_owned())),
+        stored => Ok(stored),
+    }
+}
+
+fn unpacked_entry(table: Table, entry: Option<Entry>) -> Result<Option<Entry>, TrackerError> {
+    let Some((key, stored)) = entry else { return Ok(None) };
+    Ok(unpacked(table, Some(stored))?.map(|value| (key, value)))
+}
+
+/// Returns a visit that is given values as they were put.
+fn unpacking<'a>(
+    table: Table,
+    visit: &'a mut Visit<'_>,
+) -> impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, TrackerError> + 'a {
+    move |key, stored| match table.is_packed() {
+        true => visit(key, &unpack(stored)?),
+        false => visit(key, stored),
     }
 }
 

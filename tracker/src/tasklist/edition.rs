@@ -108,6 +108,24 @@ impl<'a> Edition<'a> {
             };
             changes.extend(change);
         }
+        self.take(document, changes)
+    }
+
+    /// Writes several small edits of a document, each as a change of its own.
+    pub(super) fn write_each(
+        &mut self,
+        document: &mut Document,
+        edits: &[Edit],
+    ) -> Result<(), TrackerError> {
+        let mut changes = Vec::new();
+        for edit in edits {
+            changes.extend(document.write(edit, self.log, self.now)?);
+        }
+        self.take(document, changes)
+    }
+
+    /// Stores a document after one's own changes, and gathers those for the next commit.
+    fn take(&mut self, document: &Document, changes: Vec<Vec<u8>>) -> Result<(), TrackerError> {
         self.keep(document, &changes)?;
         for change in changes {
             self.add(document.birth(), change)?;

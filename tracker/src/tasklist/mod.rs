@@ -3,6 +3,8 @@
 //! Puts the parts together; what an edit means is decided in `document` and `jsonl`, what bytes lie
 //! where in `store`.
 
+mod aging;
+mod board;
 mod conflicts;
 mod edition;
 mod exchange;
@@ -13,6 +15,7 @@ mod import;
 mod names;
 mod query;
 mod row;
+mod search;
 mod undo;
 
 use std::io::{BufRead, Write};
@@ -25,7 +28,7 @@ use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
     Agenda, Choice, Disputed, ExportReport, ImportReport, IssueLog, ListInfo, LogFilter, Moment,
-    Progress, Share, Shown, Stats, Tracker, TrackerError, Undo, UndoReport,
+    Open, Progress, Share, Shown, Stats, Tracker, TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
@@ -35,6 +38,9 @@ use crate::store::{Journal, Meta, Reading, Rows, Store, StoreLock, Table, Tables
 use crate::timestamp::Timestamp;
 
 pub use edition::founding;
+
+/// Below this many written issues the file of a store is not shrunk.
+const SHRINK_FROM_WRITES: u64 = 1_000;
 
 /// Tells what time it is.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
@@ -160,16 +166,12 @@ impl Tracker for LocalTracker {
         names::shown(&reading, &names::resolve(&reading, name)?)
     }
 
-    fn agenda(&self, filter: &Filter) -> Result<Agenda, TrackerError> {
-        query::agenda(&self.store.read()?, filter)
-    }
-
-    fn read_records(&self, issues: &mut [Shown]) -> Result<(), TrackerError> {
-        let reading = self.store.read()?;
-        for shown in issues {
-            shown.json = reading.view(shown.row.key)?;
-        }
-        Ok(())
+    fn agenda(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(Open) -> ControlFlow<()>,
+    ) -> Result<Agenda, TrackerError> {
+        query::agenda(&self.store.read()?, filter, visit)
     }
 
     fn stats(&self) -> Result<Stats, TrackerError> {
@@ -288,7 +290,12 @@ impl Tracker for LocalTracker {
         options: &ImportOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, TrackerError> {
-        import::run(&self.store, self.host()?, file, input, options, progress)
+        let report = import::run(&self.store, self.host()?, file, input, options, progress)?;
+        let issues = self.store.read()?.len(Table::Rows)?;
+        if !options.dry_run && is_large(report.writes() as u64, issues) {
+            self.store.shrink()?;
+        }
+        Ok(report)
     }
 
     fn export(
@@ -307,6 +314,11 @@ impl Tracker for LocalTracker {
         self.host()?;
         export::record(&self.store, file, report)
     }
+}
+
+/// Tells whether a writing replaced so much of a store that shrinking its file is worth the time.
+fn is_large(writes: u64, issues: u64) -> bool {
+    writes >= SHRINK_FROM_WRITES && writes * 4 >= issues
 }
 
 /// Returns an id that no issue has.
