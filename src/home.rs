@@ -62,6 +62,26 @@ pub enum HomeError {
         /// Their names and short ids.
         names: Vec<String>,
     },
+    /// A backup is not written over another file.
+    #[error("{} is there already", file.display())]
+    FileIsThere {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A list of a backup is here, and is not replaced unasked.
+    #[error(
+        "task list '{}' ({}) is here already{}; the backup has {} commits",
+        found.name,
+        found.list.short(),
+        commits_here.map_or(String::new(), |commits| format!(" with {commits} commits")),
+        found.commits
+    )]
+    ListIsHere {
+        /// What the backup holds.
+        found: Box<ListInfo>,
+        /// How many commits are here; `None` where the list cannot be read.
+        commits_here: Option<u64>,
+    },
     /// A file or folder of the data directory cannot be used.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -84,6 +104,8 @@ impl HomeError {
             Self::UnknownList { .. } | Self::NoSuchList { .. } => "unknown_list",
             Self::NoList { .. } => "no_list",
             Self::ManyLists { .. } => "many_lists",
+            Self::FileIsThere { .. } => "file_is_there",
+            Self::ListIsHere { .. } => "list_is_here",
             Self::Io { .. } => "io",
         }
     }
@@ -109,6 +131,13 @@ impl HomeError {
                 "say which with --list NAME|ID, or work in a repository that has a .x0x.toml"
                     .to_owned()
             }
+            Self::FileIsThere { .. } => {
+                "choose another name; a backup replaces no file".to_owned()
+            }
+            Self::ListIsHere { .. } => "look at the backup in a data directory of its own \
+                (--data-dir DIR); --replace puts it in the place of the list that is here, which is \
+                kept beside it"
+                .to_owned(),
             Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
         }
     }
@@ -121,6 +150,7 @@ impl HomeError {
                 Fault::NotFound
             }
             Self::ManyLists { .. } => Fault::Invalid,
+            Self::FileIsThere { .. } | Self::ListIsHere { .. } => Fault::Conflict,
             Self::Identity(_) | Self::Io { .. } => Fault::Internal,
         }
     }
@@ -206,6 +236,13 @@ impl Home {
         }
     }
 
+    /// Returns how large the file of a list is, in bytes.
+    pub fn bytes_of(&self, list: ListId) -> Result<u64, HomeError> {
+        let path = self.known_path(list)?;
+        let metadata = fs::metadata(&path).map_err(|source| io_error("read", &path, source))?;
+        Ok(metadata.len())
+    }
+
     /// Tells whether a list is here.
     pub fn holds(&self, list: ListId) -> bool {
         self.path_of(list).exists()
@@ -248,7 +285,7 @@ impl Home {
     }
 
     fn create(&self, founding: &Founding) -> Result<(), HomeError> {
-        self.make_dir(&self.dir.join(LISTS_DIR))?;
+        self.make_lists_dir()?;
         Ok(Store::create(&self.path_of(founding.list), founding)?)
     }
 
@@ -261,7 +298,8 @@ impl Home {
         })
     }
 
-    fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
+    /// Takes the lock that writers hold; waits at most `wait`.
+    pub(crate) fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
         let own = Holder {
             pid: std::process::id(),
             role: "cli".to_owned(),
@@ -286,17 +324,24 @@ impl Home {
         }
     }
 
-    fn path_of(&self, list: ListId) -> PathBuf {
+    /// Returns where the file of a list lies, or would.
+    pub(crate) fn path_of(&self, list: ListId) -> PathBuf {
         self.dir.join(LISTS_DIR).join(format!("{list}.redb"))
     }
 
-    fn known_path(&self, list: ListId) -> Result<PathBuf, HomeError> {
+    /// Returns where the file of a list lies that is here.
+    pub(crate) fn known_path(&self, list: ListId) -> Result<PathBuf, HomeError> {
         let path = self.path_of(list);
         match path.try_exists() {
             Ok(true) => Ok(path),
             Ok(false) => Err(HomeError::UnknownList { list, dir: self.dir.clone() }),
             Err(source) => Err(io_error("read", &path, source)),
         }
+    }
+
+    /// Makes the folder of the lists where it is missing.
+    pub(crate) fn make_lists_dir(&self) -> Result<(), HomeError> {
+        self.make_dir(&self.dir.join(LISTS_DIR))
     }
 
     fn make_dir(&self, dir: &Path) -> Result<(), HomeError> {
@@ -308,6 +353,7 @@ impl Home {
     }
 }
 
-fn io_error(what: &'static str, path: &Path, source: io::Error) -> HomeError {
+/// Returns the error of a file or folder that cannot be used.
+pub(crate) fn io_error(what: &'static str, path: &Path, source: io::Error) -> HomeError {
     HomeError::Io { what, path: path.to_owned(), source }
 }

@@ -1,5 +1,6 @@
 //! What was typed. What it means is found out by `resolve` and the commands.
 
+pub mod backup;
 pub mod fields;
 pub mod filter;
 pub mod history;
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::error::Exit;
 use crate::output::Output;
 use crate::output::table::Look;
+use backup::{BackupArgs, RestoreArgs};
 use fields::{CreateArgs, EditArgs};
 use filter::{FilterArgs, ShapeArgs};
 use history::{ConflictsArgs, LogArgs, UndoArgs};
@@ -80,6 +82,19 @@ Example:
   x0x agent --json"
     )]
     Agent,
+    /// Copy the task list into one file, as it stands; the agent's key is not part of it
+    #[command(after_help = "Example:\n  x0x backup ../issues-2026-05-01.x0x")]
+    Backup(BackupArgs),
+    /// Put the task list of a backup into the data directory
+    #[command(
+        after_help = "Nothing is lost: a list that is here already stays, or with --replace is kept under another
+name. Edits go on in a new log.
+
+Examples:
+  x0x restore ../issues-2026-05-01.x0x
+  x0x restore ../issues-2026-05-01.x0x --data-dir /tmp/look    look at it apart"
+    )]
+    Restore(RestoreArgs),
     /// Read and change the issues of a task list
     #[command(subcommand, arg_required_else_help = true)]
     #[command(after_help = "Examples:
@@ -98,6 +113,9 @@ pub enum IssuesCommand {
   x0x issues list --json --brief --limit 50
   x0x issues list --jsonl --fields identifier,title,_version")]
     List(ListArgs),
+    /// Print what an agent must know to work this list, in less than 1,500 tokens
+    #[command(after_help = "Example:\n  x0x issues prime >> AGENTS.md")]
+    Prime,
     /// List what can be worked on now, most urgent first
     #[command(after_help = "Examples:
   x0x issues ready --limit 5
@@ -169,7 +187,10 @@ Example:
     /// Let an issue wait for others
     #[command(after_help = "Examples:
   x0x issues block X0X-0042 --on X0X-0007
-  x0x issues block X0X-0042 X0X-0007 X0X-0008")]
+  x0x issues block X0X-0042 X0X-0007 X0X-0008
+  printf 'X0X-0042 X0X-0007\\nX0X-0043 X0X-0007 X0X-0008\\n' | x0x issues block -
+
+From stdin all edges are made, or none; text after # counts for nothing.")]
     Block(BlockArgs),
     /// Let an issue no longer wait for others
     #[command(after_help = "Examples:
@@ -346,10 +367,11 @@ pub struct DuplicateArgs {
 /// Arguments of `block`.
 #[derive(Debug, Args)]
 pub struct BlockArgs {
-    /// Which issue
+    /// Which issue; - reads many from stdin, in each line an issue and those that it waits for
+    #[arg(value_name = "ID|-")]
     pub id: String,
     /// The issues that must end first
-    #[arg(value_name = "OTHER", required_unless_present = "on")]
+    #[arg(value_name = "OTHER")]
     pub others: Vec<String>,
     /// The same, as an option
     #[arg(long, value_name = "OTHER", num_args = 1.., value_delimiter = ',')]

@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod array;
+mod backup;
 mod block;
 mod blockers;
 mod comment;
@@ -20,6 +21,7 @@ mod log;
 mod merge;
 mod next;
 mod prefix;
+mod prime;
 mod ready;
 mod rule;
 mod show;
@@ -35,6 +37,7 @@ use x0x_tracker::interface::{Ruling, Shown};
 use crate::args::filter::ShapeArgs;
 use crate::args::{Command, IssuesCommand};
 use crate::error::{CliError, Exit};
+use crate::output::listing::{Form, Listing};
 use crate::output::{issue, listing, record};
 use crate::resolve::Session;
 
@@ -43,6 +46,8 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(session, args),
         Command::Agent => agent::run(session),
+        Command::Backup(args) => backup::back_up(session, &args),
+        Command::Restore(args) => backup::restore(session, &args),
         Command::Issues(command) => issues(session, command),
     }
 }
@@ -50,6 +55,7 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
 fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
     match command {
         IssuesCommand::List(args) => list::run(session, &args),
+        IssuesCommand::Prime => prime::run(session),
         IssuesCommand::Ready(args) => ready::run(session, &args),
         IssuesCommand::Next(args) => next::run(session, &args),
         IssuesCommand::Show(args) => show::run(session, &args),
@@ -83,6 +89,27 @@ fn answer(session: &Session, tracker: &dyn Tracker, shown: &Shown) -> Result<(),
         issue::line(shown)
     };
     session.output.data(|stdout| writeln!(stdout, "{text}"))
+}
+
+/// Answers several issues that were just written: a line each for people, one object for programs.
+fn answer_all(session: &Session, tracker: &dyn Tracker, shown: &[Shown]) -> Result<(), CliError> {
+    if session.output.json {
+        return objects(session, tracker, shown);
+    }
+    session.output.data(|stdout| {
+        shown.iter().try_for_each(|shown| writeln!(stdout, "{}", issue::line(shown)))
+    })
+}
+
+/// Writes several issues as programs get them.
+fn objects(session: &Session, tracker: &dyn Tracker, shown: &[Shown]) -> Result<(), CliError> {
+    let shape = ShapeArgs::default();
+    let mut listing = Listing::start(&session.output, &shape, Form::Object);
+    for shown in shown {
+        let whole = if shown.json.is_none() { tracker.show(&shown.name)? } else { shown.clone() };
+        listing.issue(&whole).map_err(CliError::stdout)?;
+    }
+    listing.finish(&[], None).map_err(CliError::stdout)
 }
 
 /// Returns an issue as programs get it, in the shape that was asked for.

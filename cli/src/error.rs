@@ -92,6 +92,14 @@ pub enum CliError {
         /// What stopped the rest.
         source: Box<CliError>,
     },
+    /// A line of stdin is wrong; nothing was done.
+    #[error("stdin, line {number}: {source}")]
+    InLine {
+        /// Which line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        source: Box<CliError>,
+    },
     /// An error of which more is known than its source can say.
     #[error("{source}")]
     Hinted {
@@ -204,7 +212,9 @@ impl CliError {
         let mut causes = Vec::new();
         let mut last = self.to_string();
         let mut cause = match self {
-            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.source(),
+            Self::Partly { source, .. }
+            | Self::InLine { source, .. }
+            | Self::Hinted { source, .. } => source.source(),
             error => error.source(),
         };
         while let Some(error) = cause {
@@ -221,7 +231,9 @@ impl CliError {
     fn tracker(&self) -> Option<&TrackerError> {
         match self {
             Self::Tracker(error) => Some(error),
-            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.tracker(),
+            Self::Partly { source, .. }
+            | Self::InLine { source, .. }
+            | Self::Hinted { source, .. } => source.tracker(),
             _ => None,
         }
     }
@@ -243,7 +255,9 @@ impl CliError {
             Self::Missing { .. } => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::Io { .. } => "io",
-            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.code(),
+            Self::Partly { source, .. }
+            | Self::InLine { source, .. }
+            | Self::Hinted { source, .. } => source.code(),
             Self::NothingReady => "nothing_ready",
             Self::Closed => "closed",
         }
@@ -258,7 +272,7 @@ impl CliError {
             | Self::Invalid { hint, .. }
             | Self::Hinted { hint, .. } => hint.clone(),
             Self::Io { .. } => "check that the path may be read and written".to_owned(),
-            Self::Partly { source, .. } => source.hint(),
+            Self::Partly { source, .. } | Self::InLine { source, .. } => source.hint(),
             Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Closed => String::new(),
         }
@@ -268,7 +282,9 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.is_retryable(),
             Self::Home(error) => error.is_retryable(),
-            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.is_retryable(),
+            Self::Partly { source, .. }
+            | Self::InLine { source, .. }
+            | Self::Hinted { source, .. } => source.is_retryable(),
             _ => false,
         }
     }
@@ -281,7 +297,9 @@ impl CliError {
             Self::Missing { .. } | Self::NothingReady => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
             Self::Io { .. } => Exit::Failed,
-            Self::Partly { source, .. } | Self::Hinted { source, .. } => source.exit(),
+            Self::Partly { source, .. }
+            | Self::InLine { source, .. }
+            | Self::Hinted { source, .. } => source.exit(),
             Self::Closed => Exit::Done,
         }
     }

@@ -36,6 +36,10 @@ const CASES: &[(&str, Case)] = &[
     ("rulings end and reopen", rulings_end_and_reopen),
     ("blockers hold back until they end", blockers_hold_back),
     ("rings are refused by hand and named after an import", rings_are_named),
+    (
+        "several edits are made together or not at all",
+        several_edits_are_made_together_or_not_at_all,
+    ),
     ("dispatch goes by priority, age and name", dispatch_order),
     ("lists page without gaps", lists_page),
     ("filters apply together", filters_apply),
@@ -219,6 +223,24 @@ fn blockers_hold_back(tracker: &mut dyn Tracker) {
     let patch = Patch::default().set_text("state", "in_progress");
     tracker.edit("T-0002", &patch, None).expect("an edit");
     assert!(ready(tracker).is_empty(), "what is in progress is not offered");
+}
+
+fn several_edits_are_made_together_or_not_at_all(tracker: &mut dyn Tracker) {
+    for title in ["a", "b", "c"] {
+        create(tracker, title);
+    }
+    let on = |name: &str| Patch::default().set("blocked_by", &format!("[\"{name}\"]"));
+    let edits = |pairs: &[(&str, &str)]| -> Vec<(String, Patch)> {
+        pairs.iter().map(|(name, other)| ((*name).to_owned(), on(other))).collect()
+    };
+    let ring = edits(&[("T-0001", "T-0002"), ("T-0002", "T-0003"), ("T-0003", "T-0001")]);
+    let refused = tracker.edit_all(&ring).expect_err("a ring through all three");
+    assert!(matches!(refused, TrackerError::OneOfSeveral { place: 3, count: 3, .. }), "{refused}");
+    assert!(show(tracker, "T-0001").row.blocked_by.is_empty(), "nothing was written");
+    let edited = tracker.edit_all(&ring[..2]).expect("two edges");
+    assert_eq!(edited.len(), 2);
+    assert_eq!(edited[0], show(tracker, "T-0001"));
+    assert_eq!(ready(tracker), ["T-0003"]);
 }
 
 fn rings_are_named(tracker: &mut dyn Tracker) {

@@ -6,15 +6,72 @@ use x0x_tracker::interface::{FieldChange, ListChange, Patch, Shown};
 use super::{blockers, edit};
 use crate::args::{BlockArgs, UnblockArgs};
 use crate::error::{CliError, Exit};
+use crate::input::Texts;
 use crate::resolve::Session;
 
-/// Lets an issue wait for others.
+/// What stands for stdin.
+const STDIN: &str = "-";
+
+/// Lets an issue wait for others, or many issues by what stdin says.
 pub fn block(session: &Session, args: BlockArgs) -> Result<Exit, CliError> {
     let others = [args.others, args.on].concat();
+    match (args.id == STDIN, others.is_empty()) {
+        (true, true) => return block_many(session),
+        (true, false) => {
+            return Err(CliError::usage(
+                "'-' reads every edge from stdin",
+                "write each line as an issue and those that it waits for",
+            ));
+        }
+        (false, true) => {
+            return Err(CliError::usage(
+                format!("nothing was said that '{}' waits for", args.id),
+                "name the other issues: `x0x issues block ID OTHER`",
+            ));
+        }
+        (false, false) => {}
+    }
     let mut tracker = session.writer()?;
     let before = tracker.show(&args.id)?;
     let change = blockers::addition(&tracker, &before.row, &others)?;
     apply(session, &mut tracker, &before, change)
+}
+
+/// Makes the edges that stdin names, all of them or none.
+fn block_many(session: &Session) -> Result<Exit, CliError> {
+    let text = Texts::default().read(STDIN)?;
+    let mut tracker = session.writer()?;
+    let mut edits: Vec<(String, Patch)> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let names: Vec<String> = words(line);
+        let Some((id, others)) = names.split_first() else { continue };
+        let placed = |error| in_line(at + 1, error);
+        if others.is_empty() {
+            let detail = format!("'{id}' stands alone");
+            return Err(placed(CliError::usage(
+                detail,
+                "write the issues that it waits for after it",
+            )));
+        }
+        let before = tracker.show(id).map_err(CliError::from).map_err(placed)?;
+        let change = blockers::addition(&tracker, &before.row, others).map_err(placed)?;
+        let changes = vec![("blocked_by".to_owned(), FieldChange::List(change))];
+        edits.push((before.name, Patch { changes }));
+    }
+    let edited = tracker.edit_all(&edits)?;
+    super::answer_all(session, &tracker, &edited)?;
+    Ok(Exit::Done)
+}
+
+fn words(line: &str) -> Vec<String> {
+    let is_gap = |c: char| c.is_whitespace() || c == ',';
+    line.split(is_gap).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Returns an error with the line of stdin that it is about.
+fn in_line(number: usize, source: CliError) -> CliError {
+    CliError::InLine { number, source: Box::new(source) }
 }
 
 /// Lets an issue no longer wait for others.

@@ -6,9 +6,7 @@ use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Ruling, Shown};
 use x0x_tracker::state::State;
 
-use crate::args::filter::ShapeArgs;
 use crate::error::{CliError, Exit};
-use crate::output::listing::{Form, Listing};
 use crate::output::plain::one_line;
 use crate::resolve::Session;
 
@@ -65,13 +63,7 @@ fn answer_all(session: &Session, tracker: &dyn Tracker, ruled: &[Shown]) -> Resu
     if !output.json {
         return output.data(|stdout| ruled.iter().try_for_each(|shown| line(stdout, shown)));
     }
-    let shape = ShapeArgs::default();
-    let mut listing = Listing::start(&output, &shape, Form::Object);
-    for shown in ruled {
-        let whole = if shown.json.is_none() { tracker.show(&shown.name)? } else { shown.clone() };
-        listing.issue(&whole).map_err(CliError::stdout)?;
-    }
-    listing.finish(&[], None).map_err(CliError::stdout)
+    super::objects(session, tracker, ruled)
 }
 
 fn line(stdout: &mut dyn Write, shown: &Shown) -> io::Result<()> {

@@ -44,6 +44,12 @@ impl Meter {
         self.say(|what| format!("{what}: {} lines, {}%", progress.lines, percent.unwrap_or(100)));
     }
 
+    /// Tells how many bytes were copied, if it is time to.
+    pub fn tell_bytes(&mut self, bytes: u64) {
+        let percent = (bytes.min(self.bytes_total) * 100).checked_div(self.bytes_total);
+        self.say(|what| format!("{what}: {}%", percent.unwrap_or(100)));
+    }
+
     /// Tells how many issues are done, if it is time to.
     pub fn tell_share(&mut self, share: Share) {
         self.say(|what| format!("{what}: {} of {} issues", share.done, share.total));

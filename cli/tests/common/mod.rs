@@ -118,7 +118,7 @@ impl Place {
         for (key, is_good) in [
             ("error", error["error"].is_string()),
             ("detail", error["detail"].is_string()),
-            ("hint", error["hint"].is_string()),
+            ("hint", error["hint"].as_str().is_some_and(|hint| !hint.is_empty())),
             ("retryable", error["retryable"].is_boolean()),
         ] {
             assert!(is_good, "{key} in {error}");

@@ -81,6 +81,18 @@ pub enum TrackerError {
         /// Which file.
         file: String,
     },
+    /// One of several edits that are made together was refused.
+    #[error("edit {place} of {count}, of '{name}': {source}")]
+    OneOfSeveral {
+        /// Which of them, from 1.
+        place: usize,
+        /// How many there are.
+        count: usize,
+        /// What the issue was called.
+        name: String,
+        /// Why.
+        source: Box<TrackerError>,
+    },
     /// Another process holds the store.
     #[error("the store is held by {holder}")]
     Busy {
@@ -175,6 +187,7 @@ impl TrackerError {
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::BadLines { .. } => "bad_lines",
             Self::NotImported { .. } => "not_imported",
+            Self::OneOfSeveral { source, .. } => source.code(),
             Self::Busy { .. } => "busy",
             Self::Format { .. } => "format",
             Self::Io { .. } => "io",
@@ -194,6 +207,7 @@ impl TrackerError {
                 Fault::Conflict
             }
             Self::Ambiguous { .. } | Self::Invalid { .. } | Self::BadLines { .. } => Fault::Invalid,
+            Self::OneOfSeveral { source, .. } => source.fault(),
             Self::Busy { .. } => Fault::Unavailable,
             Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
             _ => Fault::Internal,
@@ -229,6 +243,7 @@ impl TrackerError {
                     .to_owned()
             }
             Self::NotImported { .. } => "run `x0x issues import` first; both sides are kept".to_owned(),
+            Self::OneOfSeveral { source, .. } => source.hint(),
             Self::Busy { .. } => "try again, or wait longer with --lock-timeout SECONDS".to_owned(),
             Self::Format { found, known } if found < known => {
                 "a command that writes, as `x0x issues import`, brings it up to date; it keeps a \
@@ -252,5 +267,72 @@ impl TrackerError {
     /// Tells whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self.fault(), Fault::Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each; a variant that is missing here does not compile below.
+    fn all() -> Vec<TrackerError> {
+        let text = || "x".to_owned();
+        let io = || std::io::Error::other("x");
+        let version = Version([0; 8]);
+        let agent = crate::id::AgentId([0; 32]);
+        vec![
+            TrackerError::NotFound { name: text() },
+            TrackerError::NoCommit { name: text() },
+            TrackerError::NotYet { name: text(), at: text(), begun_at: text() },
+            TrackerError::WrittenSince { left: Vec::new() },
+            TrackerError::Ambiguous { name: text(), candidates: vec![text()] },
+            TrackerError::Invalid { field: text(), reason: text(), hint: text() },
+            TrackerError::VersionMismatch { name: text(), expected: version, found: version },
+            TrackerError::BadLines { file: text(), problems: Vec::new() },
+            TrackerError::NotImported { file: text() },
+            TrackerError::OneOfSeveral {
+                place: 1,
+                count: 2,
+                name: text(),
+                source: Box::new(TrackerError::NotFound { name: text() }),
+            },
+            TrackerError::Busy { holder: text() },
+            TrackerError::Format { found: 1, known: 2 },
+            TrackerError::Format { found: 3, known: 2 },
+            TrackerError::Io { what: text(), source: io() },
+            TrackerError::Store { path: text(), source: Box::new(io()) },
+            TrackerError::Damaged { what: text() },
+            TrackerError::Sign(SignError { reason: text() }),
+            TrackerError::Document(DocumentError::Missing { id: text() }),
+            TrackerError::Journal(JournalError::NotAllowed { agent }),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_code_and_says_what_to_do() {
+        for error in all() {
+            assert!(!error.hint().is_empty() && !error.code().is_empty(), "{error}");
+            // A new variant has to be added here, and above.
+            match error {
+                TrackerError::NotFound { .. }
+                | TrackerError::NoCommit { .. }
+                | TrackerError::NotYet { .. }
+                | TrackerError::WrittenSince { .. }
+                | TrackerError::Ambiguous { .. }
+                | TrackerError::Invalid { .. }
+                | TrackerError::VersionMismatch { .. }
+                | TrackerError::BadLines { .. }
+                | TrackerError::NotImported { .. }
+                | TrackerError::OneOfSeveral { .. }
+                | TrackerError::Busy { .. }
+                | TrackerError::Format { .. }
+                | TrackerError::Io { .. }
+                | TrackerError::Store { .. }
+                | TrackerError::Damaged { .. }
+                | TrackerError::Sign(_)
+                | TrackerError::Document(_)
+                | TrackerError::Journal(_) => {}
+            }
+        }
     }
 }

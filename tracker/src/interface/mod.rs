@@ -67,6 +67,14 @@ pub trait Tracker {
         if_version: Option<Version>,
     ) -> Result<Shown, TrackerError>;
 
+    /// Makes several edits together: all of them, or none.
+    ///
+    /// Each is made on what those before it left. Returns the issues in the order of the edits.
+    ///
+    /// # Errors
+    /// [`TrackerError::OneOfSeveral`] with the first edit that was refused.
+    fn edit_all(&mut self, edits: &[(String, Patch)]) -> Result<Vec<Shown>, TrackerError>;
+
     /// Adds a comment.
     fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError>;
 

@@ -4,6 +4,7 @@
 //! One process writes at a time; any number read beside it, each from the last committed state.
 //! It keeps and finds bytes; what they mean is decided elsewhere.
 
+mod copy;
 mod journal;
 mod lines;
 mod lock;

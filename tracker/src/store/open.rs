@@ -18,6 +18,9 @@ use crate::journal::charter::Signed;
 /// The format that this version writes.
 pub const FORMAT: u32 = 2;
 
+/// What the name of a store ends in that is not finished.
+const UNFINISHED: &str = ".x0x-unfinished";
+
 const META_FORMAT: &[u8] = b"format";
 const META_LIST: &[u8] = b"list";
 const META_NAME: &[u8] = b"name";
@@ -43,15 +46,7 @@ pub struct Founding {
 impl Store {
     /// Makes a store in a file that must not exist, whole or not at all.
     pub fn create(path: &Path, founding: &Founding) -> Result<(), TrackerError> {
-        let temporary = path.with_extension("new");
-        remove_leftover(&temporary)?;
-        let made = Self::create_at(&temporary, founding).and_then(|()| {
-            publish(&temporary, path).map_err(|source| io_error("create", path, source))
-        });
-        if made.is_err() {
-            remove_leftover(&temporary)?;
-        }
-        made
+        make_whole(path, |temporary| Self::create_at(temporary, founding))
     }
 
     fn create_at(path: &Path, founding: &Founding) -> Result<(), TrackerError> {
@@ -77,6 +72,15 @@ impl Store {
         match store.read()?.format()? {
             FORMAT => Ok(store),
             found => Err(TrackerError::Format { found, known: FORMAT }),
+        }
+    }
+
+    /// Opens a store of this format or an older one to read its values as they are stored.
+    pub fn open_to_copy(path: &Path) -> Result<Self, TrackerError> {
+        let store = Self::open_any_format(path)?;
+        match store.read()?.format()? {
+            found if found > FORMAT => Err(TrackerError::Format { found, known: FORMAT }),
+            _ => Ok(store),
         }
     }
 
@@ -223,7 +227,7 @@ pub fn place_of(path: &Path) -> Result<Vec<u8>, TrackerError> {
     encode(&(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, birth))
 }
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder
@@ -235,6 +239,24 @@ fn read_damaged(path: &Path) -> Result<Database, TrackerError> {
         .set_cache_size(CACHE_BYTES)
         .create_with_backend(overlay)
         .map_err(|source| store_error(path, source))
+}
+
+/// Makes a file that must not exist: under another name until it is whole.
+pub(super) fn make_whole(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), TrackerError>,
+) -> Result<(), TrackerError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(UNFINISHED);
+    let temporary = PathBuf::from(temporary);
+    remove_leftover(&temporary)?;
+    let made = make(&temporary).and_then(|()| {
+        publish(&temporary, path).map_err(|source| io_error("create", path, source))
+    });
+    if made.is_err() {
+        remove_leftover(&temporary)?;
+    }
+    made
 }
 
 /// Removes an unfinished file that an interrupted creation left behind.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::tables::{Table, Tables, Writing};
+use super::tables::{Table, Tables, Visit, Writing};
 use crate::document::{Birth, Document};
 use crate::id::DocumentKey;
 use crate::interface::TrackerError;
@@ -45,6 +45,9 @@ pub fn row_of(stored: &[u8]) -> Result<Row, TrackerError> {
 /// What one visit of a row says, given its key: go on, or enough.
 pub type VisitRow<'a> = dyn FnMut(&[u8], Row) -> Result<ControlFlow<()>, TrackerError> + 'a;
 
+/// What one visit of an issue's canonical JSON says: go on, or enough.
+pub type VisitView<'a> = dyn FnMut(DocumentKey, &str) -> Result<ControlFlow<()>, TrackerError> + 'a;
+
 /// Reading documents and rows.
 pub trait Rows: Tables {
     /// Loads a document.
@@ -71,10 +74,7 @@ pub trait Rows: Tables {
     }
 
     /// Visits the canonical JSON of every issue, in the order in which it lies on disk.
-    fn visit_views(
-        &self,
-        visit: &mut dyn FnMut(DocumentKey, &str) -> Result<ControlFlow<()>, TrackerError>,
-    ) -> Result<(), TrackerError> {
+    fn visit_views(&self, visit: &mut VisitView<'_>) -> Result<(), TrackerError> {
         self.visit(Table::Views, &[], &mut |key, json| {
             let key = DocumentKey(key.try_into().map_err(|_| damaged("the key of a record"))?);
             let json =
@@ -97,10 +97,7 @@ pub trait Rows: Tables {
     }
 
     /// Visits the rows as they are stored, oldest first; [`row_of`] reads them.
-    fn visit_stored_rows(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, TrackerError>,
-    ) -> Result<(), TrackerError> {
+    fn visit_stored_rows(&self, visit: &mut Visit<'_>) -> Result<(), TrackerError> {
         self.visit(Table::Rows, &[], visit)
     }
 

@@ -40,8 +40,7 @@ pub enum Table {
     Lines,
     /// File and document key -> place.
     LineOf,
-    /// Document key and place in the order of application -> log and number of a commit that
-    /// changed it.
+    /// Document key and place in the order of application of a commit that changed it -> nothing.
     Touches,
     /// Hash of a commit -> its place in the order of application.
     Hashes,
@@ -148,6 +147,15 @@ impl Reading {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), tables })
+    }
+
+    /// Visits all entries of a table, each value as it is stored.
+    pub(super) fn visit_stored(
+        &self,
+        table: Table,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), TrackerError> {
+        self.table(table).map_or(Ok(()), |table| walk(table, &[], visit, &self.path))
     }
 
     fn table(&self, table: Table) -> Option<&ReadOnlyTable<&'static [u8], &'static [u8]>> {

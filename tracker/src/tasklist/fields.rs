@@ -11,7 +11,7 @@ use crate::issue::{TITLE_BYTES_MAX, as_text, elements_of, list_of};
 use crate::jsonl::record::{RECORD_BYTES_MAX, VERSION_FIELD, too_large};
 use crate::name::{is_identifier, is_name};
 use crate::state::State;
-use crate::store::{Meta, Reading, Rows, Writing};
+use crate::store::{Meta, Rows, Tables, Writing};
 use crate::timestamp::Timestamp;
 
 use super::names;
@@ -33,7 +33,7 @@ pub(super) fn defaults() -> Vec<(String, String)> {
 
 /// Returns the fields of a draft, checked and in the spelling that is stored.
 pub(super) fn of_draft(
-    reading: &Reading,
+    reading: &impl Tables,
     draft: &Draft,
 ) -> Result<Vec<(String, String)>, TrackerError> {
     if !draft.fields.iter().any(|(name, _)| name == "title") {
@@ -56,7 +56,7 @@ pub(super) fn of_draft(
 
 /// Returns the edit that a patch makes of an issue.
 pub(super) fn of_patch(
-    reading: &Reading,
+    reading: &impl Tables,
     content: &Content,
     patch: &Patch,
 ) -> Result<Edit, TrackerError> {
@@ -86,7 +86,7 @@ pub(super) fn of_patch(
 
 /// Returns a value for a field, checked and in the spelling that is stored.
 pub(super) fn of_value(
-    reading: &Reading,
+    reading: &impl Tables,
     content: &Content,
     name: &str,
     json: &str,
@@ -102,7 +102,7 @@ pub(super) fn of_value(
 /// Refuses a value that is good by itself but not beside the other issues: the name of another one,
 /// and blockers through which the issue would wait for itself.
 pub(super) fn fits_the_list(
-    reading: &Reading,
+    reading: &impl Tables,
     content: &Content,
     name: &str,
     json: &str,
@@ -143,7 +143,7 @@ pub(super) fn of_comment(
 
 /// Adds a link to the issue that has the same work.
 pub(super) fn link_duplicate(
-    reading: &Reading,
+    reading: &impl Tables,
     content: &Content,
     of: &str,
     edit: &mut Edit,
@@ -183,7 +183,7 @@ pub(super) fn not_over(content: &Content) -> TrackerError {
 }
 
 fn changed_list(
-    reading: &Reading,
+    reading: &impl Tables,
     content: &Content,
     name: &str,
     change: &ListChange,
@@ -219,7 +219,7 @@ fn changed_list(
 /// Returns a value in the spelling that is stored: labels in lower case, blockers by their id.
 /// Elements that are `there` already stay as they are.
 fn normal(
-    reading: &Reading,
+    reading: &impl Tables,
     name: &str,
     json: &str,
     there: &[String],
@@ -243,7 +243,7 @@ fn normal(
 
 /// Returns a label or a blocker as it is stored; `None` for an empty label.
 fn normal_element(
-    reading: &Reading,
+    reading: &impl Tables,
     name: &str,
     element: &str,
 ) -> Result<Option<String>, TrackerError> {
@@ -401,7 +401,7 @@ fn is_text_or_null(json: &str) -> bool {
 }
 
 fn unused_identifier(
-    reading: &Reading,
+    reading: &impl Tables,
     json: &str,
     content: Option<&Content>,
 ) -> Result<(), TrackerError> {
@@ -426,7 +426,7 @@ fn unused_identifier(
 const MAX_AHEAD: u64 = 99_999_999;
 
 /// Refuses blockers through which the issue would wait for itself.
-fn refuse_ring(reading: &Reading, content: &Content, json: &str) -> Result<(), TrackerError> {
+fn refuse_ring(reading: &impl Tables, content: &Content, json: &str) -> Result<(), TrackerError> {
     let own = content.issue.id().to_owned();
     let mut paths: Vec<Vec<String>> = elements_of(json)
         .iter()

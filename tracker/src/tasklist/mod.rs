@@ -34,7 +34,7 @@ use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};
 use crate::state::State;
-use crate::store::{Journal, Meta, Reading, Rows, Store, StoreLock, Table, Tables};
+use crate::store::{Journal, Meta, Reading, RowKey, Rows, Store, StoreLock, Table, Tables};
 use crate::timestamp::Timestamp;
 
 pub use edition::founding;
@@ -72,6 +72,11 @@ impl LocalTracker {
     /// Opens a list to read; waits for nobody and changes nothing.
     pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
         Ok(Self { store: Store::open_to_read(path)?, host: None, _lock: None })
+    }
+
+    /// Returns what the list in a file is, also where the file has an older format.
+    pub fn info_of_any_format(path: &Path) -> Result<ListInfo, TrackerError> {
+        Self { store: Store::open_to_copy(path)?, host: None, _lock: None }.info()
     }
 
     /// Opens a list to write, under the lock of the data directory.
@@ -123,6 +128,30 @@ impl LocalTracker {
         edition.finish()?;
         self.shown(&row_key)
     }
+}
+
+/// Makes one edit of several in a writing; returns the issue's place among the rows.
+fn edit_one(
+    edition: &mut edition::Edition<'_>,
+    host: &Host,
+    name: &str,
+    patch: &Patch,
+    may_rule: bool,
+) -> Result<RowKey, TrackerError> {
+    let tables = edition.tables();
+    let row_key = names::resolve(tables, name)?;
+    let mut document = names::document(tables, names::row(tables, &row_key)?.key)?;
+    let content = document.read();
+    let mut edit = fields::of_patch(tables, &content, patch)?;
+    if edit.ends_or_reopens(&content) && !may_rule {
+        return Err(JournalError::NotAllowed { agent: host.signer.agent() }.into());
+    }
+    if !edit.is_empty() {
+        date(&mut edit, &content, edition.now());
+        edition.write(&mut document, &edit, None)?;
+        fields::fits_a_line(edition.tables(), document.key())?;
+    }
+    Ok(row_key)
 }
 
 /// Tells whether the host's agent may end issues and open them again: a maintainer may; without a
@@ -217,6 +246,24 @@ impl Tracker for LocalTracker {
         self.change(name, if_version, |reading, content, _| {
             fields::of_patch(reading, content, patch)
         })
+    }
+
+    fn edit_all(&mut self, edits: &[(String, Patch)]) -> Result<Vec<Shown>, TrackerError> {
+        let host = self.host()?;
+        let mut edition = edition::Edition::start(&self.store, host)?;
+        let may_rule = may_rule(edition.tables(), host)?;
+        let mut row_keys = Vec::new();
+        for (at, (name, patch)) in edits.iter().enumerate() {
+            let edited = edit_one(&mut edition, host, name, patch, may_rule);
+            row_keys.push(edited.map_err(|source| TrackerError::OneOfSeveral {
+                place: at + 1,
+                count: edits.len(),
+                name: name.clone(),
+                source: Box::new(source),
+            })?);
+        }
+        edition.finish()?;
+        row_keys.iter().map(|row_key| self.shown(row_key)).collect()
     }
 
     fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError> {

@@ -1,13 +1,12 @@
 //! Answering from rows: lists, what is ready and why not, counts. Opens no document.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use data_encoding::HEXLOWER;
 
 use super::board::Board;
+use super::search::Found;
 use super::{names, search};
-use crate::id::DocumentKey;
 use crate::interface::TrackerError;
 use crate::interface::report::{Agenda, Open, Row, Shown, Stats, Waiting};
 use crate::interface::request::Filter;
@@ -23,7 +22,7 @@ pub(super) fn list(
     let sieve = Sieve::of(reading, filter)?;
     let after = filter.after.as_deref().map(read_cursor).transpose()?;
     let (mut passed, mut last, mut cursor) = (0, None, None);
-    reading.visit_rows(after.as_deref(), &mut |key, row| {
+    let mut each = |key: &[u8], row: Row| {
         if !sieve.passes(&row) {
             return Ok(ControlFlow::Continue(()));
         }
@@ -36,7 +35,16 @@ pub(super) fn list(
         let shown = shown(reading, row, name, filter.with_json)?;
         last = Some(HEXLOWER.encode(key));
         Ok(visit(&shown))
-    })?;
+    };
+    let Some(found) = &sieve.found else {
+        reading.visit_rows(after.as_deref(), &mut each)?;
+        return Ok(cursor);
+    };
+    for key in found.rows.iter().filter(|key| after.as_ref().is_none_or(|after| *key > after)) {
+        if each(key, names::row(reading, key)?)?.is_break() {
+            break;
+        }
+    }
     Ok(cursor)
 }
 
@@ -109,7 +117,7 @@ struct Sieve<'a> {
     states: Vec<String>,
     labels: Vec<String>,
     /// The issues that hold the text that is looked for.
-    found: Option<HashSet<DocumentKey>>,
+    found: Option<Found>,
 }
 
 impl<'a> Sieve<'a> {
@@ -140,7 +148,7 @@ impl<'a> Sieve<'a> {
                 .as_ref()
                 .is_none_or(|w| value.as_ref().is_some_and(|v| v.starts_with(w.as_str())))
         };
-        self.found.as_ref().is_none_or(|found| found.contains(&row.key))
+        self.found.as_ref().is_none_or(|found| found.keys.contains(&row.key))
             && (filter.deleted || !row.deleted)
             && (self.states.is_empty() || self.states.contains(&state))
             && self.labels.iter().all(|label| row.labels.iter().any(|l| l.to_lowercase() == *label))

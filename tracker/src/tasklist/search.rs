@@ -6,29 +6,51 @@ use std::ops::ControlFlow;
 
 use memchr::{memchr2_iter, memmem};
 
+use crate::document::Birth;
 use crate::id::DocumentKey;
 use crate::interface::TrackerError;
 use crate::issue::as_text;
-use crate::store::{Reading, Rows};
+use crate::store::{Reading, RowKey, Rows, row_key};
 
 /// What may spell an ASCII letter without being one: an escape, and the two characters whose lower
 /// case has an ASCII letter in it (Unicode SpecialCasing: U+212A and U+0130).
 const DISGUISES: [&[u8]; 3] = [b"\\u", "\u{212a}".as_bytes(), "\u{130}".as_bytes()];
 
+/// The issues that hold a text.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Their documents.
+    pub(super) keys: HashSet<DocumentKey>,
+    /// Where their rows stand, oldest first.
+    pub(super) rows: Vec<RowKey>,
+}
+
 /// Returns the issues whose title, description or a comment holds `text`, without regard to case.
-pub(super) fn matching(
-    reading: &Reading,
-    text: &str,
-) -> Result<HashSet<DocumentKey>, TrackerError> {
+pub(super) fn matching(reading: &Reading, text: &str) -> Result<Found, TrackerError> {
     let needle = Needle::of(text);
-    let mut found = HashSet::new();
+    let mut found = Found::default();
     reading.visit_views(&mut |key, json| {
         if needle.is_in(json) {
-            found.insert(key);
+            found.keys.insert(key);
+            found.rows.push(row_key(&birth_of(json)?));
         }
         Ok(ControlFlow::Continue(()))
     })?;
+    found.rows.sort_unstable();
     Ok(found)
+}
+
+/// Returns what names the document of a record.
+fn birth_of(json: &str) -> Result<Birth, TrackerError> {
+    #[derive(serde::Deserialize)]
+    struct Names<'a> {
+        id: String,
+        #[serde(borrow)]
+        created_at: Option<&'a serde_json::value::RawValue>,
+    }
+    let names: Names<'_> = serde_json::from_str(json)
+        .map_err(|_| TrackerError::Damaged { what: "a record cannot be read".to_owned() })?;
+    Ok(Birth { id: names.id, created_at: names.created_at.map(|json| json.get().to_owned()) })
 }
 
 /// A text to look for, in lower case.

@@ -1,0 +1,96 @@
+//! `x0x issues prime`: what an agent must know to work the list, short enough for any prompt.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use serde_json::json;
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Filter, Open, Shown};
+
+use crate::error::{CliError, Exit};
+use crate::output::plain::one_line;
+use crate::resolve::Session;
+
+/// How many ready issues are named.
+const READY_SHOWN: usize = 5;
+
+/// How much of a title is shown, in characters.
+const TITLE_CHARS: usize = 72;
+
+/// What goes for every list.
+const GUIDE: &str = "\
+## Work
+1. `x0x issues next --json` gives the best ready issue; exit 3 means that nothing is ready.
+2. `x0x issues edit ID --state in_progress --assignee NAME` before you start.
+3. Do what `description` and `acceptance` say; run the commands under `validation`.
+4. `x0x issues comment ID 'what was found'` as you go; `-` instead of the text reads stdin.
+5. `x0x issues edit ID --state review` when it is ready to be looked at. Only a maintainer says
+   `x0x issues done ID`.
+6. `x0x issues sync` takes in what the JSONL file brought and writes the file; commit it with the work.
+
+## Look
+- `ready [--explain]`, `list [--state S] [--label L] [--text T] [--limit N]`, `show ID`, `stats`
+- `log ID`: who changed what, when. `conflicts`: fields that two sides changed at once.
+- Small answers: `--brief`, `--fields title,state`, `--limit N`. `--json` for programs, `--jsonl` for streams.
+
+## Write
+- `create 'Title' --priority 1..4 --labels a,b --description @FILE --acceptance 'how it is known to be done'`
+- `edit ID --title T --add-label L --priority N [--if-version V]`; every field has a flag of its name.
+- `block ID OTHER...`: ID waits for the others; `block -` reads many such lines. `unblock ID OTHER`.
+- Found something else to do? Create an issue for it and link it, and stay with yours.
+- A mistake: `undo ID`. Nothing is erased; `edit ID --deleted-at now` removes, `none` brings back.
+
+## Rules
+- ID is an id, an identifier or a unique prefix. One title a line; text in UTF-8.
+- States: todo, in_progress, review, blocked, done, cancelled, duplicate. Priority 1 is urgent.
+- The JSONL file may be edited by hand: `x0x issues import` merges it field by field. A bad line is named
+  and nothing is imported; conflict markers: `x0x issues merge --resolve FILE`.
+- Errors go to stderr with a `hint` that says what to do. Exit codes: 0 done, 1 failed, 2 usage,
+  3 not found, 4 conflict, 5 not allowed, 7 invalid data. Each command has `--help` with examples.
+";
+
+/// Prints the guide, after a few lines on this list.
+pub fn run(session: &Session) -> Result<Exit, CliError> {
+    let tracker = session.reader()?;
+    let (info, stats) = (tracker.info()?, tracker.stats()?);
+    let mut ready: Vec<Shown> = Vec::new();
+    let filter = Filter { limit: Some(READY_SHOWN), ..Filter::default() };
+    tracker.agenda(&filter, &mut |open| {
+        if let Open::Ready(shown) = open {
+            ready.push(shown);
+        }
+        if ready.len() < READY_SHOWN { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let file = session.binding()?.map(|binding| binding.jsonl.display().to_string());
+    let mut text = format!(
+        "# Issues of '{}' (x0x)\n{} issues, {} ready; names look like {}-0042.{}\n",
+        cut(&info.name),
+        stats.issues,
+        stats.ready,
+        info.prefix,
+        file.map_or(String::new(), |file| format!(" In git: {}.", cut(&file)))
+    );
+    if !ready.is_empty() {
+        text.push_str("Ready first:\n");
+    }
+    for Shown { name, row, .. } in &ready {
+        text.push_str(&format!("- {} {}\n", one_line(name), cut(&row.title)));
+    }
+    text.push('\n');
+    text.push_str(GUIDE);
+    if session.output.json {
+        session.output.json(&json!({ "prime": text }))?;
+    } else {
+        session.output.data(|stdout| stdout.write_all(text.as_bytes()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns a text on one line, and no longer than is needed to know it again.
+fn cut(text: &str) -> String {
+    let text = one_line(text);
+    match text.char_indices().nth(TITLE_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.into_owned(),
+    }
+}

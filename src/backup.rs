@@ -1,0 +1,187 @@
+//! Backing a task list up into one file, and putting such a file back. The agent's key is no part of
+//! it, and no list is ever replaced without being kept.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use x0x_tracker::id::ListId;
+use x0x_tracker::interface::{ListInfo, Tracker};
+use x0x_tracker::store::Store;
+use x0x_tracker::tasklist::LocalTracker;
+use x0x_tracker::timestamp::Timestamp;
+
+use crate::home::{Home, HomeError, io_error};
+use crate::time;
+
+/// A list that was put back.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The list, as it is now.
+    pub info: ListInfo,
+    /// Where the list lies that was here before.
+    pub kept_as: Option<PathBuf>,
+}
+
+impl Home {
+    /// Copies a list as it stands into a file that must not exist; waits for nobody.
+    ///
+    /// `progress` is told how many bytes were copied.
+    pub fn back_up(
+        &self,
+        list: ListId,
+        file: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<ListInfo, HomeError> {
+        if fs::symlink_metadata(file).is_ok() {
+            return Err(HomeError::FileIsThere { file: file.to_owned() });
+        }
+        let path = self.known_path(list)?;
+        Store::open_to_copy(&path)?.copy_to(file, progress)?;
+        Ok(LocalTracker::info_of_any_format(file)?)
+    }
+
+    /// Puts a list from a backup into this data directory.
+    ///
+    /// A list that is here already is replaced only with `replace`, and kept beside it under another
+    /// name. The restored file is another file than the one whose log it holds, so its first edit
+    /// opens a new log.
+    pub fn restore(
+        &self,
+        file: &Path,
+        replace: bool,
+        wait: Duration,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Restored, HomeError> {
+        File::open(file).map_err(|source| io_error("read", file, source))?;
+        let backup = Store::open_to_copy(file)?;
+        let found = LocalTracker::info_of_any_format(file)?;
+        self.make_lists_dir()?;
+        let _lock = self.lock(wait)?;
+        let path = self.path_of(found.list);
+        if !path.exists() {
+            backup.copy_to(&path, progress)?;
+            return Ok(Restored { info: found, kept_as: None });
+        }
+        if !replace {
+            let here = LocalTracker::open_to_read(&path).and_then(|tracker| tracker.info()).ok();
+            let commits_here = here.map(|info| info.commits);
+            return Err(HomeError::ListIsHere { found: Box::new(found), commits_here });
+        }
+        let kept = kept_name(&path);
+        let restored = path.with_extension("restored");
+        remove_leftover(&restored)?;
+        backup.copy_to(&restored, progress)?;
+        // The list that is here has a second name before it loses its first.
+        fs::hard_link(&path, &kept).map_err(|source| io_error("create", &kept, source))?;
+        fs::rename(&restored, &path).map_err(|source| io_error("replace", &path, source))?;
+        if let Some(dir) = path.parent() {
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(|source| io_error("write", dir, source))?;
+        }
+        Ok(Restored { info: found, kept_as: Some(kept) })
+    }
+}
+
+/// Returns the name under which a replaced list is kept: one that nothing has.
+fn kept_name(path: &Path) -> PathBuf {
+    let now = Timestamp(time::now_ms()).to_string().replace([':', '-'], "");
+    let named = |text: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(text);
+        PathBuf::from(name)
+    };
+    let first = named(format!(".replaced-{now}"));
+    let others = (2..).map(|n| named(format!(".replaced-{now}-{n}")));
+    std::iter::once(first).chain(others).find(|name| !name.exists()).unwrap_or_default()
+}
+
+fn remove_leftover(path: &Path) -> Result<(), HomeError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x0x_tracker::interface::{Draft, ExportFrom, Patch};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::ZERO;
+
+    fn home_with_list(dir: &Path) -> (Home, ListId) {
+        let home = Home::at(dir.to_owned());
+        let list = home.found("test", "T", WAIT).unwrap();
+        home.write(list, WAIT).unwrap().create(&Draft::titled("first")).unwrap();
+        (home, list)
+    }
+
+    fn export(home: &Home, list: ListId) -> Vec<u8> {
+        let mut text = Vec::new();
+        home.read(list).unwrap().export(&ExportFrom::Canonical, &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_list_comes_back_and_its_next_edit_opens_a_new_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, list) = home_with_list(&dir.path().join("one"));
+        let file = dir.path().join("backup");
+        let info = home.back_up(list, &file, &mut |_| {}).unwrap();
+        assert_eq!((info.list, info.issues), (list, 1));
+        let before = export(&home, list);
+        let other = Home::at(dir.path().join("two"));
+        fs::create_dir(other.dir()).unwrap();
+        fs::copy(home.dir().join("agent.key"), other.dir().join("agent.key")).unwrap();
+        assert_eq!(other.restore(&file, false, WAIT, &mut |_| {}).unwrap().kept_as, None);
+        assert_eq!(export(&other, list), before);
+        let logs = |home: &Home| home.read(list).unwrap().frontier().unwrap().0.len();
+        assert_eq!(logs(&other), 1);
+        let patch = Patch::default().set_text("title", "second");
+        other.write(list, WAIT).unwrap().edit("T-0001", &patch, None).unwrap();
+        assert_eq!(logs(&other), 2, "the log of the backup goes on elsewhere");
+        assert_eq!(logs(&home), 1);
+    }
+
+    #[test]
+    fn nothing_that_is_there_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, list) = home_with_list(&dir.path().join("one"));
+        let file = dir.path().join("backup");
+        home.back_up(list, &file, &mut |_| {}).unwrap();
+        let again = home.back_up(list, &file, &mut |_| {});
+        assert!(matches!(again, Err(HomeError::FileIsThere { .. })));
+        home.write(list, WAIT).unwrap().create(&Draft::titled("since")).unwrap();
+        let now = export(&home, list);
+        let refused = home.restore(&file, false, WAIT, &mut |_| {});
+        assert!(matches!(refused, Err(HomeError::ListIsHere { commits_here: Some(2), .. })));
+        assert_eq!(export(&home, list), now);
+        let kept = home.restore(&file, true, WAIT, &mut |_| {}).unwrap().kept_as.unwrap();
+        assert_ne!(export(&home, list), now);
+        assert_eq!(home.lists().unwrap().len(), 1, "what is kept is no list of its own");
+        let kept = LocalTracker::open_to_read(&kept).unwrap();
+        let mut text = Vec::new();
+        kept.export(&ExportFrom::Canonical, &mut text).unwrap();
+        assert_eq!(text, now);
+    }
+
+    #[test]
+    fn what_is_no_backup_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, list) = home_with_list(&dir.path().join("one"));
+        let before = export(&home, list);
+        let file = dir.path().join("notes.txt");
+        for text in ["", "no backup", &"x".repeat(10_000)] {
+            fs::write(&file, text).unwrap();
+            assert!(home.restore(&file, true, WAIT, &mut |_| {}).is_err());
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+        assert!(home.restore(&dir.path().join("none"), true, WAIT, &mut |_| {}).is_err());
+        assert_eq!(export(&home, list), before);
+    }
+}
