@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use support::{List, exchange, record};
 use x0x_tracker::interface::{FieldChange, ListChange, Patch, Tracker};
 use x0x_tracker::jsonl::merge::{Merged, Side, merge};
+use x0x_tracker::jsonl::resolve::resolve;
 
 const DAY_2: (&str, &str) = ("updated_at", "\"2026-01-02T00:00:00Z\"");
 const DAY_3: (&str, &str) = ("updated_at", "\"2026-01-03T00:00:00Z\"");
@@ -118,6 +119,17 @@ fn a_bad_line_stops_the_merge_and_is_named() {
     assert_eq!(merge(b"", twice.as_bytes(), b"").unwrap_err().side, Side::Ours);
 }
 
+#[test]
+fn a_record_that_would_be_too_large_stops_the_merge() {
+    let labels = |from: usize| {
+        let all: Vec<String> = (from..from + 4_000).map(|n| format!("\"{n}\"")).collect();
+        record("A-1", &[("labels", &format!("[{}]", all.join(",")))])
+    };
+    let error = merge(b"", labels(0).as_bytes(), labels(9_000).as_bytes()).unwrap_err();
+    assert_eq!((error.side, error.problems[0].line), (Side::Ours, 1));
+    assert!(error.problems[0].reason.contains("labels has 8000 elements"), "{error:?}");
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Set(usize, &'static str, String),
@@ -179,7 +191,14 @@ proptest! {
         // again on the way, so each side edits each list once.
         net(ours).iter().for_each(|act| perform(&mut a, act));
         net(theirs).iter().for_each(|act| perform(&mut b, act));
-        let (file, disputed) = merged(&base, &a.export(), &b.export());
+        let (ours, theirs) = (a.export(), b.export());
+        let (file, disputed) = merged(&base, &ours, &theirs);
+        // What conflict markers with a base hold is merged to the same bytes.
+        let markers =
+            format!("<<<<<<< a\n{ours}||||||| o\n{base}=======\n{theirs}>>>>>>> b\n");
+        let resolved = resolve(markers.as_bytes()).unwrap();
+        prop_assert_eq!(resolved.text, file.as_bytes());
+        prop_assert_eq!(&resolved.disputed, &disputed);
         exchange(&mut a, &mut b);
         let mesh = a.canonical();
         prop_assert_eq!(file.lines().count(), mesh.lines().count());

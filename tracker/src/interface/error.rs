@@ -238,6 +238,15 @@ impl TrackerError {
                 "read the issue again (`x0x issues show`) and repeat the edit on what it says now"
                     .to_owned()
             }
+            Self::BadLines { file, problems } if problems.iter().all(|p| p.is_resolvable) => {
+                format!("`x0x issues merge --resolve {file}` merges them; nothing was imported")
+            }
+            Self::BadLines { file, problems } if problems.iter().any(|p| p.is_resolvable) => {
+                format!(
+                    "mend the lines that are no records, then `x0x issues merge --resolve {file}` \
+                     merges the rest; nothing was imported"
+                )
+            }
             Self::BadLines { .. } => {
                 "mend the lines, or import the good ones with --keep-going; nothing was imported"
                     .to_owned()

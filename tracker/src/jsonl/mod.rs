@@ -5,5 +5,6 @@ pub mod layout;
 pub mod merge;
 pub mod read;
 pub mod record;
+pub mod resolve;
 pub mod text;
 pub mod write;

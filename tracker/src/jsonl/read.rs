@@ -19,7 +19,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// What git writes at the start of a line around the sides of a conflict.
 const CONFLICT_MARKERS: [&[u8]; 4] = [b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>"];
 
-const CONFLICT: &str = "the file holds unresolved git conflict markers; resolve them first";
+const CONFLICT: &str = "the file holds unresolved git conflict markers; \
+                        `x0x issues merge --resolve FILE` merges both sides";
 
 /// Why a line is not a record; the file is at fault, and the lines around it can still be read.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Problem {
     pub column: usize,
     /// What is wrong there, in plain words.
     pub reason: String,
+    /// Whether a merge by lines left this behind, which `x0x issues merge --resolve` mends.
+    pub is_resolvable: bool,
 }
 
 /// What ends a line in the file.
@@ -185,7 +188,7 @@ pub fn parse_line(raw: &RawLine) -> Result<Content<'_>, Problem> {
     }
     let mut markers = CONFLICT_MARKERS.iter();
     if markers.any(|marker| raw.text.starts_with(marker)) {
-        return Err(problem(0, CONFLICT.to_owned()));
+        return Err(Problem { is_resolvable: true, ..problem(0, CONFLICT.to_owned()) });
     }
     let text = std::str::from_utf8(&raw.text)
         .map_err(|error| problem(error.valid_up_to(), "the line is not valid UTF-8".into()))?;
@@ -254,7 +257,7 @@ fn repeated<'f, 'a>(fields: &'f [Field<'a>]) -> Option<(&'f Field<'a>, &'f Field
 }
 
 fn problem(raw: &RawLine, at: usize, reason: String) -> Problem {
-    Problem { line: raw.number, column: column(raw, at), reason }
+    Problem { line: raw.number, column: column(raw, at), reason, is_resolvable: false }
 }
 
 /// Returns the column of the character that begins after `at` bytes.
@@ -406,7 +409,8 @@ mod tests {
             let (column, reason) = problem_of(text);
             assert_eq!(column, 1);
             assert!(reason.contains("unresolved git conflict markers"), "{reason}");
-            assert!(reason.contains("conflict markers"), "{reason}");
+            assert!(reason.contains("`x0x issues merge --resolve FILE`"), "{reason}");
+            assert!(parse_line(&first(text)).expect_err("a marker").is_resolvable);
         }
     }
 

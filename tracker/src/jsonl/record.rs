@@ -40,6 +40,7 @@ pub fn check(line: &Line<'_>, number: usize) -> Vec<Problem> {
         line: number,
         column: column_of(line.text, at),
         reason,
+        is_resolvable: false,
     };
     let mut problems = Vec::new();
     if let Err((at, reason)) = required_text(line, "id", NAME_BYTES_MAX) {
@@ -99,9 +100,11 @@ impl Seen {
     pub fn note(&mut self, birth: &Birth, number: usize) -> Option<Problem> {
         let first = self.note_key(birth.key(), number)?;
         let id = &birth.id;
-        let reason =
-            format!("issue {id} stands on line {first} already; keep one of the two lines");
-        Some(Problem { line: number, column: 1, reason })
+        let reason = format!(
+            "issue {id} stands on line {first} already; `x0x issues merge --resolve FILE` makes \
+             the lines one"
+        );
+        Some(Problem { line: number, column: 1, reason, is_resolvable: true })
     }
 
     /// Notes a record by its key, and returns the earlier line that it stood on.
