@@ -256,6 +256,8 @@ fn one_id_with_two_times_of_creation_is_two_issues_and_said_so() {
         record("A-1", &[("created_at", "\"2026-02-02T00:00:00Z\""), ("title", "\"other\"")]);
     let report = list.import(&(record("A-1", &[]) + &other));
     assert_eq!(report.collisions, ["A-1"]);
+    let at_once = List::new(2).import(&(record("A-1", &[]) + &other));
+    assert_eq!(at_once.collisions, ["A-1"], "also where both are new");
     let error = list.tracker.show("A-1").unwrap_err();
     assert_eq!(error.code(), "ambiguous");
     let x0x_tracker::TrackerError::Ambiguous { candidates, .. } = error else { unreachable!() };

@@ -61,6 +61,27 @@ fn one_field_changed_on_both_sides_keeps_the_later_and_lists_both() {
 }
 
 #[test]
+fn the_value_that_a_merge_gave_up_stays_listed_where_it_was_shown() {
+    let base = record("A-1", &[]);
+    let mut list = List::new(1);
+    list.import(&base);
+    list.set("A-1", "title", "\"ours\"");
+    let ours = list.export();
+    let later = ("updated_at", "\"2999-01-03T00:00:00Z\"");
+    let theirs = record("A-1", &[("title", "\"theirs\""), later]);
+    let (file, _) = merged(&base, &ours, &theirs);
+    list.import(&file);
+    assert_eq!(list.field("A-1", "title"), "theirs");
+    assert_eq!(list.field("A-1", "conflicts"), serde_json::json!({"title": ["ours"]}));
+    // An older file that lists what is shown now brings no conflict back.
+    list.set("A-1", "title", "\"ours\"");
+    list.export();
+    list.import(&file);
+    assert_eq!(list.field("A-1", "title"), "ours");
+    assert_eq!(list.field("A-1", "conflicts"), serde_json::Value::Null);
+}
+
+#[test]
 fn a_conflict_that_one_side_settled_is_settled() {
     let listed = ("conflicts", "{\"title\":[\"x\",\"y\"]}");
     let base = record("A-1", &[listed]);

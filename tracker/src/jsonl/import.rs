@@ -364,7 +364,8 @@ impl<'a> Merge<'a> {
         true
     }
 
-    /// Adds values that a merge of files listed and that are nowhere in the history.
+    /// Adds values that a merge of files listed and that are nowhere in the history, or that its
+    /// choice replaces now.
     fn conflicts(&self, decision: &mut Decision) {
         let Some(listed) = self.file.get("conflicts") else { return };
         if self.base.as_ref().is_some_and(|base| base.fields.get("conflicts") == Some(listed)) {
@@ -381,7 +382,9 @@ impl<'a> Merge<'a> {
             for value in values.iter().map(|value| text::compact(value.get())) {
                 let known = stored.get(&name).is_some_and(|all| all.contains(&value));
                 let theirs = self.file.get(&name).is_some_and(|theirs| text::equal(theirs, &value));
-                if !known && !theirs && !self.history().held(&name, Some(&value)) {
+                let is_replaced = decision.on_top.fields().contains(&name.as_str())
+                    && same(self.now.issue.json(&name), Some(&value));
+                if !known && !theirs && (is_replaced || !self.history().held(&name, Some(&value))) {
                     stored.entry(name.clone()).or_default().push(value);
                     is_news = true;
                 }

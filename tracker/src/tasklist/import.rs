@@ -90,6 +90,8 @@ struct Import<'a> {
     is_shifted: bool,
     has_changed: bool,
     seen: Seen,
+    /// The ids of records that were not here before.
+    new_ids: BTreeSet<String>,
     bytes: u64,
     report: ImportReport,
 }
@@ -115,6 +117,7 @@ impl<'a> Import<'a> {
             is_shifted: false,
             has_changed: false,
             seen: Seen::default(),
+            new_ids: BTreeSet::new(),
             bytes: 0,
             report: ImportReport::default(),
         })
@@ -191,8 +194,9 @@ impl<'a> Import<'a> {
     }
 
     fn new_record(&mut self, record: Record) -> Result<LineRecord, TrackerError> {
-        if !self.reading.rows_named(&record.birth.id)?.is_empty() {
-            self.report.collisions.push(record.birth.id.clone());
+        let id = &record.birth.id;
+        if !self.new_ids.insert(id.clone()) || !self.reading.rows_named(id)?.is_empty() {
+            self.report.collisions.push(id.clone());
         }
         let edit =
             import::creation(&record.fields, &crate::document::Content::empty(&record.birth));
