@@ -216,12 +216,20 @@ Example:
   x0x issues validate issues/issues.jsonl")]
     Validate(ValidateArgs),
     /// Merge two versions of the JSONL file by records and fields: a merge driver for git
+    #[command(override_usage = "x0x issues merge [OPTIONS] <BASE> <OURS> <THEIRS>
+       x0x issues merge [OPTIONS] --resolve <FILE> [--dry-run]")]
     #[command(after_help = "As git's merge driver for the file:
   git config merge.x0x.driver 'x0x issues merge %O %A %B'
   echo 'issues/issues.jsonl merge=x0x' >> .gitattributes
 
-Example:
-  x0x issues merge base.jsonl ours.jsonl theirs.jsonl")]
+--resolve mends what a merge without the driver, or with merge=union, left in one file: conflict
+markers (also of the styles diff3 and zdiff3, whose base it uses), and one id on several lines.
+Before it changes the file it keeps a copy beside it.
+
+Examples:
+  x0x issues merge base.jsonl ours.jsonl theirs.jsonl
+  x0x issues merge --resolve issues/issues.jsonl
+  x0x issues merge --resolve issues/issues.jsonl --dry-run --json")]
     Merge(MergeArgs),
     /// Tell who changed what in an issue and when, newest first
     #[command(
@@ -432,11 +440,20 @@ pub struct ValidateArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// The version that both come from
-    pub base: PathBuf,
+    #[arg(required_unless_present = "resolve")]
+    pub base: Option<PathBuf>,
     /// Our version; the merge is written over it
-    pub ours: PathBuf,
+    #[arg(required_unless_present = "resolve")]
+    pub ours: Option<PathBuf>,
     /// Their version
-    pub theirs: PathBuf,
+    #[arg(required_unless_present = "resolve")]
+    pub theirs: Option<PathBuf>,
+    /// Merge what conflict markers and repeated ids in this file hold
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "ours", "theirs"])]
+    pub resolve: Option<PathBuf>,
+    /// Change nothing; say what would change
+    #[arg(long, requires = "resolve")]
+    pub dry_run: bool,
 }
 
 /// Returns what was typed; otherwise help or an error was told already.

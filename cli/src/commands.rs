@@ -23,6 +23,7 @@ mod next;
 mod prefix;
 mod prime;
 mod ready;
+mod resolution;
 mod rule;
 mod show;
 mod stats;

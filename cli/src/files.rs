@@ -55,6 +55,11 @@ impl Pending {
         sync_directory(&self.target)
     }
 
+    /// Sets who may read and write it; said last, for a new file that is not as open as others.
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.temporary.as_file().set_permissions(permissions)
+    }
+
     /// Becomes the target, which must not be there yet; on disk when this returns.
     pub fn create(self) -> io::Result<()> {
         self.temporary.as_file().sync_all()?;

@@ -1,13 +1,14 @@
 //! `x0x issues import`: what a JSONL file changed becomes edits.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::Path;
 
+use serde_json::Value;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{ImportOptions, ImportReport};
 
-use super::{array, import_report};
+use super::{array, import_report, validate};
 use crate::args::ImportArgs;
 use crate::error::{CliError, Exit};
 use crate::output::progress::Meter;
@@ -16,9 +17,29 @@ use crate::resolve::{Session, file_name};
 /// Imports a file; with bad lines that were passed over, the exit code is 7.
 pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
     let path = session.file_to_read(args.file.as_deref())?;
-    let name = file_name(&path)?;
-    let read = |error| CliError::file("cannot read", &path, error);
-    let file = File::open(&path).map_err(read)?;
+    let imported = import(session, args, &path)?;
+    if session.output.json {
+        session.output.json(&imported.object)?;
+    } else {
+        tell(session, &path, &imported)?;
+    }
+    Ok(if imported.report.problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+/// What an import came to.
+pub struct Imported {
+    pub report: ImportReport,
+    /// The report for programs.
+    pub object: Value,
+    /// The report for people; empty where they are told nothing.
+    pub summary: String,
+}
+
+/// Imports a file and tells nothing yet; nobody waits for the list any more when it returns.
+pub fn import(session: &Session, args: &ImportArgs, path: &Path) -> Result<Imported, CliError> {
+    let name = file_name(path)?;
+    let read = |error| CliError::file("cannot read", path, error);
+    let file = File::open(path).map_err(read)?;
     let bytes = file.metadata().map_err(read)?.len();
     let options = ImportOptions {
         dry_run: args.dry_run,
@@ -34,31 +55,28 @@ pub fn run(session: &Session, args: &ImportArgs) -> Result<Exit, CliError> {
     let mut input = BufReader::with_capacity(1 << 20, file);
     let report = tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress));
     drop(meter);
-    let report = report.map_err(|error| array::explained(error, &path))?;
-    if session.output.json {
-        session.output.json(&import_report::object(name, args, &report, is_new))?;
+    let report = report.map_err(|error| array::explained(error, path))?;
+    let object = import_report::object(name, args, &report, is_new);
+    let summary = if session.output.notes() {
+        import_report::summary(&tracker, args, &report, session.output.verbose)
     } else {
-        answer(session, &tracker, &path, args, &report)?;
-    }
-    Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Invalid })
+        String::new()
+    };
+    Ok(Imported { report, object, summary })
 }
 
-fn answer(
-    session: &Session,
-    tracker: &dyn Tracker,
-    path: &Path,
-    args: &ImportArgs,
-    report: &ImportReport,
-) -> Result<(), CliError> {
+/// Tells people what an import did.
+pub fn tell(session: &Session, path: &Path, imported: &Imported) -> Result<(), CliError> {
     let output = session.output;
-    if !output.quiet {
-        let summary = import_report::summary(tracker, args, report, output.verbose);
-        output.data(|stdout| std::io::Write::write_all(stdout, summary.as_bytes()))?;
+    if !imported.summary.is_empty() {
+        output.data(|stdout| stdout.write_all(imported.summary.as_bytes()))?;
     }
+    let report = &imported.report;
     let problems = import_report::problems(file_name(path)?, report, output.verbose);
     if !problems.is_empty() {
         output.tell(&problems);
-        if let Some(hint) = array::hint(path) {
+        let hint = array::hint(path).or_else(|| validate::hint(&report.problems, path));
+        if let Some(hint) = hint {
             output.tell(&format!("hint: {hint}"));
         }
     }

@@ -39,11 +39,17 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
             problems.iter().try_for_each(|p| writeln!(stdout, "{}", problem_text(&name, p)))
         })?;
         output.note(&format!("{name}: {records} good records, {} problems", problems.len()));
-        if let Some(hint) = hint {
+        if let Some(hint) = hint.or_else(|| self::hint(&problems, &path)) {
             output.note(&format!("hint: {hint}"));
         }
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+/// Returns what to do with a file in which a merge by lines left some of the bad lines.
+pub fn hint(problems: &[Problem], path: &Path) -> Option<String> {
+    let hint = format!("`x0x issues merge --resolve {}` merges what stands twice", path.display());
+    problems.iter().any(|problem| problem.is_resolvable).then_some(hint)
 }
 
 /// Returns how many good records a file has, and every problem.
