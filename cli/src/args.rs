@@ -268,6 +268,16 @@ Examples:
   x0x issues conflicts X0X-0042 --resolve title --value '\"Mend the pump\"'"
     )]
     Conflicts(ConflictsArgs),
+    /// Import, then export the JSONL file; with --commit, commit that file alone
+    #[command(
+        after_help = "Without --commit git's index, HEAD and hooks are left alone. With it, what else is staged stays
+staged and is no part of the commit.
+
+Examples:
+  x0x issues sync
+  x0x issues sync --commit --message 'issues: the pump is mended'"
+    )]
+    Sync(SyncArgs),
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
     Stats,
@@ -400,7 +410,7 @@ pub struct UnblockArgs {
 }
 
 /// Arguments of `import`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ImportArgs {
     /// The file [default: the one that .x0x.toml names]
     pub file: Option<PathBuf>,
@@ -419,7 +429,7 @@ pub struct ImportArgs {
 }
 
 /// Arguments of `export`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ExportArgs {
     /// Where to write; - is stdout [default: the file that .x0x.toml names]
     #[arg(long, value_name = "FILE")]
@@ -454,6 +464,18 @@ pub struct MergeArgs {
     /// Change nothing; say what would change
     #[arg(long, requires = "resolve")]
     pub dry_run: bool,
+}
+
+/// Arguments of `sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Commit the file to git, and nothing else
+    #[arg(long)]
+    pub commit: bool,
+    /// What the commit says
+    #[arg(long, short, value_name = "TEXT", requires = "commit", default_value = "issues: sync")]
+    #[arg(value_parser = values::commit_message)]
+    pub message: String,
 }
 
 /// Returns what was typed; otherwise help or an error was told already.

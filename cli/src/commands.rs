@@ -27,6 +27,7 @@ mod resolution;
 mod rule;
 mod show;
 mod stats;
+mod sync;
 mod undo;
 mod validate;
 
@@ -78,6 +79,7 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Log(args) => log::run(session, args),
         IssuesCommand::Undo(args) => undo::run(session, &args),
         IssuesCommand::Conflicts(args) => conflicts::run(session, &args),
+        IssuesCommand::Sync(args) => sync::run(session, &args),
         IssuesCommand::Stats => stats::run(session),
     }
 }

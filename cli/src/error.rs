@@ -84,6 +84,16 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// git refused, or is in the middle of something that has to end first.
+    #[error("{detail}")]
+    Git {
+        /// What is wrong, with git's own words where it has some.
+        detail: String,
+        /// What to do.
+        hint: String,
+        /// How git stands.
+        fault: GitFault,
+    },
     /// One of several issues failed; those before it are done.
     #[error("{source} (done before it: {})", done.join(", "))]
     Partly {
@@ -114,6 +124,17 @@ pub enum CliError {
     /// Whoever read our output went away; that is no failure.
     #[error("the reader of the output went away")]
     Closed,
+}
+
+/// Why git does not do what it is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitFault {
+    /// It tried and failed.
+    Failed,
+    /// A merge, a rebase or the like is not finished.
+    UnderWay,
+    /// Another git process holds the index, for the moment.
+    Locked,
 }
 
 impl From<TrackerError> for CliError {
@@ -255,6 +276,8 @@ impl CliError {
             Self::Missing { .. } => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::Io { .. } => "io",
+            Self::Git { fault: GitFault::Failed, .. } => "git",
+            Self::Git { fault: GitFault::UnderWay | GitFault::Locked, .. } => "git_busy",
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.code(),
@@ -270,6 +293,7 @@ impl CliError {
             Self::Usage { hint, .. }
             | Self::Missing { hint, .. }
             | Self::Invalid { hint, .. }
+            | Self::Git { hint, .. }
             | Self::Hinted { hint, .. } => hint.clone(),
             Self::Io { .. } => "check that the path may be read and written".to_owned(),
             Self::Partly { source, .. } | Self::InLine { source, .. } => source.hint(),
@@ -282,6 +306,7 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.is_retryable(),
             Self::Home(error) => error.is_retryable(),
+            Self::Git { fault, .. } => *fault == GitFault::Locked,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.is_retryable(),
@@ -296,7 +321,8 @@ impl CliError {
             Self::Usage { .. } => Exit::Usage,
             Self::Missing { .. } | Self::NothingReady => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
-            Self::Io { .. } => Exit::Failed,
+            Self::Io { .. } | Self::Git { fault: GitFault::Failed, .. } => Exit::Failed,
+            Self::Git { .. } => Exit::Conflict,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.exit(),

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod error;
 mod files;
+mod git;
 mod input;
 mod output;
 mod resolve;

@@ -34,6 +34,14 @@ pub fn wanted_priority(text: &str) -> Result<WantedPriority, String> {
 #[derive(Clone, Copy, Debug)]
 pub struct WantedPriority(pub Option<i64>);
 
+/// Reads what a commit says; git takes no empty message.
+pub fn commit_message(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected some text".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// Reads the prefix of new ids.
 pub fn prefix(text: &str) -> Result<String, String> {
     if is_prefix(text) {

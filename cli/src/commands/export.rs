@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{ExportFrom, ExportReport, ImportOptions, TrackerError};
 
@@ -26,12 +26,12 @@ pub fn run(session: &Session, args: &ExportArgs) -> Result<Exit, CliError> {
             if is_device(&path) {
                 to_device(session, args, bound.as_deref(), &path)?;
             } else if bound.as_ref() == Some(&path) || is_known(session, &path)? {
-                to_known(session, args, &path)?;
+                to_known(session, args, &path)?.tell(session)?;
             } else {
                 elsewhere(session, args, bound.as_deref(), &path)?;
             }
         }
-        None => to_known(session, args, &session.file(None)?)?,
+        None => to_known(session, args, &session.file(None)?)?.tell(session)?,
     }
     Ok(Exit::Done)
 }
@@ -46,8 +46,28 @@ fn base_of(tracker: &dyn Tracker, name: &str) -> Result<Option<[u8; 32]>, CliErr
     Ok(tracker.export(&from, &mut io::sink())?.base)
 }
 
-/// Writes the bound file and notes what it holds now.
-fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<(), CliError> {
+/// What an export into a known file came to.
+pub struct Exported {
+    report: ExportReport,
+    path: String,
+    /// Whether the file said so already.
+    is_same: bool,
+}
+
+impl Exported {
+    /// Returns the report for programs.
+    pub fn object(&self) -> Value {
+        object(&self.report, &self.path)
+    }
+
+    /// Tells what was written.
+    pub fn tell(&self, session: &Session) -> Result<(), CliError> {
+        answer(session, &self.report, &self.path, self.is_same)
+    }
+}
+
+/// Writes the bound file and notes what it holds now; tells nothing yet.
+pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exported, CliError> {
     let name = file_name(path)?;
     let mut tracker = session.writer()?;
     let io = |error| CliError::file("cannot write", path, error);
@@ -73,7 +93,7 @@ fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<(), Cli
     if report.base != Some(report.hash) {
         note_content(&mut tracker, args, path, &report)?;
     }
-    answer(session, &report, name, is_same)
+    Ok(Exported { report, path: name.to_owned(), is_same })
 }
 
 /// Refuses to write over lines that could not be imported; only the layout of the file keeps those.
@@ -188,12 +208,7 @@ fn answer(
 ) -> Result<(), CliError> {
     let output = session.output;
     if output.json {
-        return output.json(&json!({
-            "records": report.records,
-            "changed": report.changed,
-            "added": report.added,
-            "path": path,
-        }));
+        return output.json(&object(report, path));
     }
     let ExportReport { records, changed, added, .. } = report;
     output.note(&if is_same {
@@ -202,6 +217,15 @@ fn answer(
         format!("{path}: {changed} of {records} lines changed, {added} added")
     });
     Ok(())
+}
+
+fn object(report: &ExportReport, path: &str) -> Value {
+    json!({
+        "records": report.records,
+        "changed": report.changed,
+        "added": report.added,
+        "path": path,
+    })
 }
 
 /// Keeps what the operating system said when writing failed: a reader that went away is no failure.
