@@ -221,6 +221,7 @@ Example:
     #[command(after_help = "As git's merge driver for the file:
   git config merge.x0x.driver 'x0x issues merge %O %A %B'
   echo 'issues/issues.jsonl merge=x0x' >> .gitattributes
+`x0x init --merge-driver` does both.
 
 --resolve mends what a merge without the driver, or with merge=union, left in one file: conflict
 markers (also of the styles diff3 and zdiff3, whose base it uses), and one id on several lines.
@@ -287,7 +288,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   x0x init
-  x0x init --name pump --prefix PUMP --jsonl tracker/issues.jsonl")]
+  x0x init --name pump --prefix PUMP --jsonl tracker/issues.jsonl
+  x0x init --merge-driver          also in every clone: git's configuration is not cloned")]
 pub struct InitArgs {
     /// What people call the list [default: the directory's name]
     #[arg(long)]
@@ -298,6 +300,10 @@ pub struct InitArgs {
     /// The JSONL file, which may be there or not [default: issues/issues.jsonl at the root]
     #[arg(long, value_name = "PATH")]
     pub jsonl: Option<PathBuf>,
+    /// Have git merge the file by records: a line in .gitattributes, and the driver in this
+    /// repository's git configuration
+    #[arg(long)]
+    pub merge_driver: bool,
 }
 
 /// Arguments of `list`.

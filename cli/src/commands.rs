@@ -19,6 +19,7 @@ mod init;
 mod list;
 mod log;
 mod merge;
+mod merge_driver;
 mod next;
 mod prefix;
 mod prime;

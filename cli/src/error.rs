@@ -135,6 +135,8 @@ pub enum GitFault {
     UnderWay,
     /// Another git process holds the index, for the moment.
     Locked,
+    /// It is configured to do something else.
+    Taken,
 }
 
 impl From<TrackerError> for CliError {
@@ -278,6 +280,7 @@ impl CliError {
             Self::Io { .. } => "io",
             Self::Git { fault: GitFault::Failed, .. } => "git",
             Self::Git { fault: GitFault::UnderWay | GitFault::Locked, .. } => "git_busy",
+            Self::Git { fault: GitFault::Taken, .. } => "git_conflict",
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.code(),

@@ -1,4 +1,5 @@
-//! Running git, for what was asked of it by name: a commit of one file. What can be learned from files alone is in [`repository`].
+//! Running git, for what was asked of it by name: a commit of one file, and the configuration of the
+//! merge driver. What can be learned from files alone is in [`repository`].
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -47,6 +48,31 @@ impl Git {
     /// Returns its root.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Returns the value of a setting, wherever git takes it from; none where it has none.
+    pub fn config(&self, name: &str) -> Result<Option<String>, CliError> {
+        let output = self.output(["config", "--get", name])?;
+        match output.status.code() {
+            Some(0) => Ok(Some(text_of(&output.stdout))),
+            Some(1) => Ok(None),
+            _ => Err(failed("`git config`", &output)),
+        }
+    }
+
+    /// Sets a value in the repository's own configuration, which its worktrees share.
+    pub fn set_config(&self, name: &str, value: &str) -> Result<(), CliError> {
+        self.run(["config", "--local", name, value]).map(drop)
+    }
+
+    /// Returns the merge driver that `.gitattributes` files name for a path; none where they name
+    /// none.
+    pub fn merge_attribute(&self, path: &Path) -> Result<Option<String>, CliError> {
+        let args = [OsStr::new("check-attr"), "-z".as_ref(), "merge".as_ref(), "--".as_ref()];
+        let output = self.run(args.into_iter().chain([path.as_os_str()]))?;
+        // Three fields, each with a NUL behind it: path, attribute, value.
+        let value = output.stdout.split(|byte| *byte == 0).nth(2).map(text_of);
+        Ok(value.filter(|value| value != "unspecified"))
     }
 
     /// Refuses where a commit of one file cannot be made now, and says why.

@@ -1,15 +1,17 @@
 //! `x0x init`: binds a repository to a task list. It writes `.x0x.toml`, never over anything, and
-//! leaves git alone.
+//! leaves git alone unless the merge driver is asked for.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::merge_driver::MergeDriver;
 use super::prefix;
 use crate::args::InitArgs;
 use crate::error::{CliError, Exit};
 use crate::files::{self, Pending};
+use crate::git::Git;
 use crate::output::plain::one_line;
 use crate::resolve::binding::{self, Binding, DEFAULT_JSONL};
 use crate::resolve::{Session, repository};
@@ -17,6 +19,11 @@ use crate::resolve::{Session, repository};
 /// Binds the repository around the current directory.
 pub fn run(session: &Session, args: InitArgs) -> Result<Exit, CliError> {
     let root = root(session)?;
+    let git = Git::around(&root);
+    let git = if args.merge_driver { Some(git?) } else { git.ok() };
+    if let Some(git) = git.as_ref().filter(|_| args.merge_driver) {
+        MergeDriver::require_free(git)?;
+    }
     let typed_jsonl =
         args.jsonl.as_deref().map(|path| from_root(session, &root, path)).transpose()?;
     let is_new =
@@ -31,7 +38,12 @@ pub fn run(session: &Session, args: InitArgs) -> Result<Exit, CliError> {
         refuse_other(&binding, &args, typed_jsonl.as_deref())?;
         join_existing(session, &binding)?;
     }
-    answer(session, &binding, is_new)?;
+    let driver = match &git {
+        Some(git) if args.merge_driver => Some(MergeDriver::install(git, &binding)?),
+        Some(git) => Some(MergeDriver::find(git, &binding)),
+        None => None,
+    };
+    answer(session, &binding, is_new, driver.as_ref())?;
     Ok(Exit::Done)
 }
 
@@ -125,7 +137,12 @@ fn name_of(root: &Path) -> String {
     name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "issues".to_owned())
 }
 
-fn answer(session: &Session, binding: &Binding, is_new: bool) -> Result<(), CliError> {
+fn answer(
+    session: &Session,
+    binding: &Binding,
+    is_new: bool,
+    driver: Option<&MergeDriver>,
+) -> Result<(), CliError> {
     let output = session.output;
     let jsonl = binding.jsonl.display().to_string();
     if output.json {
@@ -137,6 +154,7 @@ fn answer(session: &Session, binding: &Binding, is_new: bool) -> Result<(), CliE
             "branch": binding.branch,
             "file": binding.file.display().to_string(),
             "created": is_new,
+            "merge_driver": driver.map(MergeDriver::object),
         }));
     }
     let Binding { name, prefix, list, .. } = binding;
@@ -158,6 +176,9 @@ fn answer(session: &Session, binding: &Binding, is_new: bool) -> Result<(), CliE
     }
     if is_new {
         output.note("Commit .x0x.toml, so that clones find the same task list.");
+    }
+    if let Some(driver) = driver {
+        driver.tell(session);
     }
     Ok(())
 }
