@@ -4,6 +4,7 @@ pub mod backup;
 pub mod fields;
 pub mod filter;
 pub mod history;
+mod issues;
 mod mistyped;
 pub mod values;
 
@@ -16,9 +17,8 @@ use crate::error::Exit;
 use crate::output::Output;
 use crate::output::table::Look;
 use backup::{BackupArgs, RestoreArgs};
-use fields::{CreateArgs, EditArgs};
 use filter::{FilterArgs, ShapeArgs};
-use history::{ConflictsArgs, LogArgs, UndoArgs};
+pub use issues::IssuesCommand;
 use x0x_tracker::interface::Moment;
 
 /// An issue tracker whose issues live in git and merge without a server.
@@ -102,186 +102,6 @@ Examples:
   x0x issues create 'Mend the pump' --priority 1 --labels pump
   x0x issues show X0X-0042")]
     Issues(IssuesCommand),
-}
-
-/// A command on issues. An ID is an id, an identifier, or a unique prefix of either.
-#[derive(Debug, Subcommand)]
-pub enum IssuesCommand {
-    /// List issues, oldest first
-    #[command(after_help = "Examples:
-  x0x issues list --state todo --priority 1,2
-  x0x issues list --json --brief --limit 50
-  x0x issues list --jsonl --fields identifier,title,_version")]
-    List(ListArgs),
-    /// Print what an agent must know to work this list, in less than 1,500 tokens
-    #[command(after_help = "Example:\n  x0x issues prime >> AGENTS.md")]
-    Prime,
-    /// List what can be worked on now, most urgent first
-    #[command(after_help = "Examples:
-  x0x issues ready --limit 5
-  x0x issues ready --explain      why the others are not ready")]
-    Ready(ReadyArgs),
-    /// Show the first ready issue; prints nothing and exits 3 when there is none
-    #[command(
-        after_help = "With --json, \"error\" is \"nothing_ready\" on stderr when there is none.
-
-Example:
-  x0x issues next --json --brief"
-    )]
-    Next(NextArgs),
-    /// Show everything about an issue
-    #[command(after_help = "Examples:
-  x0x issues show X0X-0042 --json
-  x0x issues show X0X-0042 --at 2026-05-01              as it was at the end of that day, in UTC
-  x0x issues show X0X-0042 --at 2026-05-01T20:35:00Z
-  x0x issues show X0X-0042 --at 3f09c2a1                as the author of that commit had it then
-
-A time goes by the clocks of those who made the changes, in whole seconds, and counts a change only
-with all that it builds on.")]
-    Show(ShowArgs),
-    /// Create an issue
-    #[command(after_help = "Examples:
-  x0x issues create 'Mend the pump' --priority 2 --labels pump,p2p
-  x0x issues create --title 'Mend the pump' --description @notes.md --acceptance 'cargo test passes'
-  id=$(x0x issues create 'Mend the pump' --silent)")]
-    Create(Box<CreateArgs>),
-    /// Change fields of an issue
-    #[command(after_help = "Examples:
-  x0x issues edit X0X-0042 --priority 1 --add-label urgent
-  x0x issues edit X0X-0042 --assignee none --if-version 0123456789abcdef
-  x0x issues edit X0X-0042 --remove-link docs/design.md
-  x0x issues edit X0X-0042 --deleted-at now     remove it; --deleted-at none brings it back")]
-    Edit(Box<EditArgs>),
-    /// Add a comment
-    #[command(after_help = "Examples:
-  x0x issues comment X0X-0042 'Reproduced on a 2-core machine'
-  cargo test 2>&1 | x0x issues comment X0X-0042 -")]
-    Comment(CommentArgs),
-    /// Mark issues as done
-    #[command(
-        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
-
-Example:
-  x0x issues done X0X-0042 X0X-0043"
-    )]
-    Done(IdsArgs),
-    /// Mark issues as given up
-    #[command(
-        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
-
-Example:
-  x0x issues cancel X0X-0042"
-    )]
-    Cancel(IdsArgs),
-    /// Mark an issue as the same work as another
-    #[command(after_help = "Example:\n  x0x issues duplicate X0X-0042 --of X0X-0007")]
-    Duplicate(DuplicateArgs),
-    /// Open ended issues again
-    #[command(
-        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
-
-Example:
-  x0x issues reopen X0X-0042"
-    )]
-    Reopen(IdsArgs),
-    /// Let an issue wait for others
-    #[command(after_help = "Examples:
-  x0x issues block X0X-0042 --on X0X-0007
-  x0x issues block X0X-0042 X0X-0007 X0X-0008
-  printf 'X0X-0042 X0X-0007\\nX0X-0043 X0X-0007 X0X-0008\\n' | x0x issues block -
-
-From stdin all edges are made, or none; text after # counts for nothing.")]
-    Block(BlockArgs),
-    /// Let an issue no longer wait for others
-    #[command(after_help = "Examples:
-  x0x issues unblock X0X-0042 X0X-0007
-  x0x issues unblock X0X-0042 --all")]
-    Unblock(UnblockArgs),
-    /// Take in what a JSONL file changed
-    #[command(after_help = "Examples:
-  x0x issues import                the file that .x0x.toml names
-  x0x issues import --dry-run -v   what would be taken in
-  x0x issues import other.jsonl --keep-going")]
-    Import(ImportArgs),
-    /// Write the JSONL file, changing only the lines of issues that changed
-    #[command(after_help = "Examples:
-  x0x issues export                the file that .x0x.toml names
-  x0x issues export --out -        the same bytes on stdout
-  x0x issues export --canonical --out issues.canonical.jsonl")]
-    Export(ExportArgs),
-    /// Check a JSONL file and name every bad line
-    #[command(after_help = "With --json: {\"records\": how many are good, \"problems\": [...]}.
-
-Example:
-  x0x issues validate issues/issues.jsonl")]
-    Validate(ValidateArgs),
-    /// Merge two versions of the JSONL file by records and fields: a merge driver for git
-    #[command(override_usage = "x0x issues merge [OPTIONS] <BASE> <OURS> <THEIRS>
-       x0x issues merge [OPTIONS] --resolve <FILE> [--dry-run]")]
-    #[command(after_help = "As git's merge driver for the file:
-  git config merge.x0x.driver 'x0x issues merge %O %A %B'
-  echo 'issues/issues.jsonl merge=x0x' >> .gitattributes
-`x0x init --merge-driver` does both.
-
---resolve mends what a merge without the driver, or with merge=union, left in one file: conflict
-markers (also of the styles diff3 and zdiff3, whose base it uses), and one id on several lines.
-Before it changes the file it keeps a copy beside it.
-
-Examples:
-  x0x issues merge base.jsonl ours.jsonl theirs.jsonl
-  x0x issues merge --resolve issues/issues.jsonl
-  x0x issues merge --resolve issues/issues.jsonl --dry-run --json")]
-    Merge(MergeArgs),
-    /// Tell who changed what in an issue and when, newest first
-    #[command(
-        after_help = "The time is the author's clock, in whole seconds. What a field was before is what its author
-knew. [lost] marks a value that was written at the same time as another one, which won. With --json:
-{\"id\", \"identifier\", \"entries\": [{\"at\", \"agent\", \"log\", \"commit\", \"number\", \"change\", \"created\",
-\"fields\": [...]}], \"more\"}; a field has \"from\" and \"to\", missing where it was absent, or \"added\",
-\"removed\" and \"moved\" elements.
-
-Examples:
-  x0x issues log X0X-0042
-  x0x issues log X0X-0042 --field state --limit 5 --json"
-    )]
-    Log(LogArgs),
-    /// Take back the newest change of an issue, or all that a commit did
-    #[command(
-        after_help = "An undo is an edit like any other: nothing is erased, and it can be undone. So the same `undo ID`
-twice does the change again. What was written again since is left and named; where nothing else is
-to do, the exit code is 4. Taking back the creation of an issue removes it; taking back the removal
-brings it back. With --json an ID answers the issue with \"_restored\" and \"_left\", a COMMIT answers
-{\"commit\", \"number\", \"dry_run\", \"issues\": [...]}.
-
-Examples:
-  x0x issues undo X0X-0042
-  x0x issues undo 3f09c2a1 --dry-run       everything that commit did, in every issue"
-    )]
-    Undo(UndoArgs),
-    /// List fields that hold several values, or settle one
-    #[command(
-        after_help = "With --json: {\"issues\": [...]}, with an ID one of them; a settled field answers the issue.
-
-Examples:
-  x0x issues conflicts
-  x0x issues conflicts X0X-0042 --resolve title --keep       the value that is shown
-  x0x issues conflicts X0X-0042 --resolve title --take 1     the other value with that number
-  x0x issues conflicts X0X-0042 --resolve title --value '\"Mend the pump\"'"
-    )]
-    Conflicts(ConflictsArgs),
-    /// Import, then export the JSONL file; with --commit, commit that file alone
-    #[command(
-        after_help = "Without --commit git's index, HEAD and hooks are left alone. With it, what else is staged stays
-staged and is no part of the commit.
-
-Examples:
-  x0x issues sync
-  x0x issues sync --commit --message 'issues: the pump is mended'"
-    )]
-    Sync(SyncArgs),
-    /// Count issues by state and priority
-    #[command(after_help = "Example:\n  x0x issues stats --json")]
-    Stats,
 }
 
 /// Arguments of `x0x init`.
