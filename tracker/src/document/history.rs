@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Content, Document, Heads};
+use automerge::ChangeHash;
+
+use super::read::View;
+use super::schema::{self, Place};
+use super::{Content, Document, Heads, edit};
 use crate::issue::as_text;
-use crate::jsonl::text;
 use crate::timestamp::Timestamp;
 
-/// The contents of a document after every change, in an order that builds on itself.
+/// What a document said after each of its changes, in an order that builds on itself. Nothing is
+/// read before it is asked for.
 ///
-/// Where people edited at once, each content is what the author of that change saw.
-pub struct History {
-    versions: Vec<Past>,
+/// Where people edited at once, each version is what the author of that change saw.
+pub struct History<'a> {
+    document: &'a Document,
+    /// The changes, oldest first; the genesis, which says nothing, is left out.
+    changes: Vec<ChangeHash>,
 }
 
 /// One change: which, and when it was made.
@@ -62,68 +68,66 @@ impl Document {
         heads == [self.birth.genesis_hash().0]
     }
 
-    /// Reads the whole history; costs one read of the document per change.
-    pub fn history(&self) -> History {
-        let versions = self
-            .doc
-            .get_changes_meta(&[])
-            .iter()
-            .skip(1)
-            .map(|change| Past { hash: change.hash.0, content: self.read_at(&[change.hash.0]) })
-            .collect();
-        History { versions }
+    /// Returns what the document said at any time.
+    pub fn history(&self) -> History<'_> {
+        let changes = self.doc.get_changes_meta(&[]);
+        let changes = changes.iter().skip(1).map(|change| change.hash).collect();
+        History { document: self, changes }
     }
 }
 
-impl History {
-    /// Returns the contents, oldest first; the genesis, which says nothing, is left out.
-    pub fn versions(&self) -> &[Past] {
-        &self.versions
+impl History<'_> {
+    /// Returns the hash of the first change after the genesis.
+    pub fn first(&self) -> Option<[u8; 32]> {
+        self.changes.first().map(|hash| hash.0)
     }
 
     /// Tells whether a field has ever held a value, or for `None` whether it was ever absent.
     pub fn held(&self, name: &str, value: Option<&str>) -> bool {
-        self.versions.iter().any(|past| match (past.content.issue.json(name), value) {
-            (Some(then), Some(value)) => text::equal(then, value),
-            (None, None) => true,
-            _ => false,
+        self.changes.iter().any(|hash| {
+            let then = match schema::place_of(name) {
+                Place::Register => self.at(&[*hash]).register(name),
+                _ => self.document.read_at(&[hash.0]).issue.json(name).map(str::to_owned),
+            };
+            edit::same(then.as_deref(), value)
         })
     }
 
     /// Tells whether a list field has ever held the element with this key.
     pub fn held_element(&self, name: &str, key: &str) -> bool {
-        self.versions.iter().any(|past| has_element(past, name, key))
+        self.changes.iter().any(|hash| self.at(&[*hash]).element(name, key).is_some())
     }
 
     /// Tells whether a list field has ever been without the element with this key.
     pub fn lacked_element(&self, name: &str, key: &str) -> bool {
-        self.versions.iter().any(|past| !has_element(past, name, key))
+        self.changes.iter().any(|hash| self.at(&[*hash]).element(name, key).is_none())
     }
 
     /// Returns the last version that was dated `updated_at`, if there is one.
-    pub fn dated(&self, updated_at: &str) -> Option<&Past> {
-        self.versions.iter().rev().find(|past| {
-            past.content.issue.json("updated_at").and_then(as_text).as_deref() == Some(updated_at)
-        })
+    pub fn dated(&self, updated_at: &str) -> Option<Past> {
+        let is_dated = |hash: &&ChangeHash| self.date_at(**hash).as_deref() == Some(updated_at);
+        let hash = self.changes.iter().rev().find(is_dated)?.0;
+        Some(Past { hash, content: self.document.read_at(&[hash]) })
     }
 
     /// Returns the earliest and the latest `updated_at` that this replica has ever seen, as far as
     /// they are times.
     pub fn first_and_last(&self) -> (Option<Timestamp>, Option<Timestamp>) {
-        let dates = || {
-            let texts =
-                self.versions.iter().filter_map(|past| past.content.issue.text("updated_at"));
-            texts.filter_map(|text| Timestamp::parse(&text))
-        };
-        (dates().min(), dates().max())
+        let date = |hash: &ChangeHash| Timestamp::parse(&self.date_at(*hash)?);
+        let dates: Vec<Timestamp> = self.changes.iter().filter_map(date).collect();
+        (dates.iter().min().copied(), dates.iter().max().copied())
+    }
+
+    fn date_at(&self, hash: ChangeHash) -> Option<String> {
+        as_text(&self.at(&[hash]).register("updated_at")?)
+    }
+
+    fn at<'b>(&'b self, heads: &'b [ChangeHash]) -> View<'b> {
+        View { birth: &self.document.birth, doc: &self.document.doc, heads: Some(heads) }
     }
 }
 
 /// Returns the time of a change, which is kept in seconds.
 pub(super) fn in_seconds(seconds: i64) -> Timestamp {
     Timestamp(seconds.saturating_mul(1_000))
-}
-
-fn has_element(past: &Past, name: &str, key: &str) -> bool {
-    past.content.lists.get(name).is_some_and(|list| list.iter().any(|element| element.key == key))
 }

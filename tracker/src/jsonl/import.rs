@@ -139,7 +139,7 @@ struct Merge<'a> {
     base: Option<Base>,
     document: &'a Document,
     now: &'a Content,
-    history: &'a OnceCell<History>,
+    history: &'a OnceCell<History<'a>>,
     powers: Powers,
     /// Whether the line is another version of the base rather than a hand edit of it.
     is_other_version: bool,
@@ -155,7 +155,7 @@ impl<'a> Merge<'a> {
         base: Option<&Base>,
         document: &'a Document,
         now: &'a Content,
-        history: &'a OnceCell<History>,
+        history: &'a OnceCell<History<'a>>,
         powers: Powers,
     ) -> Self {
         let mut merge = Self {
@@ -198,7 +198,7 @@ impl<'a> Merge<'a> {
         merge
     }
 
-    fn history(&self) -> &'a History {
+    fn history(&self) -> &'a History<'a> {
         self.history.get_or_init(|| self.document.history())
     }
 
@@ -289,7 +289,7 @@ impl<'a> Merge<'a> {
         let mut told = Vec::new();
         for (key, json) in added.iter().filter(|(key, _)| !here.contains(key)) {
             // What was never said here is never lost; a comment stands by itself and is taken.
-            let is_old = |history: &History| history.held_element(name, key);
+            let is_old = |history: &History<'_>| history.held_element(name, key);
             let is_comment = name == "comments" && !is_old(self.history());
             if !is_comment && self.passes_over(name, is_old, decision) {
                 wanted.retain(|other| other != json);
@@ -297,7 +297,7 @@ impl<'a> Merge<'a> {
             }
         }
         for (key, json) in removed.iter().filter(|(key, _)| here.contains(key)) {
-            let was_absent = |history: &History| history.lacked_element(name, key);
+            let was_absent = |history: &History<'_>| history.lacked_element(name, key);
             if !known_base {
                 before.retain(|other| other != json);
             } else if self.passes_over(name, was_absent, decision) {
@@ -324,9 +324,7 @@ impl<'a> Merge<'a> {
     fn since(&self) -> Heads {
         match &self.base {
             Some(base) => base.since.clone(),
-            None => {
-                self.history().versions().first().map(|past| vec![past.hash]).unwrap_or_default()
-            }
+            None => self.history().first().map(|hash| vec![hash]).unwrap_or_default(),
         }
     }
 
@@ -347,7 +345,7 @@ impl<'a> Merge<'a> {
     fn passes_over(
         &self,
         name: &str,
-        was_so: impl FnOnce(&History) -> bool,
+        was_so: impl FnOnce(&History<'_>) -> bool,
         decision: &mut Decision,
     ) -> bool {
         if self.powers.take_file || !self.is_other(name) {
