@@ -2,7 +2,8 @@
 //! process each, beside two yardsticks of the same run: Automerge making the same documents, and
 //! serde_json reading the same file.
 //!
-//! `cargo bench -p x0x-cli --bench commands`; sizes from `X0X_BENCH_SIZES` (default 1000,10000), and
+//! `cargo bench -p x0x-cli --bench commands` prints it, and with `X0X_BENCH_PAGE=FILE` puts the table
+//! into a page too (`just bench-table`). Sizes from `X0X_BENCH_SIZES` (default 1000,10000), and
 //! `X0X_BENCH_CHANGES` changes of every issue before it is measured (default 0).
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot set itself up has failed")]
@@ -28,51 +29,129 @@ fn main() {
     if let Some(at) = arguments.iter().position(|argument| argument == "--measure-one") {
         return measure_here(&arguments[at + 1..]);
     }
-    let sizes = std::env::var("X0X_BENCH_SIZES").unwrap_or_else(|_| "1000,10000".to_owned());
-    println!(
-        "{:<28} {:>8} {:>10} {:>10} {:>10}",
-        "command", "issues", "wall ms", "CPU ms", "peak MB"
-    );
+    let setting =
+        |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| usual.to_owned());
+    let sizes = setting("X0X_BENCH_SIZES", "1000,10000");
+    let changes = setting("X0X_BENCH_CHANGES", "0").parse().unwrap();
+    let mut table = Table::default();
     for size in sizes.split(',') {
-        bench(size.trim().parse().unwrap());
+        bench(size.trim().parse().unwrap(), changes, &mut table);
+    }
+    if let Ok(page) = std::env::var("X0X_BENCH_PAGE") {
+        table.put_into(Path::new(&page));
     }
 }
 
-fn bench(size: usize) {
+fn bench(size: usize, changes: u32, table: &mut Table) {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
     std::fs::create_dir_all(repo.join("issues")).unwrap();
     let file = repo.join("issues/issues.jsonl");
     std::fs::write(&file, lines(size)).unwrap();
-    yardsticks(size, &file);
-    let run = |name: &str, repeats: usize, arguments: &[&str]| {
+    yardsticks(size, &file, table);
+    let mut run = |name: &str, repeats: usize, arguments: &[&str]| {
         let mut costs: Vec<Cost> =
             (0..repeats).map(|_| measure(dir.path(), &repo, arguments)).collect();
         costs.sort_by_key(|cost| cost.wall);
-        report(name, size, &costs[repeats / 2]);
+        table.report(name, size, costs.swap_remove(repeats / 2));
     };
     run("init", 1, &["init", "--prefix", "B", "--quiet"]);
-    run("import (first)", 1, &["issues", "import", "--quiet"]);
-    let changes = std::env::var("X0X_BENCH_CHANGES").map_or(0, |text| text.parse().unwrap());
+    run("issues import (first)", 1, &["issues", "import", "--quiet"]);
     if changes > 0 {
         age(&dir.path().join("data"), changes);
-        run("export (all changed)", 1, &["issues", "export", "--quiet"]);
+        run("issues export (every line changed)", 1, &["issues", "export", "--quiet"]);
     }
-    run("import (unchanged)", REPEATS, &["issues", "import", "--quiet"]);
+    run("issues import (unchanged)", REPEATS, &["issues", "import", "--quiet"]);
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("Issue number 3 ", "Issue edited by hand ", 1)).unwrap();
-    run("import (one line edited)", 1, &["issues", "import", "--quiet"]);
-    run("export (unchanged)", REPEATS, &["issues", "export", "--quiet"]);
-    run("export --out", REPEATS, &["issues", "export", "--quiet", "--out", "out.jsonl"]);
-    run("ready --json", REPEATS, &["issues", "ready", "--json"]);
-    run("list --json", REPEATS, &["issues", "list", "--json"]);
-    run("list (table)", REPEATS, &["issues", "list"]);
-    run("list --text", REPEATS, &["issues", "list", "--text", "nowhere to be found"]);
-    run("show", REPEATS, &["issues", "show", "B-0007"]);
-    run("create", REPEATS, &["issues", "create", "--title", "a new issue", "--silent"]);
-    run("edit", 1, &["issues", "edit", "B-0007", "--priority", "1", "--quiet"]);
-    run("export (some new)", 1, &["issues", "export", "--quiet"]);
+    run("issues import (one line edited)", 1, &["issues", "import", "--quiet"]);
+    run("issues export (unchanged)", REPEATS, &["issues", "export", "--quiet"]);
+    run("issues export --out", REPEATS, &["issues", "export", "--quiet", "--out", "out.jsonl"]);
+    run("issues ready --json", REPEATS, &["issues", "ready", "--json"]);
+    run("issues ready", REPEATS, &["issues", "ready"]);
+    run("issues next --json", REPEATS, &["issues", "next", "--json"]);
+    run("issues list --json", REPEATS, &["issues", "list", "--json"]);
+    run("issues list", REPEATS, &["issues", "list"]);
+    run("issues list --limit 50", REPEATS, &["issues", "list", "--limit", "50", "--quiet"]);
+    let absent = ["issues", "list", "--text", "nowhere to be found", "--quiet"];
+    run("issues list --text (no match)", REPEATS, &absent);
+    run("issues stats", REPEATS, &["issues", "stats"]);
+    run("issues show", REPEATS, &["issues", "show", "B-0007"]);
+    run("issues log", REPEATS, &["issues", "log", "B-0007"]);
+    run("issues create", REPEATS, &["issues", "create", "--title", "a new issue", "--silent"]);
+    run("issues edit", 1, &["issues", "edit", "B-0007", "--priority", "1", "--quiet"]);
+    run("issues undo", 1, &["issues", "undo", "B-0007", "--quiet"]);
+    run("issues export (some new)", 1, &["issues", "export", "--quiet"]);
+    run("backup", 1, &["backup", "kept.x0x", "--quiet"]);
+    let lists = std::fs::read_dir(dir.path().join("data/lists")).unwrap();
+    let bytes: u64 = lists.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let (file_mb, store_mb) = (text.len() >> 20, bytes >> 20);
+    table.sizes.push((size, file_mb as u64, store_mb));
+    println!("{:<36} {size:>8} {file_mb} MB of JSONL, {store_mb} MB of store", "(on disk)");
 }
+
+/// Everything that was measured.
+#[derive(Default)]
+struct Table {
+    /// Issues, megabytes of the JSONL file and of the store.
+    sizes: Vec<(usize, u64, u64)>,
+    rows: Vec<(String, Vec<Cost>)>,
+}
+
+impl Table {
+    fn report(&mut self, name: &str, size: usize, cost: Cost) {
+        if self.rows.is_empty() {
+            println!(
+                "{:<36} {:>8} {:>10} {:>10} {:>9}",
+                "command", "issues", "wall ms", "CPU ms", "peak MB"
+            );
+        }
+        let (wall, cpu, peak) = cost.numbers();
+        println!("{name:<36} {size:>8} {wall:>10.1} {cpu:>10.1} {peak:>9.1}");
+        match self.rows.iter_mut().find(|(known, _)| known == name) {
+            Some((_, costs)) => costs.push(cost),
+            None => self.rows.push((name.to_owned(), vec![cost])),
+        }
+    }
+
+    /// Replaces what stands between the two marks of a page.
+    fn put_into(&self, page: &Path) {
+        let text = std::fs::read_to_string(page).unwrap();
+        let (before, rest) = text.split_once(TABLE_BEGINS).unwrap();
+        let (_, after) = rest.split_once(TABLE_ENDS).unwrap();
+        let table = self.markdown();
+        std::fs::write(page, format!("{before}{TABLE_BEGINS}\n{table}{TABLE_ENDS}{after}"))
+            .unwrap();
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = "| wall / CPU ms, peak MB |".to_owned();
+        for (size, file_mb, _) in &self.sizes {
+            write!(text, " {size} issues, {file_mb} MB |").unwrap();
+        }
+        text.push_str("\n| --- |");
+        text.push_str(&" --- |".repeat(self.sizes.len()));
+        for (name, costs) in &self.rows {
+            write!(text, "\n| {name} |").unwrap();
+            for cost in costs {
+                let (wall, cpu, peak) = cost.numbers();
+                write!(text, " {wall:.0} / {cpu:.0}").unwrap();
+                text.push_str(&if peak > 0.0 { format!(", {peak:.0} |") } else { " |".to_owned() });
+            }
+        }
+        text.push_str("\n| store on disk, MB |");
+        for (_, _, store_mb) in &self.sizes {
+            write!(text, " {store_mb} |").unwrap();
+        }
+        text + "\n"
+    }
+}
+
+/// What the table of a page stands between.
+const TABLE_BEGINS: &str = "<!-- table begins -->";
+
+/// See [`TABLE_BEGINS`].
+const TABLE_ENDS: &str = "<!-- table ends -->";
 
 /// Gives every issue a past of so many changes.
 fn age(data_dir: &Path, changes: u32) {
@@ -82,14 +161,14 @@ fn age(data_dir: &Path, changes: u32) {
 }
 
 /// What the same work costs without a task list around it.
-fn yardsticks(size: usize, file: &Path) {
+fn yardsticks(size: usize, file: &Path, table: &mut Table) {
     let text = std::fs::read_to_string(file).unwrap();
     let before = own_cpu();
     let begin = Instant::now();
     let records: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let cost = Cost { wall: begin.elapsed(), cpu: own_cpu() - before, peak_kb: 0 };
-    report("(serde_json parses the file)", size, &cost);
+    table.report("(serde_json parses the file)", size, cost);
     let hydrated: Vec<automerge::hydrate::Map> = records.iter().map(hydrate).collect();
     let before = own_cpu();
     let begin = Instant::now();
@@ -101,7 +180,7 @@ fn yardsticks(size: usize, file: &Path) {
     }
     assert!(bytes > 0);
     let cost = Cost { wall: begin.elapsed(), cpu: own_cpu() - before, peak_kb: 0 };
-    report("(Automerge floor)", size, &cost);
+    table.report("(Automerge makes the documents)", size, cost);
 }
 
 fn hydrate(record: &serde_json::Value) -> automerge::hydrate::Map {
@@ -179,10 +258,12 @@ struct Cost {
     peak_kb: u64,
 }
 
-fn report(name: &str, size: usize, cost: &Cost) {
-    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
-    let peak = cost.peak_kb as f64 / 1_024.0;
-    println!("{name:<28} {size:>8} {:>10.1} {:>10.1} {peak:>10.1}", ms(cost.wall), ms(cost.cpu));
+impl Cost {
+    /// Returns wall and CPU time in milliseconds, and peak memory in megabytes.
+    fn numbers(&self) -> (f64, f64, f64) {
+        let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+        (ms(self.wall), ms(self.cpu), self.peak_kb as f64 / 1_024.0)
+    }
 }
 
 /// Runs one command in a process that measures nothing else, so that its peak memory is its own.
