@@ -7,10 +7,13 @@
 mod support;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use automerge::hydrate;
 use rustix::time::{ClockId, clock_gettime};
 use support::{List, record};
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Filter, Patch, Shown};
 
 /// Returns the CPU time of this thread while `work` ran, in seconds.
 fn cpu(work: impl FnOnce()) -> f64 {
@@ -29,22 +32,55 @@ fn file(issues: usize) -> String {
     (0..issues).map(line).collect()
 }
 
-fn creates(list: &mut List) -> f64 {
-    // The median of several short runs: one may meet the growth of the file.
-    let mut costs: Vec<f64> =
-        (0..9).map(|_| cpu(|| (0..4).for_each(|_| drop(list.create("a new issue"))))).collect();
+/// Returns what a few runs of something cost: the median, since one may meet the growth of the file.
+fn usual_cost(list: &mut List, work: impl Fn(&mut List)) -> f64 {
+    let mut costs: Vec<f64> = (0..9).map(|_| cpu(|| (0..4).for_each(|_| work(list)))).collect();
     costs.sort_by(f64::total_cmp);
     costs[4]
 }
 
 #[test]
-fn creating_an_issue_costs_the_same_in_a_large_list() {
+fn what_touches_one_issue_costs_the_same_in_a_large_list() {
     let (mut small, mut large) = (List::new(1), List::new(1));
     small.import(&file(50));
     large.import(&file(3_000));
-    let ratio = creates(&mut large) / creates(&mut small);
-    println!("create at 3,000 issues costs {ratio:.2} times what it costs at 50");
-    assert!(ratio < 3.0, "{ratio}");
+    let edits = std::cell::Cell::new(0);
+    let create = |list: &mut List| drop(list.create("a new issue"));
+    let show = |list: &mut List| drop(list.tracker.show("B-0007").unwrap());
+    let edit = |list: &mut List| {
+        edits.set(edits.get() + 1);
+        let patch = Patch::default().set_text("assignee", &format!("worker {}", edits.get()));
+        drop(list.tracker.edit("B-0007", &patch, None).unwrap());
+    };
+    let works: [(&str, &dyn Fn(&mut List)); 3] =
+        [("create", &create), ("show", &show), ("edit", &edit)];
+    for (name, work) in works {
+        let ratio = usual_cost(&mut large, work) / usual_cost(&mut small, work);
+        println!("{name} at 3,000 issues costs {ratio:.2} times what it costs at 50");
+        assert!(ratio < 3.0, "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn looking_for_text_costs_about_what_listing_everything_does() {
+    let mut list = List::new(1);
+    list.import(&file(1_500));
+    let listing = |list: &mut List, filter: &Filter| {
+        let mut issues = 0;
+        let count = &mut |_: &Shown| {
+            issues += 1;
+            ControlFlow::Continue(())
+        };
+        list.tracker.list(filter, count).unwrap();
+        issues
+    };
+    let all = Filter { with_json: true, ..Filter::default() };
+    let text = Filter { text: Some("nowhere to be found".to_owned()), ..Filter::default() };
+    assert_eq!((listing(&mut list, &all), listing(&mut list, &text)), (1_500, 0));
+    let every = usual_cost(&mut list, |list| assert_eq!(listing(list, &all), 1_500));
+    let search = usual_cost(&mut list, |list| assert_eq!(listing(list, &text), 0));
+    println!("a search costs {:.2} of listing every record", search / every);
+    assert!(search < every * 1.5, "{search} against {every}");
 }
 
 #[test]
