@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use x0x_tracker::id::ListId;
-use x0x_tracker::interface::{ListInfo, Tracker};
+use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
 use x0x_tracker::store::Store;
 use x0x_tracker::tasklist::LocalTracker;
 use x0x_tracker::timestamp::Timestamp;
@@ -55,8 +55,12 @@ impl Home {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Restored, HomeError> {
         File::open(file).map_err(|source| io_error("read", file, source))?;
-        let backup = Store::open_to_copy(file)?;
-        let found = LocalTracker::info_of_any_format(file)?;
+        let opened = Store::open_to_copy(file)
+            .and_then(|backup| Ok((backup, LocalTracker::info_of_any_format(file)?)));
+        let (backup, found) = opened.map_err(|source| match source {
+            TrackerError::Format { .. } => HomeError::from(source),
+            source => HomeError::NotABackup { file: file.to_owned(), source },
+        })?;
         self.make_lists_dir()?;
         let _lock = self.lock(wait)?;
         let path = self.path_of(found.list);

@@ -68,6 +68,15 @@ pub enum HomeError {
         /// The file.
         file: PathBuf,
     },
+    /// A file to be restored is no backup, or a damaged one.
+    #[error("{} is not a backup of a task list", file.display())]
+    NotABackup {
+        /// The file.
+        file: PathBuf,
+        /// What was found.
+        #[source]
+        source: TrackerError,
+    },
     /// A list of a backup is here, and is not replaced unasked.
     #[error(
         "task list '{}' ({}) is here already{}; the backup has {} commits",
@@ -105,6 +114,7 @@ impl HomeError {
             Self::NoList { .. } => "no_list",
             Self::ManyLists { .. } => "many_lists",
             Self::FileIsThere { .. } => "file_is_there",
+            Self::NotABackup { .. } => "not_a_backup",
             Self::ListIsHere { .. } => "list_is_here",
             Self::Io { .. } => "io",
         }
@@ -134,6 +144,9 @@ impl HomeError {
             Self::FileIsThere { .. } => {
                 "choose another name; a backup replaces no file".to_owned()
             }
+            Self::NotABackup { .. } => {
+                "name a file that `x0x backup` wrote; nothing was changed".to_owned()
+            }
             Self::ListIsHere { .. } => "look at the backup in a data directory of its own \
                 (--data-dir DIR); --replace puts it in the place of the list that is here, which is \
                 kept beside it"
@@ -149,7 +162,7 @@ impl HomeError {
             Self::UnknownList { .. } | Self::NoSuchList { .. } | Self::NoList { .. } => {
                 Fault::NotFound
             }
-            Self::ManyLists { .. } => Fault::Invalid,
+            Self::ManyLists { .. } | Self::NotABackup { .. } => Fault::Invalid,
             Self::FileIsThere { .. } | Self::ListIsHere { .. } => Fault::Conflict,
             Self::Identity(_) | Self::Io { .. } => Fault::Internal,
         }

@@ -341,3 +341,34 @@ fn a_ruling_that_changes_nothing_says_so() {
     place.ok(&["issues", "edit", "T-0001", "--state", "review"]);
     place.error(&["issues", "reopen", "T-0001"], 7);
 }
+
+#[test]
+fn a_number_never_means_an_issue_whose_random_id_goes_on_from_it() {
+    let place = Place::with_list();
+    // Ids are random: enough of them that some begin with each digit.
+    let ids: Vec<String> = (0..40).map(|n| place.create(&[&format!("issue {n}")])).collect();
+    let digits: Vec<char> = ids
+        .iter()
+        .filter_map(|id| place.json(&["issues", "show", id])["id"].as_str()?.chars().nth(2))
+        .filter(|c| ('2'..='9').contains(c))
+        .collect();
+    assert!(!digits.is_empty(), "{ids:?}");
+    for digit in digits {
+        assert_eq!(
+            place.error(&["issues", "done", &format!("T-{digit}")], 3)["error"],
+            "not_found"
+        );
+    }
+}
+
+#[test]
+fn edits_that_change_nothing_leave_a_new_issue_as_it_is() {
+    let place = Place::with_list();
+    place.create(&["first"]);
+    place.create(&["second", "--labels", "q", "--blocked-by", "T-0001"]);
+    let before = place.json(&["issues", "show", "T-0002"]);
+    place.ok(&["issues", "edit", "T-0002", "--add-label", "q"]);
+    place.ok(&["issues", "block", "T-0002", "T-0001"]);
+    place.ok(&["issues", "edit", "T-0002", "--remove-acceptance", "nothing"]);
+    assert_eq!(place.json(&["issues", "show", "T-0002"]), before);
+}

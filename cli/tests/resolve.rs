@@ -42,7 +42,7 @@ fn both_sides_are_merged_and_the_file_as_it_was_is_kept() {
     let answer = place.run(&RESOLVE);
     assert_eq!((answer.code, answer.stdout.as_str()), (0, ""), "{answer:?}");
     assert!(answer.stderr.contains("T-2: state, title had several values"), "{answer:?}");
-    assert!(answer.stderr.contains("issues.jsonl.before-resolve."), "{answer:?}");
+    assert!(answer.stderr.contains("issues.jsonl.before-resolve;"), "{answer:?}");
     let file = place.read_jsonl();
     let lines: Vec<&str> = file.lines().collect();
     assert_eq!(lines.len(), 3);

@@ -153,7 +153,8 @@ Examples:
     /// Take back the newest change of an issue, or all that a commit did
     #[command(
         after_help = "An undo is an edit like any other: nothing is erased, and it can be undone. So the same `undo ID`
-twice does the change again. What was written again since is left and named; where nothing else is
+twice does the change again. After an import the newest change is what the file brought, whoever
+wrote it there: `log ID` or --dry-run shows it first. What was written again since is left and named; where nothing else is
 to do, the exit code is 4. Taking back the creation of an issue removes it; taking back the removal
 brings it back. With --json an ID answers the issue with \"_restored\" and \"_left\", a COMMIT answers
 {\"commit\", \"number\", \"dry_run\", \"issues\": [...]}.

@@ -31,12 +31,27 @@ pub fn run(session: &Session, args: &ListArgs) -> Result<Exit, CliError> {
     written.map_err(CliError::stdout)?;
     listing.finish(&[], cursor.as_deref()).map_err(CliError::stdout)?;
     let output = session.output;
-    if cursor.is_some() {
-        output.note("more follow; raise --limit");
+    if let Some(cursor) = &cursor {
+        output.note(&format!("more follow: --cursor {cursor}"));
     }
     let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
     if is_empty && !is_noted && args.filter.narrows() && args.filter.limit != Some(0) {
         output.note("nothing matches");
+    } else if is_empty && !args.filter.narrows() {
+        note_unread_file(session)?;
     }
     Ok(Exit::Done)
+}
+
+/// Notes where a list is empty only because nobody imported the repository's file yet.
+fn note_unread_file(session: &Session) -> Result<(), CliError> {
+    let Some(binding) = session.binding()? else { return Ok(()) };
+    let file = binding.root().join(&binding.jsonl);
+    if std::fs::metadata(&file).is_ok_and(|file| file.len() > 0) {
+        session.output.note(&format!(
+            "no issues are here; {} has some: `x0x issues import`",
+            binding.jsonl.display()
+        ));
+    }
+    Ok(())
 }

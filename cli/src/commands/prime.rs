@@ -19,34 +19,38 @@ const TITLE_CHARS: usize = 72;
 
 /// What goes for every list.
 const GUIDE: &str = "\
+Every command below starts with `x0x issues`; each has `--help` with examples.
+
 ## Work
-1. `x0x issues next --json` gives the best ready issue; exit 3 means that nothing is ready.
-2. `x0x issues edit ID --state in_progress --assignee NAME` before you start.
+1. `next --json` gives the best ready issue; exit 3 means that nothing is ready.
+   `list --assignee NAME --state in_progress` shows what you have begun.
+2. `edit ID --state in_progress --assignee NAME` before you start.
 3. Do what `description` and `acceptance` say; run the commands under `validation`.
-4. `x0x issues comment ID 'what was found'` as you go; `-` instead of the text reads stdin.
-5. `x0x issues edit ID --state review` when it is ready to be looked at. Only a maintainer says
-   `x0x issues done ID`.
-6. `x0x issues sync` takes in what the JSONL file brought and writes the file; commit it with the work.
+4. `comment ID 'what was found'` as you go; `-` in the place of the text reads stdin.
+5. `edit ID --state review` when it is ready to be looked at. Only a maintainer says `done ID`.
+6. `sync` takes in what the JSONL file brought and writes the file, and `sync --commit` commits that file
+   alone. After a pull or a merge: `import`, then `conflicts`.
 
 ## Look
 - `ready [--explain]`, `list [--state S] [--label L] [--text T] [--limit N]`, `show ID`, `stats`
 - `log ID`: who changed what, when. `conflicts`: fields that two sides changed at once.
-- Small answers: `--brief`, `--fields title,state`, `--limit N`. `--json` for programs, `--jsonl` for streams.
+- Small answers: `--brief`, `--fields title,state`, `--limit N`. `--json` for programs.
 
 ## Write
-- `create 'Title' --priority 1..4 --labels a,b --description @FILE --acceptance 'how it is known to be done'`
-- `edit ID --title T --add-label L --priority N [--if-version V]`; every field has a flag of its name.
+- `create 'Title' --priority 2 --labels a,b --description @FILE --acceptance 'how it is known to be done'`
+- `edit ID --title T --add-label L --priority N`; with `--if-version V` only if `_version` is still V.
 - `block ID OTHER...`: ID waits for the others; `block -` reads many such lines. `unblock ID OTHER`.
-- Found something else to do? Create an issue for it and link it, and stay with yours.
-- A mistake: `undo ID`. Nothing is erased; `edit ID --deleted-at now` removes, `none` brings back.
+- Found something else to do? Create an issue for it, say so in a comment, and stay with yours.
+- A mistake: `undo ID --dry-run`, then `undo ID`. Nothing is erased; `edit ID --deleted-at now` removes,
+  `--deleted-at none` brings back.
 
 ## Rules
-- ID is an id, an identifier or a unique prefix. One title a line; text in UTF-8.
-- States: todo, in_progress, review, blocked, done, cancelled, duplicate. Priority 1 is urgent.
-- The JSONL file may be edited by hand: `x0x issues import` merges it field by field. A bad line is named
-  and nothing is imported; conflict markers: `x0x issues merge --resolve FILE`.
+- ID is an id, an identifier or a unique prefix. Titles are one line.
+- States: todo, in_progress, review, blocked, done, cancelled, duplicate. Priority 1 is urgent, 4 low.
+- The JSONL file may be edited by hand: `import` merges it field by field. A bad line is named and nothing
+  is imported; conflict markers: `merge --resolve FILE`.
 - Errors go to stderr with a `hint` that says what to do. Exit codes: 0 done, 1 failed, 2 usage,
-  3 not found, 4 conflict, 5 not allowed, 7 invalid data. Each command has `--help` with examples.
+  3 not found, 4 conflict, 5 not allowed, 7 invalid data.
 ";
 
 /// Prints the guide, after a few lines on this list.

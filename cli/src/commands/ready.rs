@@ -38,6 +38,9 @@ pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
         output.data(|stdout| explain(stdout, &waiting, agenda.ready > 0, &output))?;
     }
     let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
+    if args.filter.limit.is_some_and(|limit| limit > 0 && agenda.ready >= limit as u64) {
+        output.note("more may be ready; raise --limit");
+    }
     if agenda.ready == 0 && !is_noted && args.filter.limit != Some(0) {
         output.note(&nothing(&agenda, args));
     }

@@ -141,7 +141,9 @@ fn summary(name: &str, is_dry: bool, resolved: &Resolved, copy: Option<&Path>) -
     match copy {
         Some(copy) => {
             let copy = copy.display();
-            format!("{name}: {what}\nThe file as it was is kept in {copy}.")
+            format!(
+                "{name}: {what}\nThe file as it was is kept in {copy}; in a merge, `git add {name}` comes next."
+            )
         }
         None if is_dry => format!("dry run, nothing was written: {name}: {what}"),
         None => format!("{name}: {what}"),

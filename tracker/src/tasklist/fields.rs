@@ -72,7 +72,11 @@ pub(super) fn of_patch(
                 None
             }
             FieldChange::Set(json) => Some(normal(reading, name, json, &there)?),
-            FieldChange::List(change) => Some(changed_list(reading, content, name, change)?),
+            FieldChange::List(change) => {
+                let list = changed_list(reading, content, name, change)?;
+                // Where there is no list, taking elements out of it makes none.
+                (list != "[]" || content.issue.json(name).is_some()).then_some(list)
+            }
         };
         let is_same = wanted.as_deref() == content.issue.json(name);
         if let Some(json) = wanted.as_deref().filter(|_| !is_same) {

@@ -220,7 +220,9 @@ impl Tracker for LocalTracker {
         let birth = Birth { id, created_at: Some(created_at.clone()) };
         let empty = Content::empty(&birth);
         let mut edit = Edit::default();
-        for (name, json) in fields::defaults().into_iter().chain(given) {
+        let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
+        let defaults = fields::defaults().into_iter().filter(|(name, _)| !is_given(name));
+        for (name, json) in defaults.chain(given.clone()) {
             edit.set(&empty, &name, Some(&json));
         }
         edit.set(&empty, "updated_at", Some(&created_at));

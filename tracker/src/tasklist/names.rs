@@ -14,6 +14,9 @@ const SUFFIX_DIGITS: usize = 4;
 
 /// Returns the one issue that a name means: an id, an identifier, a suffixed identifier, or a
 /// unique prefix of one.
+///
+/// A number is never the beginning of random digits: who types `X0X-9` means no issue whose id
+/// happens to go on from there.
 pub(super) fn resolve(tables: &impl Tables, name: &str) -> Result<Vec<u8>, TrackerError> {
     let not_found = || TrackerError::NotFound { name: name.to_owned() };
     if name.trim().is_empty() {
@@ -34,12 +37,32 @@ pub(super) fn resolve(tables: &impl Tables, name: &str) -> Result<Vec<u8>, Track
         [only] => return Ok(only.clone()),
         several => return Err(ambiguous(tables, name, several)?),
     }
-    let starting = tables.rows_starting(name, CANDIDATES_MAX + 1)?;
+    let mut starting = tables.rows_starting(name, CANDIDATES_MAX + 1)?;
+    if number_of(name, &tables.prefix()?).is_some() {
+        starting = without_random_digits(tables, name, starting)?;
+    }
     match starting.as_slice() {
         [] => Err(not_found()),
         [only] => Ok(only.clone()),
         several => Err(ambiguous(tables, name, several)?),
     }
+}
+
+/// Returns the rows whose name goes on from a number other than by random digits.
+fn without_random_digits(
+    tables: &impl Tables,
+    name: &str,
+    rows: Vec<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>, TrackerError> {
+    let mut kept = Vec::new();
+    for key in rows {
+        let row = row(tables, &key)?;
+        let is_named = row.identifier.as_ref().is_some_and(|other| other.starts_with(name));
+        if is_named || own_digits(&row).is_none() {
+            kept.push(key);
+        }
+    }
+    Ok(kept)
 }
 
 /// Returns the issues that share a name and are told apart by what follows the last `-` in this one.
