@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::ops::ControlFlow;
+
 use support::{List, record};
 use x0x_tracker::interface::error::Fault;
-use x0x_tracker::interface::{ImportOptions, Patch, Ruling, Tracker};
+use x0x_tracker::interface::{Filter, ImportOptions, Patch, Ruling, Shown, Tracker};
 use x0x_tracker::journal::charter::Role;
 
 const DAY_2: (&str, &str) = ("updated_at", "\"2026-01-02T00:00:00Z\"");
@@ -402,6 +404,27 @@ fn a_hand_edit_beside_old_news_does_not_hide_that_the_line_differs() {
     list.import(&record("A-1", &[("priority", "2")]));
     let file = list.export();
     assert!(file.contains("\"title\":\"new\"") && file.contains("\"priority\":2"), "{file}");
+}
+
+#[test]
+fn text_is_found_in_records_whatever_their_time_of_creation() {
+    let mut list = List::new(1);
+    let births = ["null", "1e3", "\"2026-01\\u002d01T00:00:00Z\"", "{\"a\": [1]}"];
+    let lines = births.iter().enumerate().map(|(n, birth)| {
+        let (id, title) = (format!("A-{n}"), "\"find the pump\"");
+        record(&id, &[("created_at", birth), ("title", title)])
+    });
+    let absent = "{\"id\":\"A-9\",\"title\":\"find the pump\"}\n".to_owned();
+    list.import(&lines.chain([absent]).collect::<String>());
+    let filter = Filter { text: Some("Pump".to_owned()), ..Filter::default() };
+    let mut found = Vec::new();
+    let visit = &mut |shown: &Shown| {
+        found.push(shown.name.clone());
+        ControlFlow::Continue(())
+    };
+    list.tracker.list(&filter, visit).unwrap();
+    found.sort();
+    assert_eq!(found, ["A-0", "A-1", "A-2", "A-3", "A-9"]);
 }
 
 #[test]

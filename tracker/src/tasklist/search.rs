@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use memchr::{memchr2_iter, memmem};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::document::Birth;
 use crate::id::DocumentKey;
@@ -42,11 +44,15 @@ pub(super) fn matching(reading: &Reading, text: &str) -> Result<Found, TrackerEr
 
 /// Returns what names the document of a record.
 fn birth_of(json: &str) -> Result<Birth, TrackerError> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Names<'a> {
         id: String,
-        #[serde(borrow)]
-        created_at: Option<&'a serde_json::value::RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        created_at: Option<&'a RawValue>,
+    }
+    // A `null` that is written down belongs to the name of a document; one that is absent does not.
+    fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
+        <&RawValue>::deserialize(json).map(Some)
     }
     let names: Names<'_> = serde_json::from_str(json)
         .map_err(|_| TrackerError::Damaged { what: "a record cannot be read".to_owned() })?;
@@ -87,14 +93,14 @@ impl Needle {
 
 /// Tells whether title, description or a comment holds `text`, which is in lower case.
 fn holds_text(json: &str, text: &str) -> bool {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Texts<'a> {
         #[serde(borrow)]
-        title: Option<&'a serde_json::value::RawValue>,
+        title: Option<&'a RawValue>,
         #[serde(borrow)]
-        description: Option<&'a serde_json::value::RawValue>,
+        description: Option<&'a RawValue>,
         #[serde(borrow)]
-        comments: Option<&'a serde_json::value::RawValue>,
+        comments: Option<&'a RawValue>,
     }
     let Ok(texts) = serde_json::from_str::<Texts<'_>>(json) else { return false };
     let holds = |json: &str| as_text(json).is_some_and(|value| value.to_lowercase().contains(text));
