@@ -410,6 +410,50 @@ fn undoing_gives_no_name_away_that_another_issue_has_by_now() {
 }
 
 #[test]
+fn undoing_a_commit_judges_names_and_blockers_by_what_it_leaves_behind() {
+    let mut list = List::new(1);
+    let file = |first: &str, second: &str, blockers: [&str; 2]| {
+        record("A-1", &[("identifier", first), ("blocked_by", blockers[0])])
+            + &record("A-2", &[("identifier", second), ("blocked_by", blockers[1])])
+    };
+    list.import(&file("\"ONE\"", "\"TWO\"", ["[\"A-2\"]", "[]"]));
+    let before = ["A-1", "A-2"].map(|name| (shown(&list, name), list.tracker.show(name)));
+    list.import(&file("\"TWO\"", "\"ONE\"", ["[]", "[\"A-1\"]"]));
+    let commit = log(&list, "A-1")[0].commit.unwrap().hash.to_string();
+    let report = undo(&mut list, &commit).unwrap();
+    for ((undone, name), (json, then)) in report.issues.iter().zip(["A-1", "A-2"]).zip(before) {
+        assert!(undone.left.is_empty(), "{undone:?}");
+        assert_eq!(undone.issue.name, then.unwrap().name);
+        assert_eq!(shown(&list, name), json);
+    }
+}
+
+#[test]
+fn undoing_a_commit_never_lets_issues_wait_for_themselves() {
+    let mut list = List::new(1);
+    let file = |first: &str, third: &str| {
+        record("A-1", &[("priority", "1"), ("blocked_by", first)])
+            + &record("A-2", &[])
+            + &record("A-3", &[("priority", "1"), ("blocked_by", third)])
+            + &record("A-4", &[])
+    };
+    list.import(&file("[\"A-2\"]", "[\"A-4\"]"));
+    list.import(&file("[]", "[]").replace("\"priority\":1", "\"priority\":2"));
+    let commit = log(&list, "A-1")[0].commit.unwrap().hash.to_string();
+    change_list(&mut list, "A-2", "blocked_by", &["A-3"], &[]);
+    change_list(&mut list, "A-4", "blocked_by", &["A-1"], &[]);
+    let report = undo(&mut list, &commit).unwrap();
+    let reasons: Vec<&str> =
+        report.issues.iter().flat_map(|undone| &undone.left).map(|left| &*left.reason).collect();
+    assert!(reasons.iter().all(|reason| reason.contains("wait for itself")), "{reasons:?}");
+    assert!(!reasons.is_empty());
+    assert_eq!(list.field("A-1", "priority"), 1);
+    let filter = x0x_tracker::interface::Filter::default();
+    let agenda = list.tracker.agenda(&filter, &mut |_| std::ops::ControlFlow::Continue(()));
+    assert_eq!(agenda.unwrap().cycles, Vec::<Vec<String>>::new());
+}
+
+#[test]
 fn undoing_beside_another_edit_leaves_both_values() {
     let (mut a, mut b) = pair();
     a.import(&record("A-1", &[]));

@@ -88,6 +88,11 @@ impl<'a> Edition<'a> {
         &self.writing
     }
 
+    /// Returns the host in whose name this is written.
+    pub(super) fn host(&self) -> &'a Host {
+        self.host
+    }
+
     /// Returns the time of this writing.
     pub(super) fn now(&self) -> Timestamp {
         self.now

@@ -1,14 +1,14 @@
 //! Taking changes back by ordinary edits: the newest change of an issue, or all that a commit did.
 
+use std::collections::BTreeMap;
+
 use super::edition::Edition;
 use super::{Host, date, fields, history, may_rule, names};
 use crate::document::reversal::{Left, Reversal};
-use crate::document::steps::Wanted;
-use crate::document::{Content, elements};
+use crate::document::steps::{FieldEdit, Wanted};
 use crate::id::DocumentKey;
 use crate::interface::history::{CommitPlace, Share, Undo, UndoReport, Undone, is_commit};
 use crate::interface::{Shown, TrackerError};
-use crate::issue::list_of;
 use crate::journal::JournalError;
 use crate::store::{Journal, Reading, Rows, Store, row_key};
 
@@ -19,6 +19,12 @@ struct Target {
     issues: Vec<(DocumentKey, Vec<u8>, Vec<[u8; 32]>)>,
 }
 
+/// The fields of which it depends on the other issues whether a value is good.
+const CHECKED: [&str; 2] = ["identifier", "blocked_by"];
+
+/// What no edit may write, whatever it was before, by document and field, and why.
+type Refused = BTreeMap<(DocumentKey, &'static str), String>;
+
 /// Takes back what is asked for; everything is written, or nothing.
 pub(super) fn run(
     store: &Store,
@@ -28,17 +34,19 @@ pub(super) fn run(
 ) -> Result<UndoReport, TrackerError> {
     let reading = store.read()?;
     let target = target(&reading, undo.what.trim())?;
-    let mut edition = Edition::start(store, host)?;
-    let mut report = UndoReport { commit: target.commit, issues: Vec::new() };
-    let total = target.issues.len() as u64;
-    for (key, row_key, changes) in &target.issues {
-        let mut undone = take_back(&mut edition, host, &reading, (*key, row_key, changes), undo)?;
-        if total > 1 {
-            undone.issue.json = None;
+    let mut refused = Refused::new();
+    // Whether a field fits beside the other issues is known once all are restored. What does not
+    // fit is left out in the next round, and so at most each field once.
+    let (edition, issues) = loop {
+        let mut edition = Edition::start(store, host)?;
+        let issues = take_all_back(&mut edition, &target, undo, &refused, progress)?;
+        let misfits = misfits(&edition, &target, &issues)?;
+        if misfits.is_empty() {
+            break (edition, issues);
         }
-        report.issues.push(undone);
-        progress(Share { done: report.issues.len() as u64, total });
-    }
+        refused.extend(misfits);
+    };
+    let report = UndoReport { commit: target.commit, issues };
     if report.issues.iter().all(|issue| issue.restored.is_empty()) {
         let left: Vec<(String, Left)> = report
             .issues
@@ -99,18 +107,50 @@ fn newest_of(reading: &Reading, row_key: Vec<u8>) -> Result<Target, TrackerError
     Ok(Target { commit: None, issues: vec![(key, row_key, newest)] })
 }
 
+/// Writes what takes everything back, except what was refused, and returns the issues as they are
+/// once all of it is written.
+fn take_all_back(
+    edition: &mut Edition<'_>,
+    target: &Target,
+    undo: &Undo,
+    refused: &Refused,
+    progress: &mut dyn FnMut(Share),
+) -> Result<Vec<Undone>, TrackerError> {
+    let total = target.issues.len() as u64;
+    let mut reversals = Vec::new();
+    for (key, _, changes) in &target.issues {
+        reversals.push(take_back(edition, *key, changes, undo, refused)?);
+        progress(Share { done: reversals.len() as u64, total });
+    }
+    let mut issues = Vec::new();
+    for ((_, row_key, _), (restored, left)) in target.issues.iter().zip(reversals) {
+        let mut issue: Shown = names::shown(edition.tables(), row_key)?;
+        if total > 1 {
+            issue.json = None;
+        }
+        issues.push(Undone { issue, restored, left });
+    }
+    Ok(issues)
+}
+
+/// Takes changes of one document back; returns what that does and what is left.
 fn take_back(
     edition: &mut Edition<'_>,
-    host: &Host,
-    reading: &Reading,
-    (key, row_key, changes): (DocumentKey, &[u8], &[[u8; 32]]),
+    key: DocumentKey,
+    changes: &[[u8; 32]],
     undo: &Undo,
-) -> Result<Undone, TrackerError> {
+    refused: &Refused,
+) -> Result<(Vec<FieldEdit>, Vec<Left>), TrackerError> {
     let mut document = names::document(edition.tables(), key)?;
     let content = document.read();
     let mut reversal = document.reversal(changes, &content, edition.now(), undo.force);
-    vet(reading, &content, &mut reversal)?;
-    if reversal.edit.ends_or_reopens(&content) && !may_rule(reading, host)? {
+    for field in CHECKED {
+        if let Some(reason) = refused.get(&(key, field)) {
+            leave_out(&mut reversal, field, reason);
+        }
+    }
+    let host = edition.host();
+    if reversal.edit.ends_or_reopens(&content) && !may_rule(edition.tables(), host)? {
         return Err(JournalError::NotAllowed { agent: host.signer.agent() }.into());
     }
     if !reversal.edit.is_empty() {
@@ -118,44 +158,37 @@ fn take_back(
         edition.write(&mut document, &reversal.edit, None)?;
         fields::fits_a_line(edition.tables(), key)?;
     }
-    let issue: Shown = names::shown(edition.tables(), row_key)?;
-    Ok(Undone { issue, restored: reversal.restored, left: reversal.left })
+    Ok((reversal.restored, reversal.left))
 }
 
-/// Leaves out what no edit may write, whatever it was before: the name of another issue, and blockers
-/// through which the issue would wait for itself.
-fn vet(reading: &Reading, content: &Content, reversal: &mut Reversal) -> Result<(), TrackerError> {
-    let identifier = reversal.edit.register("identifier").flatten().map(str::to_owned);
-    if let Some(json) = identifier {
-        refuse(
-            reversal,
-            "identifier",
-            fields::fits_the_list(reading, content, "identifier", &json),
-        )?;
-    }
-    if let Some(ops) = reversal.edit.list_ops("blocked_by") {
-        let now = content.lists.get("blocked_by").cloned().unwrap_or_default();
-        let list = elements::apply(now, ops.to_vec());
-        let list: Vec<String> = list.into_iter().map(|element| element.json).collect();
-        let checked = fields::fits_the_list(reading, content, "blocked_by", &list_of(&list));
-        refuse(reversal, "blocked_by", checked)?;
-    }
-    Ok(())
-}
-
-fn refuse(
-    reversal: &mut Reversal,
-    field: &str,
-    checked: Result<(), TrackerError>,
-) -> Result<(), TrackerError> {
-    match checked {
-        Ok(()) => Ok(()),
-        Err(TrackerError::Invalid { reason, .. }) => {
-            reversal.edit.leave_out(field);
-            reversal.restored.retain(|edit| edit.field != field);
-            reversal.left.push(Left { field: field.to_owned(), reason, by_force: false });
-            Ok(())
+/// Returns what was restored and no edit may write: the name of another issue, and blockers through
+/// which the issue waits for itself.
+fn misfits(
+    edition: &Edition<'_>,
+    target: &Target,
+    issues: &[Undone],
+) -> Result<Refused, TrackerError> {
+    let mut misfits = Refused::new();
+    for ((key, ..), undone) in target.issues.iter().zip(issues) {
+        let is_restored = |field: &&str| undone.restored.iter().any(|edit| edit.field == *field);
+        for field in CHECKED.into_iter().filter(is_restored) {
+            let content = names::document(edition.tables(), *key)?.read();
+            let Some(json) = content.issue.json(field) else { continue };
+            match fields::fits_the_list(edition.tables(), &content, field, json) {
+                Ok(()) => {}
+                Err(TrackerError::Invalid { reason, .. }) => {
+                    misfits.insert((*key, field), reason);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Err(error) => Err(error),
     }
+    Ok(misfits)
+}
+
+fn leave_out(reversal: &mut Reversal, field: &str, reason: &str) {
+    reversal.edit.leave_out(field);
+    reversal.restored.retain(|edit| edit.field != field);
+    let (field, reason) = (field.to_owned(), reason.to_owned());
+    reversal.left.push(Left { field, reason, by_force: false });
 }
