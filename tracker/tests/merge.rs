@@ -40,6 +40,32 @@ fn different_fields_and_elements_of_one_record_merge() {
 }
 
 #[test]
+fn what_stands_under_conflicts_in_another_form_is_kept() {
+    let with = |conflicts: &str, change: (&str, &str)| {
+        record("A-1", &[("conflicts", conflicts), change, DAY_2])
+    };
+    for odd in ["{\"title\":\"see below\"}", "{\"title\": [ 1 ]}", "{}", "null", "\"none\"", "[1]"]
+    {
+        let (base, theirs) = (with(odd, ("state", "\"todo\"")), with(odd, ("priority", "1")));
+        let (file, disputed) = merged(&base, &base, &theirs);
+        assert!(file.contains(&format!("\"conflicts\":{odd}")), "{file}");
+        assert_eq!((field(&file, 0, "priority"), disputed), (1.into(), Vec::new()));
+    }
+    let values = |conflicts: &str| {
+        let base = record("A-1", &[("conflicts", conflicts)]);
+        let sides = ["\"x\"", "\"y\""].map(|title| with(conflicts, ("title", title)));
+        let (file, disputed) = merged(&base, &sides[0], &sides[1]);
+        assert_eq!(disputed, [("A-1".to_owned(), vec!["title".to_owned()])]);
+        field(&file, 0, "conflicts")
+    };
+    for empty in ["null", "[]", "{}"] {
+        assert_eq!(values(empty), serde_json::json!({"title": ["x", "y"]}));
+    }
+    let both = serde_json::json!({"state": ["done"], "title": ["x", "y", "z"]});
+    assert_eq!(values("{\"state\":\"done\",\"title\":\"z\"}"), both);
+}
+
+#[test]
 fn one_field_changed_on_both_sides_keeps_the_later_and_lists_both() {
     let base = record("A-1", &[]);
     let ours = record("A-1", &[("title", "\"ours\""), DAY_3]);

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::value::RawValue;
+
 use crate::document::edit;
 use crate::document::elements;
 use crate::document::scalar::quote;
@@ -52,9 +54,11 @@ impl Merging {
                 self.disputed.insert(name.clone());
             }
         }
-        let listed = self.fields.get(CONFLICTS);
-        let wanted = (!conflicts.is_empty()).then(|| conflicts_json(&conflicts));
-        if !same(listed, wanted.as_ref()) && listed.is_none_or(|json| json.starts_with('{')) {
+        // Where nothing has to be said, what stands there stays as it is spelled.
+        let is_free = |json: &String| json.starts_with('{') || matches!(&**json, "null" | "[]");
+        if self.fields.get(CONFLICTS).is_none_or(is_free) && conflicts != conflicts_of(&self.fields)
+        {
+            let wanted = (!conflicts.is_empty()).then(|| conflicts_json(&conflicts));
             self.set(CONFLICTS, wanted.as_ref());
         }
     }
@@ -163,6 +167,7 @@ fn add_values<'a>(values: &mut Vec<String>, more: impl IntoIterator<Item = Optio
     }
     values.sort();
 }
+
 /// Returns the conflicts that both sides still have, or that one side found since.
 fn settled(base: &Fields, ours: &Fields, theirs: &Fields) -> BTreeMap<String, Vec<String>> {
     let [base, ours, theirs] = [base, ours, theirs].map(conflicts_of);
@@ -185,16 +190,19 @@ fn settled(base: &Fields, ours: &Fields, theirs: &Fields) -> BTreeMap<String, Ve
     all
 }
 
+/// Returns the values that a record lists by field; one that is in no list counts as a list of one.
+///
+/// What is no object lists nothing.
 fn conflicts_of(fields: &Fields) -> BTreeMap<String, Vec<String>> {
     let Some(json) = fields.get(CONFLICTS) else { return BTreeMap::new() };
-    serde_json::from_str::<BTreeMap<String, Vec<&serde_json::value::RawValue>>>(json)
-        .map(|fields| {
-            let texts = |values: Vec<&serde_json::value::RawValue>| {
-                values.into_iter().map(|value| text::compact(value.get())).collect()
-            };
-            fields.into_iter().map(|(name, values)| (name, texts(values))).collect()
-        })
-        .unwrap_or_default()
+    let Ok(listed) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else {
+        return BTreeMap::new();
+    };
+    let values = |value: &RawValue| {
+        let json = text::compact(value.get());
+        if json.starts_with('[') { elements_of(&json) } else { vec![json] }
+    };
+    listed.into_iter().map(|(name, value)| (name, values(value))).collect()
 }
 
 fn conflicts_json(conflicts: &BTreeMap<String, Vec<String>>) -> String {
