@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use x0x_tracker::id::ListId;
-use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
+use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::store::Store;
 use x0x_tracker::tasklist::LocalTracker;
 use x0x_tracker::timestamp::Timestamp;
@@ -37,6 +37,8 @@ impl Home {
         if fs::symlink_metadata(file).is_ok() {
             return Err(HomeError::FileIsThere { file: file.to_owned() });
         }
+        let dir = file.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
+        File::open(dir).map_err(|source| io_error("open", dir, source))?;
         let path = self.known_path(list)?;
         Store::open_to_copy(&path)?.copy_to(file, progress)?;
         Ok(LocalTracker::info_of_any_format(file)?)
@@ -69,7 +71,7 @@ impl Home {
             return Ok(Restored { info: found, kept_as: None });
         }
         if !replace {
-            let here = LocalTracker::open_to_read(&path).and_then(|tracker| tracker.info()).ok();
+            let here = LocalTracker::info_of_any_format(&path).ok();
             let commits_here = here.map(|info| info.commits);
             return Err(HomeError::ListIsHere { found: Box::new(found), commits_here });
         }
@@ -112,7 +114,7 @@ fn remove_leftover(path: &Path) -> Result<(), HomeError> {
 
 #[cfg(test)]
 mod tests {
-    use x0x_tracker::interface::{Draft, ExportFrom, Patch};
+    use x0x_tracker::interface::{Draft, ExportFrom, Patch, Tracker};
 
     use super::*;
 
@@ -160,6 +162,8 @@ mod tests {
         home.back_up(list, &file, &mut |_| {}).unwrap();
         let again = home.back_up(list, &file, &mut |_| {});
         assert!(matches!(again, Err(HomeError::FileIsThere { .. })));
+        let nowhere = home.back_up(list, &dir.path().join("none/backup"), &mut |_| {});
+        assert!(matches!(nowhere, Err(HomeError::Io { .. })), "the list is not what is wrong");
         home.write(list, WAIT).unwrap().create(&Draft::titled("since")).unwrap();
         let now = export(&home, list);
         let refused = home.restore(&file, false, WAIT, &mut |_| {});
@@ -172,6 +176,24 @@ mod tests {
         let mut text = Vec::new();
         kept.export(&ExportFrom::Canonical, &mut text).unwrap();
         assert_eq!(text, now);
+    }
+
+    #[test]
+    fn a_list_of_an_older_format_is_named_and_backed_up_like_any() {
+        use x0x_tracker::store::Table;
+        let dir = tempfile::tempdir().unwrap();
+        let (home, list) = home_with_list(&dir.path().join("one"));
+        let store = Store::open_to_write(&home.path_of(list)).unwrap();
+        let writing = store.write().unwrap();
+        writing.put(Table::Meta, b"format", &1_u32.to_be_bytes()).unwrap();
+        writing.commit().unwrap();
+        drop(store);
+        assert_eq!(home.list_named(None).unwrap(), list);
+        assert_eq!(home.list_named(Some("test")).unwrap(), list);
+        let file = dir.path().join("backup");
+        assert_eq!(home.back_up(list, &file, &mut |_| {}).unwrap().list, list);
+        let refused = home.restore(&file, false, WAIT, &mut |_| {});
+        assert!(matches!(refused, Err(HomeError::ListIsHere { commits_here: Some(1), .. })));
     }
 
     #[test]

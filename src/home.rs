@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::error::Fault;
-use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
+use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::store::{Founding, Holder, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, LocalTracker, founding};
 use x0x_tracker::timestamp::Timestamp;
@@ -213,7 +213,8 @@ impl Home {
         for entry in entries {
             let path = entry.map_err(|source| io_error("read", &dir, source))?.path();
             if path.extension().is_some_and(|extension| extension == "redb") {
-                lists.push(LocalTracker::open_to_read(&path)?.info()?);
+                // Of an older format too: whoever names it to write brings it up to date.
+                lists.push(LocalTracker::info_of_any_format(&path)?);
             }
         }
         lists.sort_by_key(|info| info.list);

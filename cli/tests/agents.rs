@@ -87,6 +87,8 @@ fn a_backup_brings_a_list_back_and_loses_none() {
     let answer = place.json(&["backup", file]);
     assert_eq!((&answer["issues"], &answer["commits"]), (&1.into(), &1.into()));
     assert_eq!(place.error(&["backup", file], 4)["error"], "file_is_there");
+    place.ok(&["backup", "beside.x0x"]);
+    assert_eq!(place.error(&["backup", "none/kept.x0x"], 1)["error"], "io");
     place.create(&["second"]);
     let now = place.ok(&["issues", "export", "--canonical", "--out", "-"]);
     let error = place.error(&["restore", file], 4);
