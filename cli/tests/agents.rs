@@ -56,7 +56,11 @@ fn many_edges_come_from_stdin_all_of_them_or_none() {
     for (edges, said) in [
         ("T-0002 T-0001\nT-0003 T-0009\n", "stdin, line 2: no issue is called 'T-0009'"),
         ("T-0002 T-0001\n\nT-0003 # alone\n", "stdin, line 3: 'T-0003' stands alone"),
-        ("T-0001 T-0002\nT-0002 T-0003\nT-0003 T-0001\n", "would wait for itself"),
+        (
+            "# a ring\nT-0001 T-0002\n\nT-0002 T-0001\n",
+            "stdin, line 4: blocked_by: the issue would",
+        ),
+        ("T-0002 T-0001#1\n", "stdin, line 1: no issue is called 'T-0001#1'"),
     ] {
         let answer = place.run_with_stdin(&block, edges);
         assert_ne!(answer.code, 0, "{edges}");

@@ -1,7 +1,7 @@
 //! `x0x issues block` and `unblock`: which issues must end before another can start.
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{FieldChange, ListChange, Patch, Shown};
+use x0x_tracker::{Tracker, TrackerError};
 
 use super::{blockers, edit};
 use crate::args::{BlockArgs, UnblockArgs};
@@ -42,8 +42,8 @@ fn block_many(session: &Session) -> Result<Exit, CliError> {
     let text = Texts::default().read(STDIN)?;
     let mut tracker = session.writer()?;
     let mut edits: Vec<(String, Patch)> = Vec::new();
+    let mut numbers: Vec<usize> = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
         let names: Vec<String> = words(line);
         let Some((id, others)) = names.split_first() else { continue };
         let placed = |error| in_line(at + 1, error);
@@ -58,15 +58,24 @@ fn block_many(session: &Session) -> Result<Exit, CliError> {
         let change = blockers::addition(&tracker, &before.row, others).map_err(placed)?;
         let changes = vec![("blocked_by".to_owned(), FieldChange::List(change))];
         edits.push((before.name, Patch { changes }));
+        numbers.push(at + 1);
     }
-    let edited = tracker.edit_all(&edits)?;
+    let edited = tracker.edit_all(&edits).map_err(|error| match error {
+        TrackerError::OneOfSeveral { place, source, .. } if place <= numbers.len() => {
+            in_line(numbers[place - 1], (*source).into())
+        }
+        error => error.into(),
+    })?;
     super::answer_all(session, &tracker, &edited)?;
     Ok(Exit::Done)
 }
 
+/// Returns the words of a line before its remark, which a word with `#` in front begins: within a
+/// word it may be part of an id.
 fn words(line: &str) -> Vec<String> {
     let is_gap = |c: char| c.is_whitespace() || c == ',';
-    line.split(is_gap).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let words = line.split(is_gap).filter(|word| !word.is_empty());
+    words.take_while(|word| !word.starts_with('#')).map(str::to_owned).collect()
 }
 
 /// Returns an error with the line of stdin that it is about.
