@@ -18,4 +18,5 @@ pub mod tasklist;
 pub mod testing;
 pub mod timestamp;
 pub use interface::{Tracker, TrackerError};
+pub use store::catches_panics;
 pub use tasklist::{Host, LocalTracker};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::interface::TrackerError;
 use crate::journal::signature::{PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SignError, Signer, Verifier};
-use crate::store::{Holder, Store, StoreLock};
+use crate::store::{Disk, Holder, Store, StoreLock};
 use crate::tasklist::{Host, LocalTracker, founding};
 use crate::timestamp::Timestamp;
 
@@ -94,4 +94,17 @@ pub fn open(dir: &Path, seed: u64) -> Result<LocalTracker, TrackerError> {
     let lock = StoreLock::try_acquire(dir, &holder)?
         .map_err(|_| TrackerError::Busy { holder: "another test".to_owned() })?;
     LocalTracker::open_to_write(&dir.join("list.redb"), host(seed), lock)
+}
+
+/// Makes a list on a disk of memory, in the name of the agent with this seed, and opens it to write.
+///
+/// `path` is a file that the disk is taken for: two disks of one path are the same store.
+pub fn found_on(disk: &Disk, path: &Path, seed: u64) -> Result<LocalTracker, TrackerError> {
+    Store::create_on(disk.clone(), path, &founding("test", "T", &host(seed))?)?;
+    open_on(disk, path, host(seed))
+}
+
+/// Opens the list on a disk of memory to write.
+pub fn open_on(disk: &Disk, path: &Path, host: Host) -> Result<LocalTracker, TrackerError> {
+    Ok(LocalTracker::over(Store::open_on(disk.clone(), path)?, host))
 }

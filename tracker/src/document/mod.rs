@@ -122,6 +122,15 @@ impl Document {
         version_of(&self.heads())
     }
 
+    /// Returns the hashes of all changes but the genesis, sorted.
+    pub fn change_hashes(&self) -> Vec<[u8; 32]> {
+        let genesis = self.birth.genesis_hash();
+        let all = self.doc.get_changes_meta(&[]).into_iter().map(|change| change.hash);
+        let mut hashes: Vec<_> = all.filter(|hash| *hash != genesis).map(|hash| hash.0).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
     /// Applies changes that [`admit::check`] let pass.
     ///
     /// Works on a copy, so that a failure leaves the document as it was.

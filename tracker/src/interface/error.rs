@@ -174,6 +174,21 @@ pub enum Fault {
     Internal,
 }
 
+/// Returns what to do where the system refused to read or write a file.
+pub fn hint_of(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded => {
+            "free some space there, then run the command again; what was there before is unharmed"
+        }
+        ReadOnlyFilesystem => {
+            "it can be read but not written: make it writable, or work in another directory \
+             (--data-dir, or another clone)"
+        }
+        _ => "check that the path exists and may be read and written",
+    }
+}
+
 impl TrackerError {
     /// Returns the word that programs tell errors apart by.
     pub fn code(&self) -> &'static str {
@@ -260,10 +275,12 @@ impl TrackerError {
                     .to_owned()
             }
             Self::Format { .. } => "install the version of x0x that wrote it, or a newer one".to_owned(),
-            Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
+            Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Store { .. } | Self::Damaged { .. } => {
-                "keep a copy of the data directory; the JSONL file in the repository has the issues \
-                 as last exported"
+                "copy the whole data directory aside before anything else. `x0x restore FILE --replace` \
+                 brings back what `x0x backup` wrote to FILE, and keeps the damaged list beside it; the \
+                 JSONL file has the issues as last exported: in the repository, `x0x issues import \
+                 --data-dir NEW` takes them into a directory of their own"
                     .to_owned()
             }
             Self::Sign(_) => "check the key file named by `x0x agent`".to_owned(),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::tables::{Table, Tables};
-use super::{Access, Store, open, store_error};
+use super::{Store, barrier, open};
 use crate::interface::TrackerError;
 
 impl Store {
@@ -20,8 +20,8 @@ impl Store {
     }
 
     fn copy_into(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
-        let database = open::builder().create(path).map_err(|source| store_error(path, source))?;
-        let copy = Self { path: path.to_owned(), access: Access::Writer(database) };
+        let database = barrier::call(path, || open::builder().create(path))?;
+        let copy = Self::writer(path, database, None);
         let (reading, writing) = (self.read()?, copy.write()?);
         let mut bytes = 0;
         for table in Table::ALL {

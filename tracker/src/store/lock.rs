@@ -27,6 +27,34 @@ pub struct Holder {
     pub version: String,
 }
 
+/// A share of the lock: nobody writes as long as one is held.
+#[derive(Debug)]
+pub struct SharedLock {
+    /// `None` where nobody ever wrote.
+    _file: Option<File>,
+}
+
+impl SharedLock {
+    /// Takes a share of the lock of a data directory, without changing it, or returns who writes.
+    pub fn try_acquire(dir: &Path) -> Result<Result<Self, Option<Holder>>, TrackerError> {
+        let path = path_of(dir);
+        let failed =
+            |source| TrackerError::Io { what: format!("cannot lock {}", path.display()), source };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Ok(Self { _file: None }));
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Ok(Self { _file: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(Err(read_holder(&mut file))),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
 /// The lock, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct StoreLock {

@@ -1,8 +1,10 @@
 //! Making and opening the file of a store: its format number, and the copy before an upgrade.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use redb::{Builder, ConcurrencyMode, Database, DatabaseError};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
@@ -10,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use super::upgrade::{UPGRADES, Upgrade};
-use super::{Access, CACHE_BYTES, Store, repair, store_error};
+use super::{Access, CACHE_BYTES, Disk, Repair, Store, barrier, extent, repair};
 use crate::id::{ListId, LogId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
@@ -29,6 +31,9 @@ const META_LOG: &[u8] = b"log";
 const META_PLACE: &[u8] = b"place";
 const META_SEEN: &[u8] = b"seen";
 const META_NUMBER: &[u8] = b"next number";
+
+/// How often a file is read that another process may be repairing at the same time.
+const REPAIR_TRIES: u32 = 3;
 
 /// What a new store is told.
 #[derive(Clone, Debug)]
@@ -50,9 +55,22 @@ impl Store {
     }
 
     fn create_at(path: &Path, founding: &Founding) -> Result<(), TrackerError> {
-        let database = builder().create(path).map_err(|source| store_error(path, source))?;
-        let store = Self { path: path.to_owned(), access: Access::Writer(database) };
-        let writing = store.write()?;
+        let database = barrier::call(path, || builder().create(path))?;
+        Self::writer(path, database, None).found(founding)
+    }
+
+    /// Makes a store on a test's disk; `path` is the file that it is taken for.
+    pub fn create_on(disk: Disk, path: &Path, founding: &Founding) -> Result<(), TrackerError> {
+        let database = barrier::call(path, || builder().create_with_backend(disk))?;
+        Self::writer(path, database, None).found(founding)
+    }
+
+    pub(super) fn writer(path: &Path, database: Database, repair: Option<Repair>) -> Self {
+        Self { path: path.to_owned(), access: Access::writer(database), repair }
+    }
+
+    fn found(self, founding: &Founding) -> Result<(), TrackerError> {
+        let writing = self.write()?;
         for table in Table::ALL {
             writing.len(table)?;
         }
@@ -85,12 +103,58 @@ impl Store {
     }
 
     fn open_any_format(path: &Path) -> Result<Self, TrackerError> {
-        let access = match builder().open_read_only(path) {
-            Ok(database) => Access::Reader(database),
-            Err(DatabaseError::RepairAborted) => Access::Writer(read_damaged(path)?),
-            Err(source) => return Err(store_error(path, source)),
-        };
-        Ok(Self { path: path.to_owned(), access })
+        let is_cut_short =
+            extent::is_cut_short(path).map_err(|source| io_error("read", path, source))?;
+        if is_cut_short {
+            return Err(barrier::damaged(path, "its end is missing"));
+        }
+        let mut tries = REPAIR_TRIES;
+        loop {
+            tries -= 1;
+            let opened = barrier::call(path, || match builder().open_read_only(path) {
+                Err(DatabaseError::RepairAborted) => Ok(None),
+                opened => opened.map(Some),
+            })?;
+            if let Some(database) = opened {
+                let access = Access::reader(database);
+                return Ok(Self { path: path.to_owned(), access, repair: None });
+            }
+            // Somebody may be repairing the very file, and then what was read is neither of the two.
+            match read_unclosed(path) {
+                Ok(database) => return Ok(Self::writer(path, database, Some(Repair::InMemory))),
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Opens a store for writes that nobody keeps: they stay in memory, and the file is unchanged.
+    ///
+    /// The caller holds a share of the lock of the data directory, so that the file stays as it is.
+    pub fn open_to_rehearse(path: &Path) -> Result<Self, TrackerError> {
+        drop(Self::open_to_read(path)?);
+        let overlay =
+            repair::Overlay::new(path).map_err(|source| io_error("read", path, source))?;
+        let database = barrier::call(path, || {
+            Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(overlay)
+        })?;
+        Ok(Self::writer(path, database, None))
+    }
+
+    /// Opens a store to read after the checksum of every page was verified. Changes nothing.
+    pub fn open_to_check(path: &Path) -> Result<Self, TrackerError> {
+        // What opens as it should still may hold pages that nobody looked at.
+        let repair = Self::open_to_read(path)?.repair;
+        let mut tries = REPAIR_TRIES;
+        loop {
+            tries -= 1;
+            // Beside a writer what was read may be neither the old nor the new.
+            match read_unclosed(path) {
+                Ok(database) => return Ok(Self::writer(path, database, repair)),
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Opens a store to write; the caller holds the lock of the data directory.
@@ -106,15 +170,20 @@ impl Store {
         upgrades: &[(u32, Upgrade)],
     ) -> Result<Self, TrackerError> {
         // Opening to write already changes bytes, so the format is read before.
-        let mut found = Self::open_any_format(path)?.read()?.format()?;
+        let before = Self::open_any_format(path)?;
+        let was_interrupted = before.repair.is_some();
+        let mut found = before.read()?.format()?;
+        drop(before);
         if found > known || found < known && !upgrades.iter().any(|(from, _)| *from == found) {
             return Err(TrackerError::Format { found, known });
         }
         if found < known {
             copy_aside(path, found)?;
         }
-        let database = builder().open(path).map_err(|source| store_error(path, source))?;
-        let store = Self { path: path.to_owned(), access: Access::Writer(database) };
+        let mut store = Self::open_noting_repair(path, |builder| builder.open(path))?;
+        if was_interrupted {
+            store.repair = Some(Repair::OnDisk);
+        }
         while found < known {
             let (_, upgrade) = upgrades
                 .iter()
@@ -127,6 +196,23 @@ impl Store {
             writing.commit()?;
         }
         Ok(store)
+    }
+
+    /// Opens a store on a test's disk to write; `path` is the file that it is taken for.
+    pub fn open_on(disk: Disk, path: &Path) -> Result<Self, TrackerError> {
+        Self::open_noting_repair(path, |builder| builder.create_with_backend(disk))
+    }
+
+    fn open_noting_repair(
+        path: &Path,
+        open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>,
+    ) -> Result<Self, TrackerError> {
+        let is_repairing = Rc::new(Cell::new(false));
+        let noted = Rc::clone(&is_repairing);
+        let mut builder = builder();
+        builder.set_repair_callback(move |_| noted.set(true));
+        let database = barrier::call(path, || open(&builder))?;
+        Ok(Self::writer(path, database, is_repairing.get().then_some(Repair::OnDisk)))
     }
 }
 
@@ -233,12 +319,18 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-fn read_damaged(path: &Path) -> Result<Database, TrackerError> {
+/// Opens a file that its last writer did not close, with the repair kept in memory.
+///
+/// Every page that can be read later is checked against its checksum here, and read once only: what
+/// a writer does to the file meanwhile makes this fail, or is not seen.
+fn read_unclosed(path: &Path) -> Result<Database, TrackerError> {
     let overlay = repair::Overlay::new(path).map_err(|source| io_error("read", path, source))?;
-    Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create_with_backend(overlay)
-        .map_err(|source| store_error(path, source))
+    barrier::call(path, || {
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .create_with_backend(overlay)
+    })
 }
 
 /// Makes a file that must not exist: under another name until it is whole.

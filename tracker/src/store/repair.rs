@@ -1,6 +1,7 @@
 //! Reading a file that a killed writer left in need of repair, without changing a byte of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -12,7 +13,8 @@ use redb::StorageBackend;
 /// Bytes of a block that the repair wrote.
 const BLOCK_BYTES: u64 = 4096;
 
-/// The file as it lies, with what the repair writes kept in memory.
+/// The file as it lies, with what the repair writes kept in memory, and also what it read: a block
+/// is read from the file once, so that what was checked is what is served.
 #[derive(Debug)]
 pub(super) struct Overlay {
     file: File,
@@ -22,7 +24,7 @@ pub(super) struct Overlay {
 #[derive(Debug)]
 struct Changed {
     bytes: u64,
-    /// Block number -> its content.
+    /// Block number -> its content, as far as it was read or written.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -38,10 +40,14 @@ impl Overlay {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn block(&self, changed: &Changed, number: u64) -> io::Result<Vec<u8>> {
-        if let Some(block) = changed.blocks.get(&number) {
-            return Ok(block.clone());
+    fn block<'a>(&self, changed: &'a mut Changed, number: u64) -> io::Result<&'a mut Vec<u8>> {
+        match changed.blocks.entry(number) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(self.block_of_file(number)?)),
         }
+    }
+
+    fn block_of_file(&self, number: u64) -> io::Result<Vec<u8>> {
         let mut block = vec![0; BLOCK_BYTES as usize];
         let mut filled = 0;
         while filled < block.len() {
@@ -61,14 +67,14 @@ impl StorageBackend for Overlay {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let changed = self.changed();
-        if offset + out.len() as u64 > changed.bytes {
+        let mut changed = self.changed();
+        if offset.saturating_add(out.len() as u64) > changed.bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;
-            let block = self.block(&changed, at / BLOCK_BYTES)?;
+            let block = self.block(&mut changed, at / BLOCK_BYTES)?;
             let from = (at % BLOCK_BYTES) as usize;
             let take = (block.len() - from).min(out.len() - done);
             out[done..done + take].copy_from_slice(&block[from..from + take]);
@@ -100,14 +106,38 @@ impl StorageBackend for Overlay {
         while done < data.len() {
             let at = offset + done as u64;
             let number = at / BLOCK_BYTES;
-            let mut block = self.block(&changed, number)?;
+            let block = self.block(&mut changed, number)?;
             let from = (at % BLOCK_BYTES) as usize;
             let take = (block.len() - from).min(data.len() - done);
             block[from..from + take].copy_from_slice(&data[done..done + take]);
-            changed.blocks.insert(number, block);
             done += take;
         }
         changed.bytes = changed.bytes.max(offset + data.len() as u64);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_read_from_the_file_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 3 * BLOCK_BYTES as usize]).unwrap();
+        let overlay = Overlay::new(file.path()).unwrap();
+        let read = |block: u64| {
+            let mut byte = [0];
+            overlay.read(block * BLOCK_BYTES, &mut byte).unwrap();
+            byte[0]
+        };
+        assert_eq!(read(0), 1);
+        std::fs::write(file.path(), [2; 3 * BLOCK_BYTES as usize]).unwrap();
+        assert_eq!((read(0), read(1)), (1, 2));
+        overlay.write(0, &[3]).unwrap();
+        overlay.set_len(BLOCK_BYTES).unwrap();
+        overlay.set_len(2 * BLOCK_BYTES).unwrap();
+        assert_eq!((read(0), read(1)), (3, 0));
+        assert_eq!(std::fs::read(file.path()).unwrap(), [2; 3 * BLOCK_BYTES as usize]);
     }
 }

@@ -219,7 +219,8 @@ impl<'a> Stored<'a> {
     }
 }
 
-fn names_of(row: &Row) -> Vec<&str> {
+/// Returns the names that lead to a row.
+pub fn names_of(row: &Row) -> Vec<&str> {
     let mut names = vec![row.id.as_str()];
     names.extend(row.identifier.as_deref().filter(|identifier| *identifier != row.id));
     names

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 
+use super::barrier;
 use super::pack::{pack, unpack};
-use super::store_error;
 use crate::interface::TrackerError;
 
 /// A table; the comment says key -> value.
@@ -140,10 +141,11 @@ impl Reading {
     pub(super) fn new(tx: ReadTransaction, path: &Path) -> Result<Self, TrackerError> {
         let tables = Table::ALL
             .iter()
-            .map(|table| match tx.open_table(table.definition()) {
-                Ok(table) => Ok(Some(table)),
-                Err(TableError::TableDoesNotExist(_)) => Ok(None),
-                Err(source) => Err(store_error(path, source)),
+            .map(|table| {
+                barrier::call(path, || match tx.open_table(table.definition()) {
+                    Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                    opened => opened.map(Some),
+                })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), tables })
@@ -187,12 +189,13 @@ impl Tables for Reading {
 /// A state of the store that is being made.
 pub struct Writing {
     path: PathBuf,
-    tx: WriteTransaction,
+    /// `None` once it is committed or given up.
+    tx: Option<WriteTransaction>,
 }
 
 impl Writing {
     pub(super) fn new(tx: WriteTransaction, path: &Path) -> Self {
-        Self { path: path.to_owned(), tx }
+        Self { path: path.to_owned(), tx: Some(tx) }
     }
 
     /// Sets the value of a key.
@@ -210,9 +213,7 @@ impl Writing {
         key: &[u8],
         stored: &[u8],
     ) -> Result<(), TrackerError> {
-        let mut table = self.open(table)?;
-        table.insert(key, stored).map_err(|source| store_error(&self.path, source))?;
-        Ok(())
+        self.write(table, |table| table.insert(key, stored).map(|_old| ()))
     }
 
     /// Visits the entries of a table from `start` on, each value as it is stored.
@@ -222,60 +223,87 @@ impl Writing {
         start: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), TrackerError> {
-        walk(&self.open(table)?, start, visit, &self.path)
+        self.with(table, |open| walk(open, start, visit, &self.path))
     }
 
     /// Takes a key out, if it is there.
     pub fn remove(&self, table: Table, key: &[u8]) -> Result<(), TrackerError> {
-        let mut table = self.open(table)?;
-        table.remove(key).map_err(|source| store_error(&self.path, source))?;
-        Ok(())
+        self.write(table, |table| table.remove(key).map(|_old| ()))
     }
 
     /// Takes every key out that starts with `prefix`.
     pub fn remove_prefix(&self, table: Table, prefix: &[u8]) -> Result<(), TrackerError> {
-        let mut table = self.open(table)?;
-        let failed = |source| store_error(&self.path, source);
-        for entry in table
-            .extract_from_if(prefix.., |key, _| key.starts_with(prefix))
-            .map_err(failed)?
-            .take_while(|entry| {
-                entry.as_ref().map_or(true, |(key, _)| key.value().starts_with(prefix))
-            })
-        {
-            entry.map_err(failed)?;
-        }
-        Ok(())
+        self.write(table, |table| {
+            table
+                .extract_from_if(prefix.., |key, _| key.starts_with(prefix))?
+                .take_while(|entry| {
+                    entry.as_ref().map_or(true, |(key, _)| key.value().starts_with(prefix))
+                })
+                .try_for_each(|entry| entry.map(|_taken| ()))
+        })
     }
 
     /// Makes it all durable: when this returns, it is on disk.
-    pub fn commit(self) -> Result<(), TrackerError> {
-        self.tx.commit().map_err(|source| store_error(&self.path, source))
+    pub fn commit(mut self) -> Result<(), TrackerError> {
+        let tx = self.tx.take();
+        barrier::call(&self.path, || tx.map_or(Ok(()), WriteTransaction::commit))
     }
 
-    fn open(
+    fn write(
         &self,
         table: Table,
-    ) -> Result<redb::Table<'_, &'static [u8], &'static [u8]>, TrackerError> {
-        self.tx.open_table(table.definition()).map_err(|source| store_error(&self.path, source))
+        act: impl FnOnce(&mut Open<'_>) -> Result<(), StorageError>,
+    ) -> Result<(), TrackerError> {
+        self.with(table, |table| barrier::call(&self.path, || act(table)))
+    }
+
+    /// Opens a table for one act.
+    fn with<T>(
+        &self,
+        table: Table,
+        act: impl FnOnce(&mut Open<'_>) -> Result<T, TrackerError>,
+    ) -> Result<T, TrackerError> {
+        let mut table = self.open(table)?;
+        let done = act(&mut table);
+        barrier::close(table);
+        done
+    }
+
+    fn open(&self, table: Table) -> Result<Open<'_>, TrackerError> {
+        barrier::call(&self.path, || match &self.tx {
+            Some(tx) => tx.open_table(table.definition()).map_err(redb::Error::from),
+            None => Err(redb::Error::DatabaseClosed),
+        })
     }
 }
 
+impl Drop for Writing {
+    fn drop(&mut self) {
+        barrier::close(self.tx.take());
+    }
+}
+
+/// A table that is being written.
+type Open<'tx> = redb::Table<'tx, &'static [u8], &'static [u8]>;
+
 impl Tables for Writing {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
-        unpacked(table, get(&self.open(table)?, key, &self.path)?)
+        let stored = self.with(table, |open| get(open, key, &self.path))?;
+        unpacked(table, stored)
     }
 
     fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
-        walk(&self.open(table)?, start, &mut unpacking(table, visit), &self.path)
+        let mut visit = unpacking(table, visit);
+        self.with(table, |open| walk(open, start, &mut visit, &self.path))
     }
 
     fn len(&self, table: Table) -> Result<u64, TrackerError> {
-        count(&self.open(table)?, &self.path)
+        self.with(table, |table| count(table, &self.path))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
-        unpacked_entry(table, last(&self.open(table)?, prefix, &self.path)?)
+        let stored = self.with(table, |open| last(open, prefix, &self.path))?;
+        unpacked_entry(table, stored)
     }
 }
 
@@ -307,8 +335,7 @@ fn get(
     key: &[u8],
     path: &Path,
 ) -> Result<Option<Vec<u8>>, TrackerError> {
-    let value = table.get(key).map_err(|source| store_error(path, source))?;
-    Ok(value.map(|value| value.value().to_vec()))
+    barrier::call(path, || Ok::<_, StorageError>(table.get(key)?.map(|v| v.value().to_vec())))
 }
 
 fn walk(
@@ -317,9 +344,11 @@ fn walk(
     visit: &mut Visit<'_>,
     path: &Path,
 ) -> Result<(), TrackerError> {
-    for entry in table.range(start..).map_err(|source| store_error(path, source))? {
-        let (key, value) = entry.map_err(|source| store_error(path, source))?;
-        if visit(key.value(), value.value())?.is_break() {
+    let mut range = barrier::call(path, || table.range(start..))?;
+    while let Some((key, value)) = barrier::call(path, || range.next().transpose())? {
+        let read = || Ok::<_, StorageError>((key.value(), value.value()));
+        let (key, value) = barrier::call(path, read)?;
+        if visit(key, value)?.is_break() {
             break;
         }
     }
@@ -330,7 +359,7 @@ fn count(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     path: &Path,
 ) -> Result<u64, TrackerError> {
-    table.len().map_err(|source| store_error(path, source))
+    barrier::call(path, || table.len())
 }
 
 fn last(
@@ -338,20 +367,16 @@ fn last(
     prefix: &[u8],
     path: &Path,
 ) -> Result<Option<Entry>, TrackerError> {
-    let failed = |source| store_error(path, source);
     let end = after_prefix(prefix);
-    let mut range = match &end {
-        Some(end) => table.range(prefix..end.as_slice()),
-        None => table.range(prefix..),
-    }
-    .map_err(failed)?;
-    match range.next_back() {
-        Some(entry) => {
-            let (key, value) = entry.map_err(failed)?;
-            Ok(Some((key.value().to_vec(), value.value().to_vec())))
-        }
-        None => Ok(None),
-    }
+    barrier::call(path, || {
+        let mut range = match &end {
+            Some(end) => table.range(prefix..end.as_slice())?,
+            None => table.range(prefix..)?,
+        };
+        let Some(entry) = range.next_back() else { return Ok::<_, StorageError>(None) };
+        let (key, value) = entry?;
+        Ok(Some((key.value().to_vec(), value.value().to_vec())))
+    })
 }
 
 /// Returns the first key after all that start with `prefix`.

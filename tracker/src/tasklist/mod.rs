@@ -5,6 +5,7 @@
 
 mod aging;
 mod board;
+mod check;
 mod conflicts;
 mod edition;
 mod exchange;
@@ -34,9 +35,12 @@ use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};
 use crate::state::State;
-use crate::store::{Journal, Meta, Reading, RowKey, Rows, Store, StoreLock, Table, Tables};
+use crate::store::{
+    Journal, Meta, Reading, Repair, RowKey, Rows, SharedLock, Store, StoreLock, Table, Tables,
+};
 use crate::timestamp::Timestamp;
 
+pub use check::FAULTS_MAX;
 pub use edition::founding;
 
 /// Below this many written issues the file of a store is not shrunk.
@@ -64,24 +68,66 @@ pub struct Host {
 pub struct LocalTracker {
     store: Store,
     host: Option<Host>,
-    /// Held as long as this may write.
-    _lock: Option<StoreLock>,
+    /// Held as long as this may write, or rehearses it.
+    _lock: Lock,
+}
+
+/// What keeps others from writing meanwhile.
+enum Lock {
+    None,
+    Whole { _lock: StoreLock },
+    Shared { _lock: SharedLock },
 }
 
 impl LocalTracker {
     /// Opens a list to read; waits for nobody and changes nothing.
     pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
-        Ok(Self { store: Store::open_to_read(path)?, host: None, _lock: None })
+        Ok(Self { store: Store::open_to_read(path)?, host: None, _lock: Lock::None })
     }
 
     /// Returns what the list in a file is, also where the file has an older format.
     pub fn info_of_any_format(path: &Path) -> Result<ListInfo, TrackerError> {
-        Self { store: Store::open_to_copy(path)?, host: None, _lock: None }.info()
+        Self { store: Store::open_to_copy(path)?, host: None, _lock: Lock::None }.info()
     }
 
     /// Opens a list to write, under the lock of the data directory.
     pub fn open_to_write(path: &Path, host: Host, lock: StoreLock) -> Result<Self, TrackerError> {
-        Ok(Self { store: Store::open_to_write(path)?, host: Some(host), _lock: Some(lock) })
+        let store = Store::open_to_write(path)?;
+        Ok(Self { store, host: Some(host), _lock: Lock::Whole { _lock: lock } })
+    }
+
+    /// Opens a list for writes that stay in memory; changes nothing.
+    pub fn open_to_rehearse(
+        path: &Path,
+        host: Host,
+        lock: SharedLock,
+    ) -> Result<Self, TrackerError> {
+        let store = Store::open_to_rehearse(path)?;
+        Ok(Self { store, host: Some(host), _lock: Lock::Shared { _lock: lock } })
+    }
+
+    /// Opens a list to read after every page of its store was verified; changes nothing.
+    pub fn open_to_check(path: &Path) -> Result<Self, TrackerError> {
+        Ok(Self { store: Store::open_to_check(path)?, host: None, _lock: Lock::None })
+    }
+
+    /// Returns a list whose store is open to write, and which nobody else can open.
+    pub fn over(store: Store, host: Host) -> Self {
+        Self { store, host: Some(host), _lock: Lock::None }
+    }
+
+    /// Returns whether opening had to repair what an interrupted writer left, and where it did.
+    pub fn repair(&self) -> Option<Repair> {
+        self.store.repair()
+    }
+
+    /// Checks everything that follows from something else: the chain of each log, documents against
+    /// the commits, rows, records and names against the documents, the lines of files against each
+    /// other. Signatures are checked where they are kept and the signer's key is known.
+    ///
+    /// Returns what is wrong, at most [`FAULTS_MAX`] sentences. Reads everything, and writes nothing.
+    pub fn check(&self, verifier: &dyn Verifier) -> Result<Vec<String>, TrackerError> {
+        check::run(&self.store.read()?, verifier)
     }
 
     /// Returns the host of a list that was opened to write.
