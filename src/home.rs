@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use x0x_tracker::id::ListId;
-use x0x_tracker::interface::error::Fault;
-use x0x_tracker::interface::{ListInfo, TrackerError};
-use x0x_tracker::store::{Founding, Holder, Store, StoreLock};
+use x0x_tracker::interface::error::{Fault, hint_of};
+use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
+use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, LocalTracker, founding};
 use x0x_tracker::timestamp::Timestamp;
 
@@ -127,6 +127,9 @@ impl HomeError {
             Self::Identity(IdentityError::Exposed { file, .. }) => {
                 format!("chmod 600 {}", file.display())
             }
+            Self::Identity(
+                IdentityError::NoDataDir { source, .. } | IdentityError::NotCreated { source, .. },
+            ) => hint_of(source).to_owned(),
             Self::Identity(_) => "restore the key file from a backup, or name another data \
                 directory with --data-dir"
                 .to_owned(),
@@ -151,7 +154,7 @@ impl HomeError {
                 (--data-dir DIR); --replace puts it in the place of the list that is here, which is \
                 kept beside it"
                 .to_owned(),
-            Self::Io { .. } => "check that the path exists and may be read and written".to_owned(),
+            Self::Io { source, .. } => hint_of(source).to_owned(),
         }
     }
 
@@ -270,14 +273,33 @@ impl Home {
     /// Opens a list to write, once no other process does; waits at most `wait`.
     pub fn write(&self, list: ListId, wait: Duration) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
-        let host = self.host()?;
+        let host = host(self.identity()?);
         let lock = self.lock(wait)?;
         Ok(LocalTracker::open_to_write(&path, host, lock)?)
     }
 
+    /// Opens a list for writes that stay in memory, once no other process writes; waits at most
+    /// `wait`. Changes nothing, and makes no key.
+    pub fn rehearse(&self, list: ListId, wait: Duration) -> Result<LocalTracker, HomeError> {
+        let path = self.known_path(list)?;
+        let identity = match self.known_identity()? {
+            Some(identity) => identity,
+            None => Identity::passing()?,
+        };
+        let lock = patiently(wait, || SharedLock::try_acquire(&self.dir))?;
+        Ok(LocalTracker::open_to_rehearse(&path, host(identity), lock)?)
+    }
+
+    /// Verifies the file of a list and all that follows from something else in it; returns what is
+    /// wrong. Waits for nobody and changes nothing.
+    pub fn check(&self, list: ListId) -> Result<Vec<String>, HomeError> {
+        let tracker = LocalTracker::open_to_check(&self.known_path(list)?)?;
+        Ok(tracker.check(&MlDsa)?)
+    }
+
     /// Makes a new list, and returns its id.
     pub fn found(&self, name: &str, prefix: &str, wait: Duration) -> Result<ListId, HomeError> {
-        let host = self.host()?;
+        let host = host(self.identity()?);
         let _lock = self.lock(wait)?;
         let founding = founding(name, prefix, &host)?;
         self.create(&founding)?;
@@ -303,15 +325,6 @@ impl Home {
         Ok(Store::create(&self.path_of(founding.list), founding)?)
     }
 
-    fn host(&self) -> Result<Host, HomeError> {
-        Ok(Host {
-            signer: Box::new(self.identity()?),
-            verifier: Box::new(MlDsa),
-            clock: Box::new(|| Timestamp(time::now_ms())),
-            entropy: Box::new(entropy::fill),
-        })
-    }
-
     /// Takes the lock that writers hold; waits at most `wait`.
     pub(crate) fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
         let own = Holder {
@@ -320,22 +333,7 @@ impl Home {
             api: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let mut waited = Duration::ZERO;
-        loop {
-            let other = match StoreLock::try_acquire(&self.dir, &own)? {
-                Ok(lock) => return Ok(lock),
-                Err(other) => other,
-            };
-            if waited >= wait {
-                let holder = other.map_or_else(
-                    || "another process".to_owned(),
-                    |other| format!("{} (process {})", other.role, other.pid),
-                );
-                return Err(TrackerError::Busy { holder }.into());
-            }
-            time::pause(LOCK_PAUSE);
-            waited += LOCK_PAUSE;
-        }
+        patiently(wait, || StoreLock::try_acquire(&self.dir, &own))
     }
 
     /// Returns where the file of a list lies, or would.
@@ -364,6 +362,39 @@ impl Home {
             .mode(0o700)
             .create(dir)
             .map_err(|source| io_error("create", dir, source))
+    }
+}
+
+/// Tries to take a lock until it is free; tells who held it to the end of the wait.
+fn patiently<T>(
+    wait: Duration,
+    mut attempt: impl FnMut() -> Result<Result<T, Option<Holder>>, TrackerError>,
+) -> Result<T, HomeError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let other = match attempt()? {
+            Ok(lock) => return Ok(lock),
+            Err(other) => other,
+        };
+        if waited >= wait {
+            let holder = other.map_or_else(
+                || "another process".to_owned(),
+                |other| format!("{} (process {})", other.role, other.pid),
+            );
+            return Err(TrackerError::Busy { holder }.into());
+        }
+        time::pause(LOCK_PAUSE);
+        waited += LOCK_PAUSE;
+    }
+}
+
+/// Returns this machine, with an agent to sign.
+fn host(identity: Identity) -> Host {
+    Host {
+        signer: Box::new(identity),
+        verifier: Box::new(MlDsa),
+        clock: Box::new(|| Timestamp(time::now_ms())),
+        entropy: Box::new(entropy::fill),
     }
 }
 

@@ -270,6 +270,9 @@ pub struct ExportArgs {
 pub struct ValidateArgs {
     /// The file [default: the one that .x0x.toml names]
     pub file: Option<PathBuf>,
+    /// Check the store instead: every page, every commit, and that all of it agrees
+    #[arg(long, conflicts_with = "file")]
+    pub store: bool,
 }
 
 /// Arguments of `merge`.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use x0x::home::HomeError;
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::error::{Fault, hint_of};
 use x0x_tracker::jsonl::read::Problem;
 
 use crate::output::Output;
@@ -298,7 +298,7 @@ impl CliError {
             | Self::Invalid { hint, .. }
             | Self::Git { hint, .. }
             | Self::Hinted { hint, .. } => hint.clone(),
-            Self::Io { .. } => "check that the path may be read and written".to_owned(),
+            Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Partly { source, .. } | Self::InLine { source, .. } => source.hint(),
             Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Closed => String::new(),

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    silence_caught_panics();
     let typed = match args::parse() {
         Ok(typed) => typed,
         Err(exit) => return exit.into(),
@@ -27,4 +28,14 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => error.report(&output).into(),
     }
+}
+
+/// Keeps panics off stderr that the tracker turns into errors; those are told like any other.
+fn silence_caught_panics() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !x0x_tracker::catches_panics() {
+            loud(panic);
+        }
+    }));
 }

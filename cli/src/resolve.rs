@@ -3,12 +3,13 @@
 pub mod binding;
 pub mod repository;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use x0x::home::Home;
-use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
+use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::args::Global;
 use crate::error::CliError;
@@ -27,6 +28,8 @@ pub struct Session {
     /// How long a writer waits for another.
     pub lock_timeout: Duration,
     list: Option<String>,
+    /// Whether it was told that a writer had been interrupted.
+    told_repair: Cell<bool>,
 }
 
 impl Session {
@@ -38,7 +41,14 @@ impl Session {
         })?;
         let data_dir = data_dir(global.data_dir, &current_dir)?;
         let lock_timeout = global.lock_timeout;
-        Ok(Self { home: Home::at(data_dir), output, current_dir, lock_timeout, list: global.list })
+        Ok(Self {
+            home: Home::at(data_dir),
+            output,
+            current_dir,
+            lock_timeout,
+            list: global.list,
+            told_repair: Cell::new(false),
+        })
     }
 
     /// Returns the nearest `.x0x.toml`, searched upwards.
@@ -95,12 +105,29 @@ impl Session {
 
     /// Opens the task list to read.
     pub fn reader(&self) -> Result<impl Tracker + use<>, CliError> {
-        Ok(self.home.read(self.list()?)?)
+        Ok(self.told(self.home.read(self.list()?)?))
     }
 
     /// Opens the task list to write; others wait until it is dropped.
     pub fn writer(&self) -> Result<impl Tracker + use<>, CliError> {
-        Ok(self.home.write(self.list()?, self.lock_timeout)?)
+        self.writer_of(self.list()?, false)
+    }
+
+    /// Opens a task list to write; others wait until it is dropped. What a dry run writes stays in
+    /// memory, and no file changes.
+    pub fn writer_of(&self, list: ListId, dry_run: bool) -> Result<impl Tracker + use<>, CliError> {
+        let open = if dry_run { Home::rehearse } else { Home::write };
+        Ok(self.told(open(&self.home, list, self.lock_timeout)?))
+    }
+
+    /// Returns a task list after telling, once, that its last writer was interrupted.
+    fn told(&self, tracker: LocalTracker) -> LocalTracker {
+        if let Some(repair) = tracker.repair()
+            && !self.told_repair.replace(true)
+        {
+            self.output.note(repair.note());
+        }
+        tracker
     }
 
     /// Returns the JSONL file of the task list that is meant, if `.x0x.toml` names one.

@@ -72,6 +72,11 @@ impl Identity {
         Ok(Some(identity))
     }
 
+    /// Returns an identity that is kept nowhere, for what is only tried.
+    pub fn passing() -> Result<Self, IdentityError> {
+        Self::from_seed(&key_file::draw_seed(), Path::new("that was not kept"))
+    }
+
     fn from_seed(seed: &key_file::Seed, file: &Path) -> Result<Self, IdentityError> {
         let Some(key) = ml_dsa::KeyPair::from_seed(seed) else {
             return Err(IdentityError::Refused { file: file.to_owned() });

@@ -117,8 +117,9 @@ From stdin all edges are made, or none; text after # counts for nothing.")]
     /// Check a JSONL file and name every bad line
     #[command(after_help = "With --json: {\"records\": how many are good, \"problems\": [...]}.
 
-Example:
-  x0x issues validate issues/issues.jsonl")]
+Examples:
+  x0x issues validate issues/issues.jsonl
+  x0x issues validate --store      the task list in the data directory instead")]
     Validate(ValidateArgs),
     /// Merge two versions of the JSONL file by records and fields: a merge driver for git
     #[command(override_usage = "x0x issues merge [OPTIONS] <BASE> <OURS> <THEIRS>

@@ -72,7 +72,7 @@ pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exp
     let mut tracker = session.writer()?;
     let io = |error| CliError::file("cannot write", path, error);
     let mut pending = Pending::of(path).map_err(io)?;
-    let mut report = written(&tracker, &from(args, name), &mut pending)?;
+    let mut report = written(&tracker, &from(args, name), &mut pending, path)?;
     if args.canonical {
         report.base = base_of(&tracker, name)?;
     }
@@ -137,7 +137,7 @@ fn elsewhere(
     let tracker = session.reader()?;
     let io = |error| CliError::file("cannot write", path, error);
     let mut pending = Pending::of(path).map_err(io)?;
-    let report = written(&tracker, &from_bound(args, bound)?, &mut pending)?;
+    let report = written(&tracker, &from_bound(args, bound)?, &mut pending, path)?;
     pending.replace().map_err(io)?;
     answer(session, &report, &path.display().to_string(), false)
 }
@@ -179,13 +179,15 @@ fn written(
     tracker: &dyn Tracker,
     from: &ExportFrom,
     pending: &mut Pending,
+    path: &Path,
 ) -> Result<ExportReport, CliError> {
+    let failed = |source| CliError::file("cannot write", path, source);
     let mut output = BufWriter::with_capacity(1 << 20, pending);
-    let report = tracker.export(from, &mut output)?;
-    output.flush().map_err(|source| CliError::Io {
-        what: "cannot write the exported lines".to_owned(),
-        source,
+    let report = tracker.export(from, &mut output).map_err(|error| match error {
+        TrackerError::Io { source, .. } => failed(source),
+        error => error.into(),
     })?;
+    output.flush().map_err(failed)?;
     Ok(report)
 }
 

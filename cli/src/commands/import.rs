@@ -50,7 +50,7 @@ pub fn import(session: &Session, args: &ImportArgs, path: &Path) -> Result<Impor
     // A dry run changes nothing, so neither does it attach a list.
     let (list, is_new) =
         if args.dry_run { (session.list()?, false) } else { session.list_or_attach()? };
-    let mut tracker = session.home.write(list, session.lock_timeout)?;
+    let mut tracker = session.writer_of(list, args.dry_run)?;
     let mut meter = Meter::start("importing", bytes, &session.output);
     let mut input = BufReader::with_capacity(1 << 20, file);
     let report = tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress));

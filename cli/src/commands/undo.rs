@@ -22,7 +22,7 @@ const SHOWN_MAX: usize = 10;
 pub fn run(session: &Session, args: &UndoArgs) -> Result<Exit, CliError> {
     let output = session.output;
     let undo = Undo { what: args.what.clone(), force: args.force, dry_run: args.dry_run };
-    let mut tracker = session.writer()?;
+    let mut tracker = session.writer_of(session.list()?, args.dry_run)?;
     let mut meter = Meter::start("undoing", 0, &output);
     let report = tracker.undo(&undo, &mut |share| meter.tell_share(share));
     drop(meter);

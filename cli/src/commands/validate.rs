@@ -1,20 +1,27 @@
-//! `x0x issues validate`: every bad line of a file. It reads that file and nothing else.
+//! `x0x issues validate`: every bad line of a file, or everything that is wrong in a store. It reads
+//! that file or store and nothing else.
 
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::TrackerError;
 use x0x_tracker::jsonl::read::{Content, Lines, Problem, RawLine, parse_line};
 use x0x_tracker::jsonl::record::{self, Seen};
 
 use super::array;
 use crate::args::ValidateArgs;
 use crate::error::{CliError, Exit, problem_json, problem_text};
+use crate::output::plain::one_line;
 use crate::resolve::Session;
 
 /// Checks a file; a bad line makes the exit code 7.
 pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
+    if args.store {
+        return store(session);
+    }
     let (path, name) = match &args.file {
         Some(path) => (path.clone(), path.display().to_string()),
         None => {
@@ -44,6 +51,27 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
         }
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+/// Checks the store of the task list; what does not agree makes the exit code 7.
+fn store(session: &Session) -> Result<Exit, CliError> {
+    let issues = session.reader()?.info()?.issues;
+    let list = session.list()?;
+    let faults = session.home.check(list)?;
+    let output = session.output;
+    if output.json {
+        let listed: Value = faults.iter().map(|fault| json!({"reason": fault})).collect();
+        output.json(&json!({"records": issues, "problems": listed}))?;
+    } else {
+        output
+            .data(|stdout| faults.iter().try_for_each(|f| writeln!(stdout, "{}", one_line(f))))?;
+        let (list, count) = (list.short(), faults.len());
+        output.note(&format!("task list {list}: {issues} issues, {count} problems"));
+        if !faults.is_empty() {
+            output.note(&format!("hint: {}", TrackerError::Damaged { what: String::new() }.hint()));
+        }
+    }
+    Ok(if faults.is_empty() { Exit::Done } else { Exit::Invalid })
 }
 
 /// Returns what to do with a file in which a merge by lines left some of the bad lines.
