@@ -25,6 +25,15 @@ test:
         cargo test --workspace --locked
     fi
 
+# Kills writing commands at random moments, 200 times, and looks what is left.
+crash kills='200':
+    X0X_CRASH_KILLS={{kills}} cargo test --locked -p x0x-cli --test crash -- --nocapture
+
+# Cuts the power at every sync of 500 random operations, and flips 2,000 bytes of stores.
+power operations='500' damages='2000':
+    X0X_POWER_OPERATIONS={{operations}} cargo test --locked -p x0x-tracker --test power -- --nocapture
+    X0X_DAMAGES={{damages}} cargo test --locked -p x0x-tracker --test damage -- --nocapture
+
 # Runs the benchmarks.
 bench:
     cargo bench --workspace --locked

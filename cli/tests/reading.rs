@@ -4,44 +4,175 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use common::mounts::{freeze, with_mounts};
 use common::{Place, record};
+use x0x_tracker::store::Store;
 
-const READING: [&[&str]; 11] = [
-    &["issues", "list"],
-    &["issues", "list", "--json"],
-    &["issues", "list", "--jsonl", "--text", "a"],
-    &["issues", "ready", "--explain"],
-    &["issues", "ready", "--json"],
-    &["issues", "next"],
-    &["issues", "show", "T-1"],
-    &["issues", "show", "T-1", "--json"],
-    &["issues", "stats"],
-    &["issues", "validate"],
-    &["issues", "export", "--out", "-"],
+/// What a command does to the data directory and the repository.
+enum Class {
+    /// Nothing, called in any of these ways. Each works on [`place`].
+    Reads(&'static [&'static [&'static str]]),
+    /// Something, called in any way but these.
+    Writes(&'static [&'static [&'static str]]),
+}
+
+use Class::{Reads, Writes};
+
+/// Every command there is.
+const CLASSES: &[(&str, Class)] = &[
+    ("init", Writes(&[])),
+    // It makes the key, once; the key is there.
+    ("agent", Reads(&[&[], &["--json"]])),
+    (
+        "issues list",
+        Reads(&[&[], &["--json"], &["--jsonl", "--text", "a"], &["--json", "--brief"]]),
+    ),
+    ("issues ready", Reads(&[&["--explain"], &["--json"], &["--limit", "1"]])),
+    ("issues next", Reads(&[&[], &["--json"]])),
+    (
+        "issues show",
+        Reads(&[
+            &["T-1"],
+            &["T-1", "--json"],
+            &["T-1", "--fields", "title"],
+            &["T-1", "--at", "2999-01-01"],
+        ]),
+    ),
+    ("issues create", Writes(&[])),
+    ("issues edit", Writes(&[])),
+    ("issues comment", Writes(&[])),
+    ("issues done", Writes(&[])),
+    ("issues cancel", Writes(&[])),
+    ("issues duplicate", Writes(&[])),
+    ("issues reopen", Writes(&[])),
+    ("issues block", Writes(&[])),
+    ("issues unblock", Writes(&[])),
+    ("issues import", Writes(&[&["--dry-run"], &["--dry-run", "--prune", "-v"]])),
+    ("issues export", Writes(&[&["--out", "-"], &["--out", "-", "--canonical"]])),
+    ("issues validate", Reads(&[&[], &["--json"], &["issues/issues.jsonl"], &["--store"]])),
+    // Its help says what it writes: OURS, and nothing else.
+    ("issues merge", Writes(&[&["--resolve", "issues/issues.jsonl", "--dry-run"]])),
+    ("issues sync", Writes(&[])),
+    ("issues log", Reads(&[&["T-2"], &["T-2", "--json", "--limit", "1"]])),
+    ("issues undo", Writes(&[&["T-2", "--dry-run"]])),
+    ("issues conflicts", Writes(&[&[], &["--json"], &["T-1"]])),
+    ("issues prime", Reads(&[&[], &["--json"]])),
+    // A backup is a new file where it is asked for.
+    ("backup", Writes(&[])),
+    ("restore", Writes(&[])),
+    ("issues stats", Reads(&[&[], &["--json"]])),
 ];
+
+/// Returns every way to call a command that changes nothing.
+fn reading() -> Vec<Vec<&'static str>> {
+    let mut all = Vec::new();
+    for (command, class) in CLASSES {
+        let (Reads(ways) | Writes(ways)) = class;
+        for way in *ways {
+            all.push(command.split(' ').chain(way.iter().copied()).collect());
+        }
+    }
+    all
+}
+
+/// A list with issues, a file that it was exported to, and an edit of that file by hand.
+fn place() -> Place {
+    let place =
+        Place::with_file(&[record("T-1", "a", "todo"), record("T-2", "b", "done")].concat());
+    place.ok(&["issues", "edit", "T-2", "--title", "c"]);
+    place.write_jsonl(&(place.read_jsonl() + &record("T-3", "by hand", "todo")));
+    place
+}
+
+/// Returns the commands below one that have no commands below them, by the program's own help.
+fn commands_below(place: &Place, path: &[&str]) -> Vec<String> {
+    let help = place.ok(&[path, &["--help"]].concat());
+    let Some((_, listed)) = help.split_once("\nCommands:\n") else { return vec![path.join(" ")] };
+    listed
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| {
+            line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty())
+        })
+        .filter(|name| *name != "help")
+        .flat_map(|name| commands_below(place, &[path, &[name]].concat()))
+        .collect()
+}
+
+#[test]
+fn every_command_is_known_to_read_or_to_write() {
+    let there: BTreeSet<String> = commands_below(&Place::new(), &[]).into_iter().collect();
+    let known: BTreeSet<String> = CLASSES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(there, known, "a new command belongs into CLASSES");
+    assert!(there.contains("issues list") && there.contains("agent"));
+}
 
 #[test]
 fn reading_leaves_no_trace() {
-    let place =
-        Place::with_file(&[record("T-1", "a", "todo"), record("T-2", "b", "done")].concat());
-    let before = place.trace();
-    for args in READING {
-        place.ok(args);
+    let place = place();
+    let before = place.state();
+    for args in reading() {
+        place.ok(&args);
+        assert!(place.state() == before, "{args:?}");
     }
-    assert_eq!(place.trace(), before);
+}
+
+#[test]
+fn reading_what_a_killed_writer_left_leaves_no_trace_and_says_so() {
+    let place = place();
+    let list = fs::read_dir(place.data().join("lists")).unwrap().next().unwrap().unwrap().path();
+    let closed = fs::read(&list).unwrap();
+    // The bytes of a file that is open to a writer are those that a kill leaves.
+    let writer = Store::open_to_write(&list).unwrap();
+    let open = fs::read(&list).unwrap();
+    drop(writer);
+    assert_ne!(closed, open);
+    fs::write(&list, open).unwrap();
+    let before = place.state();
+    for args in reading() {
+        place.ok(&args);
+        assert!(place.state() == before, "{args:?}");
+    }
+    let note = |args: &[&str]| place.run(args).stderr;
+    assert!(note(&["issues", "stats"]).contains("the file is unchanged"));
+    assert_eq!(note(&["issues", "stats", "--quiet"]), "");
+    assert_eq!(note(&["issues", "stats", "--json"]), "");
+    let told = note(&["issues", "export", "--out", "../elsewhere"]);
+    assert_eq!(told.matches("was interrupted").count(), 1, "{told}");
+    let repaired = note(&["issues", "comment", "T-1", "said"]);
+    assert!(repaired.contains("the store was repaired"), "{repaired}");
+    assert!(!note(&["issues", "stats"]).contains("interrupted"));
+    place.ok(&["issues", "validate", "--store"]);
+}
+
+#[test]
+fn everything_can_be_read_on_a_read_only_file_system() {
+    with_mounts("everything_can_be_read_on_a_read_only_file_system", || {
+        let place = place();
+        for dir in [place.data(), place.repo()] {
+            freeze(&dir);
+        }
+        let before = place.state();
+        for args in reading() {
+            place.ok(&args);
+        }
+        assert!(place.state() == before);
+    });
 }
 
 #[test]
 fn reading_without_a_data_directory_makes_none() {
     let place = Place::new();
-    for args in READING {
-        let answer = place.run(args);
+    // An agent is made where none is: its command answers the id that will be used.
+    for args in reading().into_iter().filter(|args| args[0] != "agent") {
+        let answer = place.run(&args);
         assert_eq!(answer.code, 3, "{args:?}: {answer:?}");
     }
     assert!(!place.data().exists());
@@ -50,10 +181,10 @@ fn reading_without_a_data_directory_makes_none() {
 
 #[test]
 fn a_read_only_data_directory_can_be_read() {
-    let place = Place::with_file(&record("T-1", "a", "todo"));
+    let place = place();
     set_modes(&place.data(), 0o500, 0o400);
-    for args in READING {
-        place.ok(args);
+    for args in reading() {
+        place.ok(&args);
     }
     set_modes(&place.data(), 0o700, 0o600);
 }

@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod git;
+pub mod mounts;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
@@ -18,6 +20,9 @@ use tempfile::TempDir;
 pub struct Place {
     dir: TempDir,
 }
+
+/// What [`Place::trace`] returns.
+pub type Trace = BTreeMap<PathBuf, (Vec<u8>, SystemTime)>;
 
 /// What the program answered.
 #[derive(Debug)]
@@ -133,8 +138,16 @@ impl Place {
         self.ok(&[&["issues", "create", "--silent"], args].concat()).trim().to_owned()
     }
 
+    /// The trace, and the mode of each path.
+    pub fn state(&self) -> (Trace, BTreeMap<PathBuf, u32>) {
+        let trace = self.trace();
+        let mode = |path: &PathBuf| path.symlink_metadata().unwrap().permissions().mode();
+        let modes = trace.keys().map(|path| (path.clone(), mode(path))).collect();
+        (trace, modes)
+    }
+
     /// Every path below the repository and the data directory, with content and time of change.
-    pub fn trace(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    pub fn trace(&self) -> Trace {
         let mut trace = BTreeMap::new();
         visit(self.dir.path(), &mut trace);
         trace
@@ -151,15 +164,16 @@ impl Answer {
     }
 }
 
-fn visit(dir: &Path, trace: &mut BTreeMap<PathBuf, (Vec<u8>, SystemTime)>) {
+fn visit(dir: &Path, trace: &mut Trace) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        let changed = path.metadata().unwrap().modified().unwrap();
-        if path.is_dir() {
+        let metadata = path.symlink_metadata().unwrap();
+        let changed = metadata.modified().unwrap();
+        if metadata.is_dir() {
             trace.insert(path.clone(), (Vec::new(), changed));
             visit(&path, trace);
         } else {
-            trace.insert(path.clone(), (fs::read(&path).unwrap(), changed));
+            trace.insert(path.clone(), (fs::read(&path).unwrap_or_default(), changed));
         }
     }
 }
