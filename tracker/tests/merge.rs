@@ -121,6 +121,21 @@ fn a_conflict_that_one_side_settled_is_settled() {
 }
 
 #[test]
+fn a_listed_value_that_one_side_took_out_does_not_come_back() {
+    let listed = |values: &str| record("A-1", &[("conflicts", &format!("{{\"title\":{values}}}"))]);
+    let (base, ours) = (listed("[\"x\",\"y\"]"), listed("[\"x\",\"z\"]"));
+    assert_eq!(merged(&base, &ours, &base).0, ours);
+    assert_eq!(merged(&base, &base, &ours).0, ours);
+    let theirs = listed("[\"x\"]");
+    assert_eq!(merged(&base, &ours, &theirs).0, ours, "z is new, y is gone on both sides");
+    let theirs = listed("[\"y\",\"w\"]");
+    let (file, _) = merged(&base, &ours, &theirs);
+    assert_eq!(field(&file, 0, "conflicts")["title"], serde_json::json!(["z", "w"]));
+    let twice = listed("[\"x\",\"x\"]");
+    assert_eq!(merged(&base, &twice, &twice).0, twice);
+}
+
+#[test]
 fn records_that_either_side_added_are_all_there_each_once() {
     let base = record("A-1", &[]) + &record("A-2", &[]);
     let ours = record("A-1", &[]) + &record("B-1", &[]) + &record("A-2", &[]);

@@ -45,6 +45,7 @@ impl Merging {
     /// a field that one of them lacks is kept.
     pub fn take(&mut self, base: &Fields, theirs: &Fields) {
         let mut conflicts = settled(base, &self.fields, theirs);
+        let mut disputed = false;
         let names: BTreeSet<String> = self.fields.keys().chain(theirs.keys()).cloned().collect();
         for name in names.iter().filter(|name| name.as_str() != CONFLICTS) {
             if self.field(name, base, theirs) {
@@ -52,13 +53,23 @@ impl Merging {
                 add_values(conflicts.entry(name.clone()).or_default(), values);
                 self.decide(name, theirs);
                 self.disputed.insert(name.clone());
+                disputed = true;
             }
         }
-        // Where nothing has to be said, what stands there stays as it is spelled.
+        let [before, listed, theirs] =
+            [base, &self.fields, theirs].map(|fields| fields.get(CONFLICTS));
+        // Where one side alone changed the list, what it says there stands, however it is spelled.
+        let wanted = if !disputed && (same(listed, theirs) || same(before, theirs)) {
+            listed.cloned()
+        } else if !disputed && same(before, listed) {
+            theirs.cloned()
+        } else if conflicts == conflicts_of(&self.fields) {
+            listed.cloned()
+        } else {
+            (!conflicts.is_empty()).then(|| conflicts_json(&conflicts))
+        };
         let is_free = |json: &String| json.starts_with('{') || matches!(&**json, "null" | "[]");
-        if self.fields.get(CONFLICTS).is_none_or(is_free) && conflicts != conflicts_of(&self.fields)
-        {
-            let wanted = (!conflicts.is_empty()).then(|| conflicts_json(&conflicts));
+        if !same(listed, wanted.as_ref()) && listed.is_none_or(is_free) {
             self.set(CONFLICTS, wanted.as_ref());
         }
     }
@@ -179,15 +190,30 @@ fn settled(base: &Fields, ours: &Fields, theirs: &Fields) -> BTreeMap<String, Ve
         if is_settled {
             continue;
         }
-        let mut values: Vec<String> = Vec::new();
-        for json in [&ours, &theirs].into_iter().filter_map(|side| side.get(name)).flatten() {
-            if !values.iter().any(|other| text::equal(other, json)) {
-                values.push(json.clone());
-            }
+        let [before, ours, theirs] =
+            [&base, &ours, &theirs].map(|side| side.get(name).map_or(&[][..], Vec::as_slice));
+        let values = merged_values(before, ours, theirs);
+        if values.is_empty() && !ours.is_empty() && !theirs.is_empty() {
+            continue;
         }
         all.insert(name.clone(), values);
     }
     all
+}
+
+/// Returns the values that both sides have, or that one side added, each once.
+fn merged_values(before: &[String], ours: &[String], theirs: &[String]) -> Vec<String> {
+    let has = |values: &[String], json: &String| values.iter().any(|v| text::equal(v, json));
+    let of_ours = ours.iter().map(|json| (json, theirs));
+    let of_theirs = theirs.iter().map(|json| (json, ours));
+    let mut values: Vec<String> = Vec::new();
+    for (json, other) in of_ours.chain(of_theirs) {
+        let is_gone = has(before, json) && !has(other, json);
+        if !is_gone && !has(&values, json) {
+            values.push(json.clone());
+        }
+    }
+    values
 }
 
 /// Returns the values that a record lists by field; one that is in no list counts as a list of one.
