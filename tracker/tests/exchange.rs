@@ -300,3 +300,27 @@ fn a_store_that_was_copied_opens_a_log_of_its_own() {
     assert_eq!(original.field("T-0001", "title"), "original");
     assert_eq!(original.field("T-0001", "priority"), 2);
 }
+
+#[test]
+fn the_last_number_there_is_does_not_wrap_around() {
+    let (mut a, mut b) = pair();
+    a.create("one");
+    let all = x0x_tracker::journal::frontier::Frontier::default();
+    let good = a.tracker.commits_after(&all, 1).unwrap()[0].commit.clone();
+    let opened = good.open(a.tracker.info().unwrap().list).unwrap();
+    let numbered = |number, previous| {
+        let header = Header { number, previous, ..opened.header.clone() };
+        Commit::sign(&header, good.body.clone(), &StandIn::new(1)).unwrap()
+    };
+    let last = numbered(u64::MAX, Some(good.hash()));
+    let mut unsigned = last.clone();
+    unsigned.signature = None;
+    let next = numbered(0, Some(last.hash()));
+    for batch in
+        [vec![last.clone()], vec![next.clone()], vec![last, next.clone()], vec![unsigned, next]]
+    {
+        b.tracker.admit(&batch).unwrap_err();
+        assert_eq!(b.commits(), 0);
+    }
+    b.tracker.admit(&[good]).unwrap();
+}

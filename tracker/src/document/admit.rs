@@ -1,93 +1,174 @@
-//! Which foreign changes a document takes: what is wrong by its bytes alone is refused.
+//! Which foreign changes a document takes: what is wrong by its bytes, or by the changes that it
+//! builds on, is refused.
 //!
-//! Who signed the change, and whether that agent may write at all, is the journal's business.
+//! Who signed the change, and whether that agent may write at all, is the journal's business. No rule
+//! asks what else the document holds: replicas that know different things must judge alike.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::legacy::{Key, ObjectId, OpId, OpType};
-use automerge::{Change, ExpandedChange, ScalarValue};
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::{ActorId, Change, ChangeHash, ExpandedChange, ReadDoc, ScalarValue};
 
-use super::{Birth, Document, DocumentError, elements, scalar, schema};
+use super::chunk::Chunk;
+use super::{Birth, Document, DocumentError, elements, read, scalar, schema};
+use crate::document::schema::Place;
 use crate::id::LogId;
+use crate::issue::{TITLE_BYTES_MAX, as_text};
+use crate::jsonl::record::{FIELD_BYTES_MAX, VERSION_FIELD};
 use crate::jsonl::text;
+use crate::name::NAME_BYTES_MAX;
 
-/// The most operations that one change may hold.
-pub const CHANGE_OPS_MAX: usize = 100_000;
+/// The most operations that one change may hold, and the most that these may replace.
+pub const CHANGE_OPS_MAX: u64 = 100_000;
+
+/// How far the operations of a change may be numbered past those that it builds on.
+///
+/// A change that is written beside others is numbered past those too. Without a bound one change
+/// could use up all numbers that Automerge has, and nobody could edit the issue again.
+pub const OPS_AHEAD_MAX: u64 = 1_000_000;
+
+/// The seconds between 1970 and the year 10000; no honest change is dated further away.
+const SECONDS_MAX: u64 = 253_402_300_800;
 
 /// The bytes before an actor of ours when it wrote beside its own later changes.
 const CONCURRENCY_BYTES_MAX: usize = 4 + 5;
 
-/// The type byte of an uncompressed change chunk (Automerge binary format, "chunk types").
-const CHANGE_CHUNK: u8 = 1;
-
-/// Where the type byte stands: after four magic bytes and four of checksum.
-const CHUNK_TYPE_AT: usize = 8;
-
-/// Decodes foreign change bytes and checks them against the rules that need nothing but the bytes.
+/// Checks what a commit says of one document before its changes are looked at.
 ///
-/// Refuses compressed chunks, wrong checksums, too many operations, another actor than `log`'s,
-/// and every operation but a scalar put or a delete in a map that genesis made; a record may only
-/// be added.
-pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Change, DocumentError> {
+/// Without a change there would be an issue that nobody wrote.
+pub fn check_entry(birth: &Birth, changes: usize) -> Result<(), DocumentError> {
     let refused = |reason| DocumentError::Refused { id: birth.id.clone(), reason };
     if !birth.is_valid() {
         return Err(refused("its document cannot be named so"));
     }
-    if bytes.get(CHUNK_TYPE_AT) != Some(&CHANGE_CHUNK) {
-        return Err(refused("it is not one uncompressed change"));
+    if changes == 0 {
+        return Err(refused("it comes without a change"));
+    }
+    Ok(())
+}
+
+/// Decodes foreign change bytes and checks them against the rules that need nothing but the bytes.
+///
+/// `birth` is one that [`check_entry`] let pass.
+///
+/// Refuses, in this order: what is not one uncompressed change, a wrong checksum, more than
+/// [`CHANGE_OPS_MAX`] operations, another actor than `log`'s, what no change of ours carries, and
+/// every operation but a scalar put or a delete in a map that genesis made. A key is written once,
+/// and a record may only be added. What is left must be spelled as Automerge spells it. Nothing is
+/// expanded before it is known to be few operations.
+pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Change, DocumentError> {
+    let refused = |reason| DocumentError::Refused { id: birth.id.clone(), reason };
+    let chunk = Chunk::read(bytes).ok_or_else(|| refused("it is not one uncompressed change"))?;
+    if !chunk.is_sound() {
+        return Err(refused("its checksum is wrong"));
+    }
+    let extent = chunk.extent().ok_or_else(|| refused("its bytes are malformed"))?;
+    if extent.operations.max(extent.predecessors) > CHANGE_OPS_MAX {
+        return Err(refused("it holds too many operations"));
     }
     let change = catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes.to_vec())))
         .map_err(|_panic| refused("its bytes make the decoder panic"))?
         .map_err(|_malformed| refused("its bytes are malformed"))?;
-    if change.raw_bytes() != bytes {
-        return Err(refused("bytes follow the change"));
-    }
-    if change.hash().0[..4] != bytes[4..8] {
-        return Err(refused("its checksum is wrong"));
-    }
-    if change.len() > CHANGE_OPS_MAX {
-        return Err(refused("it holds too many operations"));
-    }
     if !is_actor_of(change.actor_id().to_bytes(), log) {
         return Err(refused("its actor is not the log that carries it"));
     }
+    check_form(&change).map_err(refused)?;
     let expanded = catch_unwind(AssertUnwindSafe(|| change.decode()))
         .map_err(|_panic| refused("its operations make the decoder panic"))?;
-    check_operations(birth, &expanded).map_err(refused)?;
-    Ok(change)
+    Operations::new(birth).check(&expanded).map_err(refused)?;
+    // A document is saved without the bytes of its changes, and loaded only if their hashes come out
+    // again: one change in another spelling would make the whole document unreadable.
+    let respelled = catch_unwind(AssertUnwindSafe(|| Change::from(expanded).raw_bytes() == bytes));
+    match respelled {
+        Ok(true) => Ok(change),
+        _ => Err(refused("its bytes are not as Automerge writes them")),
+    }
 }
 
 impl Document {
-    /// Applies a change that [`check`] let pass, behind a panic barrier.
+    /// Applies a change that [`check`] let pass: to a copy, behind a panic barrier.
+    ///
+    /// What it builds on must be here. Refused, and nothing changed, if it does not continue its
+    /// actor's changes, numbers its operations past reason, or replaces what it cannot have seen.
     pub fn admit(&mut self, change: Change) -> Result<(), DocumentError> {
         let id = self.birth.id.clone();
+        let refused = |reason| DocumentError::Refused { id: id.clone(), reason };
         if change.deps().iter().any(|dep| self.doc.get_change_meta_by_hash(dep).is_none()) {
             return Err(DocumentError::Missing { id });
         }
         if self.doc.get_change_meta_by_hash(&change.hash()).is_some() {
-            return Err(DocumentError::Refused { id, reason: "it is here already" });
+            return Err(refused("it is here already"));
         }
-        let mut copy = self.clone();
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            copy.apply(vec![change])?;
+        self.check_order(&change).map_err(refused)?;
+        let copy = catch_unwind(AssertUnwindSafe(|| {
+            self.check_replaced(&change)?;
+            let mut copy = self.clone();
+            copy.doc.apply_changes([change]).map_err(|_error| "it does not apply")?;
             copy.read();
             Ok(copy)
-        }))
-        .map_err(|_panic| DocumentError::Refused { id, reason: "applying or reading it panics" })?;
-        *self = applied?;
+        }));
+        let panicked = |_panic| refused("applying or reading it panics");
+        *self = copy.map_err(panicked)?.map_err(refused)?;
         Ok(())
     }
-}
 
-/// Tells whether a scalar is one that [`scalar::from_json`] gives for some JSON text.
-fn is_storable(value: &ScalarValue) -> bool {
-    let Some(json) = scalar::to_json(value) else { return false };
-    match value {
-        ScalarValue::Bytes(_) => {
-            text::validate(json.as_bytes()).is_ok() && text::compact(&json) == json
+    /// Checks that a change follows all others of its actor, and how its operations are numbered.
+    fn check_order(&self, change: &Change) -> Result<(), &'static str> {
+        let by_actor = |changes: &[automerge::ChangeMetadata<'_>]| {
+            changes.iter().filter(|meta| *meta.actor == *change.actor_id()).count() as u64
+        };
+        let unseen = by_actor(&self.doc.get_changes_meta(change.deps()));
+        let before = by_actor(&self.doc.get_changes_meta(&[]));
+        if unseen > 0 || change.seq() != before + 1 {
+            return Err("it does not continue its actor's changes");
         }
-        _ => true,
+        let deps = change.deps().iter();
+        let last = deps.filter_map(|dep| Some(self.doc.get_change_meta_by_hash(dep)?.max_op)).max();
+        let last = last.unwrap_or(0);
+        if !(last + 1..=last + OPS_AHEAD_MAX).contains(&change.start_op().get()) {
+            return Err("its operations are numbered past what they build on");
+        }
+        Ok(())
+    }
+
+    /// Checks that each operation replaces nothing but values that its key had where it was written.
+    ///
+    /// Automerge looks for what is replaced by number alone, among all that it applies together: it
+    /// would be another value after the document is loaded than before.
+    fn check_replaced(&self, change: &Change) -> Result<(), &'static str> {
+        let mut heads: Vec<ChangeHash> = self.doc.get_heads();
+        heads.sort_unstable();
+        let heads = (heads != change.deps()).then(|| change.deps());
+        for op in change.decode().operations {
+            let mut replaced = op.pred.iter().peekable();
+            if replaced.peek().is_none() {
+                continue;
+            }
+            let standing = self.standing_at(&op, heads);
+            if !replaced.all(|pred| standing.contains(pred)) {
+                return Err("it replaces what its key did not hold");
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the operations whose values stand side by side under the key that `op` writes to.
+    fn standing_at(&self, op: &Op, heads: Option<&[ChangeHash]>) -> Vec<OpId> {
+        let name = schema::GENESIS_MAPS
+            .iter()
+            .find(|name| self.birth.map_op(name).is_some_and(|made| op.obj == ObjectId::Id(made)));
+        let map = name.and_then(|name| read::map_named(&self.doc, name));
+        let (Some(map), Key::Map(key)) = (map, &op.key) else { return Vec::new() };
+        let all = match heads {
+            None => self.doc.get_all(&map, key.as_str()),
+            Some(heads) => self.doc.get_all_at(&map, key.as_str(), heads),
+        };
+        let id = |id: &automerge::ObjId| match id {
+            automerge::ObjId::Id(counter, actor, _) => Some(OpId(*counter, actor.clone())),
+            automerge::ObjId::Root => None,
+        };
+        all.unwrap_or_default().iter().filter_map(|(_, op)| id(op)).collect()
     }
 }
 
@@ -95,37 +176,101 @@ fn is_actor_of(actor: &[u8], log: LogId) -> bool {
     actor.ends_with(&log.to_bytes()) && actor.len() <= LogId::BYTES + CONCURRENCY_BYTES_MAX
 }
 
-fn check_operations(birth: &Birth, change: &ExpandedChange) -> Result<(), &'static str> {
-    let genesis_actor = birth.actor();
-    let counter = |name: &&str| birth.map_op(name).map(|op| op.counter());
-    let maps: BTreeSet<u64> = schema::GENESIS_MAPS.iter().filter_map(counter).collect();
-    let records = counter(&schema::RECORDS_MAP);
-    let of_map = |name: &str, at: u64| counter(&name) == Some(at);
-    for op in &change.operations {
-        let ObjectId::Id(OpId(counter, actor)) = &op.obj else {
-            return Err("it writes to the root");
-        };
-        if *actor != genesis_actor || !maps.contains(counter) {
-            return Err("it writes to an object that genesis did not make");
-        }
-        if !matches!(op.key, Key::Map(_)) || op.insert {
-            return Err("it treats a map as a list");
-        }
-        match &op.action {
-            OpType::Put(value) => {
-                let key = if let Key::Map(key) = &op.key { key.as_str() } else { "" };
-                let is_list = !of_map(schema::FIELDS_MAP, *counter) && Some(*counter) != records;
-                if !is_storable(value) || is_list && !elements::is_entry(key, value) {
-                    return Err("it puts a value that no edit writes");
-                }
-            }
-            OpType::Delete => {}
-            _ => return Err("it holds an operation other than putting a scalar or deleting"),
-        }
-        let overwrites = op.pred.iter().next().is_some() || matches!(op.action, OpType::Delete);
-        if Some(*counter) == records && overwrites {
-            return Err("it overwrites or deletes a record");
-        }
+/// Checks what a change carries besides its operations.
+fn check_form(change: &Change) -> Result<(), &'static str> {
+    if change.is_empty() {
+        return Err("it holds no operations");
+    }
+    if change.deps().is_empty() || !change.deps().is_sorted_by(|a, b| a < b) {
+        return Err("what it depends on is not listed in order");
+    }
+    if change.message().is_some() || !change.extra_bytes().is_empty() {
+        return Err("it carries more than operations");
+    }
+    if change.timestamp().unsigned_abs() >= SECONDS_MAX {
+        return Err("its time is out of range");
     }
     Ok(())
+}
+
+/// The rules for operations on the document with some birth.
+struct Operations {
+    genesis: ActorId,
+    /// The maps that genesis made: number of the operation, and name.
+    maps: Vec<(u64, &'static str)>,
+}
+
+impl Operations {
+    fn new(birth: &Birth) -> Self {
+        let map = |name: &'static str| Some((birth.map_op(name)?.counter(), name));
+        let maps = schema::GENESIS_MAPS.into_iter().filter_map(map).collect();
+        Self { genesis: birth.actor(), maps }
+    }
+
+    fn check(&self, change: &ExpandedChange) -> Result<(), &'static str> {
+        let mut written: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for op in &change.operations {
+            let map = self.map_of(&op.obj)?;
+            let Key::Map(key) = &op.key else { return Err("it treats a map as a list") };
+            if op.insert {
+                return Err("it treats a map as a list");
+            }
+            match &op.action {
+                OpType::Put(value) if is_entry(map, key, value) => {}
+                OpType::Put(_) => return Err("it puts a value that no edit writes"),
+                OpType::Delete => {}
+                _ => return Err("it holds an operation other than putting a scalar or deleting"),
+            }
+            let is_delete = matches!(op.action, OpType::Delete);
+            if map == schema::RECORDS_MAP && (is_delete || op.pred.iter().next().is_some()) {
+                return Err("it overwrites or deletes a record");
+            }
+            if (map, key.as_str()) == (schema::FIELDS_MAP, "title") && is_delete {
+                return Err("it takes the title away");
+            }
+            if !written.insert((map, key)) {
+                return Err("it writes a key twice");
+            }
+        }
+        Ok(())
+    }
+
+    fn map_of(&self, obj: &ObjectId) -> Result<&'static str, &'static str> {
+        let ObjectId::Id(OpId(counter, actor)) = obj else { return Err("it writes to the root") };
+        let made = self.maps.iter().find(|(made, _)| made == counter && *actor == self.genesis);
+        made.map(|(_, name)| *name).ok_or("it writes to an object that genesis did not make")
+    }
+}
+
+/// Tells whether an edit could write that value under that key of one of the maps.
+fn is_entry(map: &str, key: &str, value: &ScalarValue) -> bool {
+    if key.is_empty() || key.len() > NAME_BYTES_MAX {
+        return false;
+    }
+    match map {
+        schema::FIELDS_MAP => is_register(key, value),
+        schema::RECORDS_MAP => is_storable(value),
+        _ => elements::is_entry(key, value),
+    }
+}
+
+fn is_register(name: &str, value: &ScalarValue) -> bool {
+    if schema::place_of(name) == Place::Genesis || name == VERSION_FIELD || !is_storable(value) {
+        return false;
+    }
+    let title = || scalar::to_json(value).and_then(|json| as_text(&json));
+    let is_title = |title: String| !title.trim().is_empty() && title.len() <= TITLE_BYTES_MAX;
+    name != "title" || title().is_some_and(is_title)
+}
+
+/// Tells whether a scalar is one that [`scalar::from_json`] gives for some JSON text.
+fn is_storable(value: &ScalarValue) -> bool {
+    let Some(json) = scalar::to_json(value) else { return false };
+    match value {
+        _ if json.len() > FIELD_BYTES_MAX => false,
+        ScalarValue::Bytes(_) => {
+            text::validate(json.as_bytes()).is_ok() && text::compact(&json) == json
+        }
+        _ => true,
+    }
 }

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use fractional_index::FractionalIndex;
 
 use crate::id;
+use crate::jsonl::record::FIELD_BYTES_MAX;
 use crate::jsonl::text;
 use crate::timestamp::Timestamp;
 
@@ -21,6 +22,13 @@ pub(super) const SINCE: &str = "~";
 
 /// What such an entry holds for an element that was removed; else it holds the new order value.
 pub(super) const REMOVED: &str = "-";
+
+/// The hex digits of a key: half of a hash.
+const KEY_DIGITS: usize = 32;
+
+/// The most hex digits of an order value; they grow by a few with every element that is put between
+/// two others.
+pub(super) const ORDER_DIGITS_MAX: usize = 4_096;
 
 /// One element of a list field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,13 +258,23 @@ fn normal_form(json: &str) -> String {
 /// Tells whether a value is one that may stand in the map of a list field.
 pub(super) fn is_entry(key: &str, value: &ScalarValue) -> bool {
     let ScalarValue::Str(value) = value else { return false };
-    let is_order = |hex: &str| FractionalIndex::from_string(hex).is_ok();
-    if key.ends_with(SINCE) {
-        return value == REMOVED || is_order(value);
+    let is_order =
+        |hex: &str| hex.len() <= ORDER_DIGITS_MAX && FractionalIndex::from_string(hex).is_ok();
+    if let Some(key) = key.strip_suffix(SINCE) {
+        return is_key(key) && (value == REMOVED || is_order(value));
     }
-    let is_json =
-        |json: &str| text::validate(json.as_bytes()).is_ok() && text::compact(json) == json;
-    decode(key, value).is_some_and(|element| is_order(&element.order) && is_json(&element.json))
+    let is_json = |json: &str| {
+        json.len() <= FIELD_BYTES_MAX
+            && text::validate(json.as_bytes()).is_ok()
+            && text::compact(json) == json
+    };
+    let element = decode(key, value);
+    is_key(key) && element.is_some_and(|e| is_order(&e.order) && is_json(&e.json))
+}
+
+fn is_key(key: &str) -> bool {
+    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    key.len() == KEY_DIGITS && key.bytes().all(is_digit)
 }
 
 /// Returns one element as the map holds it.

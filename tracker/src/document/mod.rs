@@ -4,6 +4,7 @@
 //! when, is not decided here.
 
 pub mod admit;
+pub mod chunk;
 pub mod creation;
 pub mod dispute;
 pub mod edit;
@@ -16,7 +17,9 @@ pub mod scalar;
 pub mod schema;
 pub mod steps;
 
-use automerge::{Automerge, Change, ChangeHash, ReadDoc};
+use std::panic::catch_unwind;
+
+use automerge::{Automerge, ChangeHash};
 
 pub use edit::Edit;
 pub use genesis::Birth;
@@ -37,7 +40,7 @@ pub enum DocumentError {
         id: String,
         /// What Automerge said.
         #[source]
-        source: Box<automerge::AutomergeError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A foreign change breaks a rule that every replica checks alike.
     #[error("a change of {id} is refused: {reason}")]
@@ -82,11 +85,17 @@ impl Document {
     }
 
     /// Reads a document: a snapshot and the changes appended to it, or changes alone.
+    ///
+    /// Checksums come first, and a panic barrier stands around the rest: bytes that a failing disk
+    /// changed can make the decoder panic or run without end.
     pub fn load(birth: Birth, bytes: &[u8]) -> Result<Self, DocumentError> {
-        let doc = Automerge::load(bytes).map_err(|source| DocumentError::Unreadable {
-            id: birth.id.clone(),
-            source: Box::new(source),
-        })?;
+        let unreadable = |source| DocumentError::Unreadable { id: birth.id.clone(), source };
+        if !chunk::is_stored(bytes) {
+            return Err(unreadable("its checksum is wrong".into()));
+        }
+        let doc = catch_unwind(|| Automerge::load(bytes))
+            .map_err(|_panic| unreadable("its bytes make the decoder panic".into()))?
+            .map_err(|source| unreadable(source.into()))?;
         Ok(Self { birth, doc })
     }
 
@@ -129,22 +138,6 @@ impl Document {
         let mut hashes: Vec<_> = all.filter(|hash| *hash != genesis).map(|hash| hash.0).collect();
         hashes.sort_unstable();
         hashes
-    }
-
-    /// Applies changes that [`admit::check`] let pass.
-    ///
-    /// Works on a copy, so that a failure leaves the document as it was.
-    pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
-        let mut copy = self.doc.clone();
-        copy.apply_changes(changes).map_err(|source| DocumentError::Edit {
-            id: self.birth.id.clone(),
-            source: Box::new(source),
-        })?;
-        if !copy.get_missing_deps(&[]).is_empty() {
-            return Err(DocumentError::Missing { id: self.birth.id.clone() });
-        }
-        self.doc = copy;
-        Ok(())
     }
 
     fn set_actor(&mut self, log: LogId) {

@@ -105,8 +105,9 @@ impl Commit {
         CommitHash::of(&self.header)
     }
 
-    /// Decodes the commit and checks sizes, list, rules and body hash: all that needs no state.
-    pub fn open(&self, list: ListId) -> Result<Opened, JournalError> {
+    /// Checks sizes, then decodes the header and checks list and rules: what comes before the
+    /// signature.
+    pub fn header(&self, list: ListId) -> Result<Header, JournalError> {
         bounded("header", self.header.len(), HEADER_BYTES_MAX)?;
         bounded("body", self.body.len(), BODY_BYTES_MAX)?;
         let header: Header = decode("header", &self.header)?;
@@ -116,6 +117,12 @@ impl Commit {
         if header.rules > RULES_VERSION {
             return Err(JournalError::Rules { found: header.rules, known: RULES_VERSION });
         }
+        Ok(header)
+    }
+
+    /// Decodes the commit and checks sizes, list, rules and body hash: all that needs no state.
+    pub fn open(&self, list: ListId) -> Result<Opened, JournalError> {
+        let header = self.header(list)?;
         if body_hash(&self.body) != header.body {
             return Err(JournalError::Malformed { what: "body" });
         }
@@ -124,20 +131,22 @@ impl Commit {
     }
 
     /// Checks the author's signature, and that the author is a member under the charter it names.
+    ///
+    /// `header` is what [`Commit::header`] returned.
     pub fn prove(
         &self,
-        opened: &Opened,
+        header: &Header,
         charter: &Charter,
         verifier: &dyn Verifier,
     ) -> Result<(), JournalError> {
-        let agent = opened.header.log.agent;
+        let agent = header.log.agent;
         let not_allowed = JournalError::NotAllowed { agent };
         let key = charter.public_key(agent).ok_or_else(|| not_allowed.clone())?;
         let signature = self.signature.as_deref().ok_or(JournalError::Signature { agent })?;
         if !verifier.verify(key, &signed_bytes(&self.header), signature) {
             return Err(JournalError::Signature { agent });
         }
-        match charter.role_under(agent, &opened.header.charter) {
+        match charter.role_under(agent, &header.charter) {
             Some(role) if role.may_write() => Ok(()),
             _ => Err(not_allowed),
         }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, btree_map};
 
 use super::LocalTracker;
 use super::edition::Edition;
-use crate::document::{Document, DocumentError, admit};
+use crate::document::{Document, admit};
 use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Signed};
-use crate::journal::commit::{Commit, Opened, Position};
+use crate::journal::commit::{Commit, Header, Opened, Position};
 use crate::journal::frontier::Frontier;
 use crate::store::{Journal, Meta, Rows, Sealed};
 
@@ -60,9 +60,12 @@ impl LocalTracker {
         let list = tables.list_id()?;
         let charter = Charter::from_statements(&tables.statements()?, host.verifier.as_ref())?;
         let mut frontier = tables.frontier()?;
+        let headers: Vec<Header> =
+            commits.iter().map(|commit| commit.header(list)).collect::<Result<_, _>>()?;
+        prove_runs(commits, &headers, &charter, host)?;
+        // What is not proved is not worth decoding.
         let opened: Vec<Opened> =
             commits.iter().map(|commit| commit.open(list)).collect::<Result<_, _>>()?;
-        prove_runs(commits, &opened, &charter, host)?;
         for (commit, opened) in commits.iter().zip(&opened) {
             let header = &opened.header;
             if frontier.position(header.log).is_some_and(|known| known.number >= header.number) {
@@ -104,22 +107,21 @@ fn known_alike(
 /// Checks that each run of one log ends in a signed commit, and that its chain carries the proof.
 fn prove_runs(
     commits: &[Commit],
-    opened: &[Opened],
+    headers: &[Header],
     charter: &Charter,
     host: &super::Host,
 ) -> Result<(), TrackerError> {
-    let mut proved: BTreeMap<_, &Opened> = BTreeMap::new();
-    for (commit, this) in commits.iter().zip(opened).rev() {
-        let log = this.header.log;
-        let follows = proved.get(&log).is_some_and(|next| {
-            next.header.number == this.header.number + 1
-                && next.header.previous == Some(this.hash)
-                && next.header.charter == this.header.charter
+    let mut proved: BTreeMap<LogId, &Header> = BTreeMap::new();
+    for (commit, header) in commits.iter().zip(headers).rev() {
+        let follows = proved.get(&header.log).is_some_and(|next| {
+            next.number.checked_sub(1) == Some(header.number)
+                && next.previous == Some(commit.hash())
+                && next.charter == header.charter
         });
         if !follows {
-            commit.prove(this, charter, host.verifier.as_ref())?;
+            commit.prove(header, charter, host.verifier.as_ref())?;
         }
-        proved.insert(log, this);
+        proved.insert(header.log, header);
     }
     Ok(())
 }
@@ -128,6 +130,7 @@ fn prove_runs(
 fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError> {
     let mut documents: BTreeMap<DocumentKey, (Document, Vec<Vec<u8>>)> = BTreeMap::new();
     for entry in &opened.body.entries {
+        admit::check_entry(&entry.birth, entry.changes.len())?;
         let key = entry.birth.key();
         let (document, taken) = match documents.entry(key) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
@@ -139,7 +142,7 @@ fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError>
         };
         for bytes in &entry.changes {
             let change = admit::check(&entry.birth, bytes, opened.header.log)?;
-            document.admit(change).map_err(|source: DocumentError| TrackerError::from(source))?;
+            document.admit(change)?;
             taken.push(bytes.clone());
         }
     }
