@@ -249,3 +249,33 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(
 pub(super) fn damaged(what: &str) -> TrackerError {
     TrackerError::Damaged { what: format!("{what} cannot be read") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::charter::Signed;
+    use crate::journal::commit::Position;
+    use crate::store::{FileState, Line};
+
+    /// A length of 2^60, at any place of a stored value.
+    #[test]
+    fn a_damaged_value_is_an_error_whatever_lengths_it_claims() {
+        let endless = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+        let values = (0..64).flat_map(|at| {
+            [0, 1, 2, 0xff].map(|fill| [vec![fill; at], endless.to_vec(), vec![fill; 4]].concat())
+        });
+        for bytes in values {
+            let _value = decode::<Row>(&bytes, "a row");
+            let _value = decode::<Line>(&bytes, "a line");
+            let _value = decode::<FileState>(&bytes, "a file's state");
+            let _value = decode::<Position>(&bytes, "a frontier entry");
+            let _value = decode::<Signed>(&bytes, "a statement");
+            let _value = decode::<(Vec<u8>, Vec<u8>)>(&bytes, "a commit");
+            let _value = Stored::decode(&bytes);
+        }
+        for bytes in [&endless[..], &[0, 0, 9, 1]] {
+            assert!(decode::<Row>(bytes, "a row").is_err());
+            assert!(Stored::decode(bytes).is_err());
+        }
+    }
+}
