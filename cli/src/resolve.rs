@@ -1,7 +1,10 @@
 //! What is meant: the data directory, the repository, the task list and the file. Changes nothing.
 
 pub mod binding;
+#[cfg(test)]
+mod hostile;
 pub mod repository;
+mod spelled;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};

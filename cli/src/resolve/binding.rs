@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use x0x_tracker::id::ListId;
 
 use super::repository;
+use super::spelled::{self, Fault, Spelled};
 use crate::args::values::is_prefix;
 use crate::error::CliError;
 use crate::files;
+
+pub use super::spelled::stays_inside;
 
 /// The file's name.
 pub const FILE: &str = ".x0x.toml";
@@ -33,17 +35,6 @@ pub struct Binding {
     pub jsonl: PathBuf,
     /// The branch that was checked out when the repository was bound.
     pub branch: Option<String>,
-}
-
-/// The file as it is spelled.
-#[derive(Debug, Deserialize, Serialize)]
-struct Spelled {
-    list: String,
-    name: String,
-    prefix: String,
-    jsonl: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    branch: Option<String>,
 }
 
 impl Binding {
@@ -76,45 +67,32 @@ impl Binding {
     }
 
     fn parse(file: PathBuf, text: &str) -> Result<Self, CliError> {
-        let bad = |line: Option<usize>, reason: &str| {
+        let bad = |Fault { line, reason }: &Fault| {
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             CliError::Invalid {
                 detail: format!("{}{line}: {reason}", file.display()),
                 hint: "mend the file, or take it from the repository's history".to_owned(),
             }
         };
-        let spelled: Spelled = toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| line_of(text, span.start));
-            bad(line, error.message())
-        })?;
-        let line = |key: &str| {
-            let starts = |line: &str| line.trim_start().starts_with(key);
-            text.lines().position(starts).map(|at| at + 1)
-        };
-        let list = spelled.list.parse().map_err(|error: x0x_tracker::id::IdError| {
-            bad(line("list"), &format!("list: {error}"))
-        })?;
-        if !is_prefix(&spelled.prefix) {
-            return Err(bad(line("prefix"), "prefix: expected letters, digits, '.' and '_'"));
+        let Spelled { list, name, prefix, jsonl, branch } =
+            spelled::read(text).map_err(|fault| bad(&fault))?;
+        if !is_prefix(&prefix) {
+            let reason = "expected letters, digits, '.' and '_'";
+            return Err(bad(&spelled::fault(text, "prefix", reason)));
         }
-        let jsonl = PathBuf::from(&spelled.jsonl);
-        if !stays_inside(&jsonl) {
-            return Err(bad(line("jsonl"), "jsonl: expected a path inside the repository"));
-        }
-        let Spelled { name, prefix, branch, .. } = spelled;
-        Ok(Self { list, name, prefix, jsonl, branch, file: file.clone() })
+        Ok(Self { file: file.clone(), list, name, prefix, jsonl, branch })
     }
 
     /// Returns the text of the file.
     pub fn to_toml(&self) -> Result<String, CliError> {
         let spelled = Spelled {
-            list: self.list.to_string(),
+            list: self.list,
             name: self.name.clone(),
             prefix: self.prefix.clone(),
-            jsonl: self.jsonl.to_string_lossy().into_owned(),
+            jsonl: self.jsonl.clone(),
             branch: self.branch.clone(),
         };
-        let fields = toml::to_string(&spelled).map_err(|error| CliError::Invalid {
+        let fields = spelled::write(&spelled).map_err(|error| CliError::Invalid {
             detail: format!("cannot spell {FILE}: {error}"),
             hint: "give another --name".to_owned(),
         })?;
@@ -154,16 +132,6 @@ impl Binding {
             hint: "put the file into the repository".to_owned(),
         })
     }
-}
-
-/// Tells whether a path names something below where it starts.
-pub fn stays_inside(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-        && path.file_name().is_some()
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]
