@@ -43,6 +43,18 @@ bench-table:
     X0X_BENCH_SIZES=1000,10000,100000 X0X_BENCH_CHANGES=20 X0X_BENCH_PAGE="$PWD/docs/performance.md" \
         cargo bench --locked -p x0x-cli --bench commands
 
+# Lets a coverage-guided fuzzer look for bytes that break a target: lines, merge, commit, change, document, binding.
+fuzz TARGET SECONDS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+    # What it finds on the way stays outside the repository; a crash is left in fuzz/artifacts.
+    new=fuzz/target/corpus/{{TARGET}}
+    mkdir -p "$new"
+    # The stable compiler does, without a sanitizer: there is no unsafe code to watch.
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} "$new" fuzz/corpus/{{TARGET}} -- \
+        -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10 -max_len=4096 -print_final_stats=1
+
 # Runs what must pass before a change counts.
 ci:
     .ci/run
