@@ -168,6 +168,7 @@ fn values_that_no_edit_writes_are_refused() {
         (key() + "~", order),
         (key() + "~", "80 \"a\"".to_owned()),
         ("note".to_owned(), "80 \"a\"".to_owned()),
+        ("note~".to_owned(), "-".to_owned()),
         (key().to_uppercase(), "80 \"a\"".to_owned()),
     ] {
         let op = put(forge.map("labels"), &key, text(&value));

@@ -324,3 +324,21 @@ fn the_last_number_there_is_does_not_wrap_around() {
     }
     b.tracker.admit(&[good]).unwrap();
 }
+
+#[test]
+fn a_change_of_thousands_of_operations_is_taken() {
+    let (mut a, mut b) = pair();
+    let list = |name: &str| {
+        let elements: Vec<String> = (0..4_000).map(|n| format!("\"{name}{n}\"")).collect();
+        format!("[{}]", elements.join(","))
+    };
+    let (labels, acceptance, validation) = (list("l"), list("a"), list("v"));
+    let fields = [("labels", &*labels), ("acceptance", &*acceptance), ("validation", &*validation)];
+    a.import(&record("A-1", &fields));
+    exchange(&mut a, &mut b);
+    assert_eq!(b.field("A-1", "validation").as_array().unwrap().len(), 4_000);
+    b.set("A-1", "labels", "[]");
+    exchange(&mut a, &mut b);
+    assert_eq!(a.canonical(), b.canonical());
+    assert_eq!(a.field("A-1", "labels"), serde_json::json!([]));
+}
