@@ -256,7 +256,7 @@ fn a_second_change_with_the_number_of_another_is_refused() {
     let mut beside = first;
     beside.operations = vec![put(forge.map(FIELDS), "note", text("beside"))];
     forge.sees_refused(beside.clone(), reason);
-    beside.seq += 1;
+    beside.seq = forge.change(Vec::new()).seq;
     forge.sees_refused(beside, reason);
 }
 
