@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::error::{Fault, hint_of};
-use x0x_tracker::interface::{ListInfo, Tracker, TrackerError};
+use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, LocalTracker, founding};
 use x0x_tracker::timestamp::Timestamp;

@@ -11,7 +11,7 @@ use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange, ReadDoc, ScalarValue};
 
 use super::chunk::Chunk;
-use super::{Birth, Document, DocumentError, elements, read, scalar, schema};
+use super::{Birth, Document, DocumentError, elements, scalar, schema};
 use crate::document::schema::Place;
 use crate::id::LogId;
 use crate::issue::{TITLE_BYTES_MAX, as_text};
@@ -155,10 +155,10 @@ impl Document {
 
     /// Returns the operations whose values stand side by side under the key that `op` writes to.
     fn standing_at(&self, op: &Op, heads: Option<&[ChangeHash]>) -> Vec<OpId> {
-        let name = schema::GENESIS_MAPS
-            .iter()
-            .find(|name| self.birth.map_op(name).is_some_and(|made| op.obj == ObjectId::Id(made)));
-        let map = name.and_then(|name| read::map_named(&self.doc, name));
+        let is_written =
+            |name: &&&str| self.birth.map_op(name).is_some_and(|made| op.obj == ObjectId::Id(made));
+        let name = schema::GENESIS_MAPS.iter().find(is_written);
+        let map = name.and_then(|name| self.birth.map(name));
         let (Some(map), Key::Map(key)) = (map, &op.key) else { return Vec::new() };
         let all = match heads {
             None => self.doc.get_all(&map, key.as_str()),

@@ -19,7 +19,7 @@ pub mod steps;
 
 use std::panic::catch_unwind;
 
-use automerge::{Automerge, ChangeHash};
+use automerge::{Automerge, Change, ChangeHash};
 
 pub use edit::Edit;
 pub use genesis::Birth;

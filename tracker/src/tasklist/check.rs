@@ -168,7 +168,7 @@ fn open(
     }
     let has_key = charter.public_key(sealed.log.agent).is_some();
     if sealed.commit.signature.is_some() && has_key {
-        sealed.commit.prove(&opened, charter, verifier)?;
+        sealed.commit.prove(&opened.header, charter, verifier)?;
     }
     Ok(opened)
 }

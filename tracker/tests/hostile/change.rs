@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
-use x0x_tracker::document::{Document, DocumentError, Edit, admit};
+use x0x_tracker::document::{Document, DocumentError, Edit, admit, change_hash};
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::timestamp::Timestamp;
 
@@ -130,13 +130,13 @@ pub fn world() -> &'static World {
         for part in [&samples[0], &second, &samples[1], &last] {
             stored.extend_from_slice(part);
         }
-        samples.extend(next_samples(&document, &without_last));
+        samples.extend(next_samples(&document, &without_last, &samples[0]));
         World { whole: document, without_last, last, stored, samples }
     })
 }
 
 /// Changes that theirs might write next: on top of everything, beside, of every kind of field.
-fn next_samples(whole: &Document, without_last: &Document) -> Vec<Vec<u8>> {
+fn next_samples(whole: &Document, without_last: &Document, first: &[u8]) -> Vec<Vec<u8>> {
     let edits: [&[(&str, &str)]; 4] = [
         &[("title", "\"four\""), ("priority", "2"), ("updated_at", "\"2026-02-01T00:00:00Z\"")],
         &[("labels", "[]"), ("comments", "[{\"at\":\"2026-01-02T00:00:00Z\",\"body\":\"x\"}]")],
@@ -151,7 +151,7 @@ fn next_samples(whole: &Document, without_last: &Document) -> Vec<Vec<u8>> {
     let mut beside = whole.clone();
     let mut edit = Edit::default();
     edit.set(&beside.read(), "title", Some("\"beside\""));
-    let heads = [whole.history().versions()[0].hash];
+    let heads = [change_hash(first).expect("it is a change")];
     let bytes = beside.write_beside(&edit, THEIRS, Timestamp(5_000), &heads);
     samples.extend(bytes.expect("it is honest"));
     samples
