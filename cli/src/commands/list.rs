@@ -37,7 +37,7 @@ pub fn run(session: &Session, args: &ListArgs) -> Result<Exit, CliError> {
     let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
     if is_empty && !is_noted && args.filter.narrows() && args.filter.limit != Some(0) {
         output.note("nothing matches");
-    } else if is_empty && !args.filter.narrows() {
+    } else if is_empty && !args.filter.narrows() && args.filter.limit != Some(0) {
         note_unread_file(session)?;
     }
     Ok(Exit::Done)

@@ -41,8 +41,8 @@ Every command below starts with `x0x issues`; each has `--help` with examples.
 - `edit ID --title T --add-label L --priority N`; with `--if-version V` only if `_version` is still V.
 - `block ID OTHER...`: ID waits for the others; `block -` reads many such lines. `unblock ID OTHER`.
 - Found something else to do? Create an issue for it, say so in a comment, and stay with yours.
-- A mistake: `undo ID --dry-run`, then `undo ID`. Nothing is erased; `edit ID --deleted-at now` removes,
-  `--deleted-at none` brings back.
+- A mistake: `undo ID --dry-run`, then `undo ID`. Nothing is ever erased: what `edit ID --deleted-at now`
+  takes out, `--deleted-at none` brings back.
 
 ## Rules
 - ID is an id, an identifier or a unique prefix. Titles are one line.

@@ -147,7 +147,7 @@ impl Document {
             }
             let standing = self.standing_at(&op, heads);
             if !replaced.all(|pred| standing.contains(pred)) {
-                return Err("it replaces what its key did not hold");
+                return Err("it names as settled a value that its key did not hold");
             }
         }
         Ok(())
