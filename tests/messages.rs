@@ -48,7 +48,6 @@ const HARMLESS: &[(&str, &str)] = &[
     ("it overwrites or deletes a record", "a refusal of such a change"),
     ("--remove-link docs/design.md", "removal is an edit that another edit takes back, as it says"),
     ("Remove the issue (a time, or now), or bring it back (none)", "the same"),
-    ("Nothing is erased; `edit ID --deleted-at now` removes, `none` brings back", "the same"),
     ("nothing is erased, and it can be undone", "the same"),
     ("Remove issues whose line disappeared from the file", "the same, only where it is asked for"),
     ("missing from the file, kept here (--prune removes them)", "the same, and kept comes first"),

@@ -147,7 +147,7 @@ impl Document {
             }
             let standing = self.standing_at(&op, heads);
             if !replaced.all(|pred| standing.contains(pred)) {
-                return Err("it names as settled a value that its key did not hold");
+                return Err("it claims to follow what its key did not hold");
             }
         }
         Ok(())

@@ -14,8 +14,8 @@ const LZ4: u8 = 1;
 /// Below this many bytes a value is not worth packing.
 const PACK_FROM_BYTES: usize = 256;
 
-/// The largest value that is unpacked, in bytes: more than any that is ever stored.
-const UNPACKED_BYTES_MAX: usize = 256 << 20;
+/// How many bytes one byte of an LZ4 block stands for at the most (LZ4 block format, "sequences").
+const LZ4_RATIO_MAX: usize = 255;
 
 /// Returns a value as it is stored.
 pub(super) fn pack(value: &[u8]) -> Vec<u8> {
@@ -43,7 +43,7 @@ pub(super) fn unpack(stored: &[u8]) -> Result<Cow<'_, [u8]>, TrackerError> {
         Some((&PLAIN, value)) => Ok(Cow::Borrowed(value)),
         Some((&LZ4, packed)) => {
             let (bytes, _) = lz4_flex::block::uncompressed_size(packed).map_err(|_| broken())?;
-            if bytes > UNPACKED_BYTES_MAX {
+            if bytes > packed.len().saturating_mul(LZ4_RATIO_MAX) {
                 return Err(broken());
             }
             let value = lz4_flex::decompress_size_prepended(packed).map_err(|_| broken())?;
