@@ -38,7 +38,7 @@ power operations='500' damages='2000':
 bench:
     cargo bench --workspace --locked
 
-# Measures every command at three sizes and puts the table into docs/performance.md; takes 20 minutes.
+# Measures every command at three sizes and puts the table into docs/performance.md; takes a quarter of an hour.
 bench-table:
     X0X_BENCH_SIZES=1000,10000,100000 X0X_BENCH_CHANGES=20 X0X_BENCH_PAGE="$PWD/docs/performance.md" \
         cargo bench --locked -p x0x-cli --bench commands

@@ -68,6 +68,17 @@ fn pair() -> (List, List) {
     (a, b)
 }
 
+/// Two lists that gave one issue different titles at once and know of each other.
+fn disputed() -> (List, List) {
+    let (mut a, mut b) = pair();
+    a.import(&record("A-1", &[]));
+    exchange(&mut a, &mut b);
+    a.set("A-1", "title", "\"a\"");
+    b.set("A-1", "title", "\"b\"");
+    exchange(&mut a, &mut b);
+    (a, b)
+}
+
 /// The issue without `updated_at` and version.
 fn shown(list: &List, name: &str) -> serde_json::Value {
     let json = list.tracker.show(name).unwrap().json.unwrap();
@@ -126,12 +137,7 @@ fn a_log_can_be_cut_and_narrowed_to_a_field() {
 
 #[test]
 fn concurrent_edits_are_told_by_what_their_authors_knew_and_the_loser_is_marked() {
-    let (mut a, mut b) = pair();
-    a.import(&record("A-1", &[]));
-    exchange(&mut a, &mut b);
-    a.set("A-1", "title", "\"a\"");
-    b.set("A-1", "title", "\"b\"");
-    exchange(&mut a, &mut b);
+    let (mut a, b) = disputed();
     let entries = log(&a, "A-1");
     assert_eq!(entries, log(&b, "A-1"), "replicas tell the same");
     let winner = a.field("A-1", "title");
@@ -455,12 +461,7 @@ fn undoing_a_commit_never_lets_issues_wait_for_themselves() {
 
 #[test]
 fn undoing_beside_another_edit_leaves_both_values() {
-    let (mut a, mut b) = pair();
-    a.import(&record("A-1", &[]));
-    exchange(&mut a, &mut b);
-    a.set("A-1", "title", "\"a\"");
-    b.set("A-1", "title", "\"b\"");
-    exchange(&mut a, &mut b);
+    let (mut a, _) = disputed();
     let before = a.canonical();
     assert_eq!(undo(&mut a, "A-1").unwrap_err().code(), "written_since");
     assert_eq!(a.canonical(), before);
@@ -468,12 +469,7 @@ fn undoing_beside_another_edit_leaves_both_values() {
 
 #[test]
 fn undoing_an_edit_that_settled_a_conflict_shows_the_conflict_again() {
-    let (mut a, mut b) = pair();
-    a.import(&record("A-1", &[]));
-    exchange(&mut a, &mut b);
-    a.set("A-1", "title", "\"a\"");
-    b.set("A-1", "title", "\"b\"");
-    exchange(&mut a, &mut b);
+    let (mut a, _) = disputed();
     let before = shown(&a, "A-1");
     a.set("A-1", "title", "\"c\"");
     undo(&mut a, "A-1").unwrap();

@@ -108,24 +108,19 @@ impl Store {
         if is_cut_short {
             return Err(barrier::damaged(path, "its end is missing"));
         }
-        let mut tries = REPAIR_TRIES;
-        loop {
-            tries -= 1;
+        again_beside_a_writer(|| {
             let opened = barrier::call(path, || match builder().open_read_only(path) {
                 Err(DatabaseError::RepairAborted) => Ok(None),
                 opened => opened.map(Some),
             })?;
-            if let Some(database) = opened {
-                let access = Access::reader(database);
-                return Ok(Self { path: path.to_owned(), access, repair: None });
+            match opened {
+                Some(database) => {
+                    let access = Access::reader(database);
+                    Ok(Self { path: path.to_owned(), access, repair: None })
+                }
+                None => Ok(Self::writer(path, read_unclosed(path)?, Some(Repair::InMemory))),
             }
-            // Somebody may be repairing the very file, and then what was read is neither of the two.
-            match read_unclosed(path) {
-                Ok(database) => return Ok(Self::writer(path, database, Some(Repair::InMemory))),
-                Err(error) if tries == 0 => return Err(error),
-                Err(_) => {}
-            }
-        }
+        })
     }
 
     /// Opens a store for writes that nobody keeps: they stay in memory, and the file is unchanged.
@@ -145,16 +140,7 @@ impl Store {
     pub fn open_to_check(path: &Path) -> Result<Self, TrackerError> {
         // What opens as it should still may hold pages that nobody looked at.
         let repair = Self::open_to_read(path)?.repair;
-        let mut tries = REPAIR_TRIES;
-        loop {
-            tries -= 1;
-            // Beside a writer what was read may be neither the old nor the new.
-            match read_unclosed(path) {
-                Ok(database) => return Ok(Self::writer(path, database, repair)),
-                Err(error) if tries == 0 => return Err(error),
-                Err(_) => {}
-            }
-        }
+        again_beside_a_writer(|| Ok(Self::writer(path, read_unclosed(path)?, repair)))
     }
 
     /// Opens a store to write; the caller holds the lock of the data directory.
@@ -331,6 +317,21 @@ fn read_unclosed(path: &Path) -> Result<Database, TrackerError> {
             .set_check_integrity_on_open(true)
             .create_with_backend(overlay)
     })
+}
+
+/// Tries again what fails where somebody writes the very file: what was read then is neither the old
+/// nor the new. Returns the last error.
+fn again_beside_a_writer(
+    open: impl Fn() -> Result<Store, TrackerError>,
+) -> Result<Store, TrackerError> {
+    let mut opened = open();
+    for _ in 1..REPAIR_TRIES {
+        if opened.is_ok() {
+            break;
+        }
+        opened = open();
+    }
+    opened
 }
 
 /// Makes a file that must not exist: under another name until it is whole.

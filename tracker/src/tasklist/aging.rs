@@ -16,8 +16,6 @@ const BATCH_ISSUES: usize = 5_000;
 
 impl LocalTracker {
     /// Edits every issue `changes` times: assignee, estimate, branch, a label, a comment in turn.
-    ///
-    /// Costs about 0.1 ms for each change.
     pub fn age(&mut self, changes: u32) -> Result<(), TrackerError> {
         let mut keys: Vec<DocumentKey> = Vec::new();
         self.store.read()?.visit_rows(None, &mut |_, row| {
