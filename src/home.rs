@@ -11,8 +11,9 @@ use std::time::Duration;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::error::{Fault, hint_of};
 use x0x_tracker::interface::{ListInfo, TrackerError};
+use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
-use x0x_tracker::tasklist::{Host, LocalTracker, founding};
+use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::identity::{Identity, IdentityError, MlDsa};
@@ -267,7 +268,10 @@ impl Home {
 
     /// Opens a list to read; waits for nobody and changes nothing.
     pub fn read(&self, list: ListId) -> Result<LocalTracker, HomeError> {
-        Ok(LocalTracker::open_to_read(&self.known_path(list)?)?)
+        // Reading needs no key; one that cannot be loaded is told by whatever writes.
+        let agent = self.known_identity().ok().flatten().map(|identity| identity.agent());
+        let outlook = Outlook { agent, uptime: time::uptime(), now: Timestamp(time::now_ms()) };
+        Ok(LocalTracker::open_to_read(&self.known_path(list)?)?.seen_by(outlook))
     }
 
     /// Opens a list to write, once no other process does; waits at most `wait`.
@@ -394,6 +398,7 @@ fn host(identity: Identity) -> Host {
         signer: Box::new(identity),
         verifier: Box::new(MlDsa),
         clock: Box::new(|| Timestamp(time::now_ms())),
+        uptime: Box::new(time::uptime),
         entropy: Box::new(entropy::fill),
     }
 }

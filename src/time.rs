@@ -2,7 +2,11 @@
 //!
 //! Whatever decides takes the time as a value, so that a simulation can move it.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use x0x_tracker::claim::Uptime;
 
 /// Returns the wall clock in Unix milliseconds; negative before 1970.
 ///
@@ -11,6 +15,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn now_ms() -> i64 {
     unix_ms(SystemTime::now())
 }
+
+/// Returns how long this machine has been running, sleep included (CLOCK_BOOTTIME), and which start
+/// of it this is; the kernel's random id of it, or nothing but zeroes where it tells none.
+pub fn uptime() -> Uptime {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
+    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
+    let time = clock_gettime(BOOT_CLOCK);
+    let seconds_ms = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000);
+    let ms = seconds_ms.saturating_add(u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0));
+    Uptime { boot: decoded.try_into().unwrap_or_default(), ms }
+}
+
+#[cfg(target_os = "linux")]
+const BOOT_CLOCK: ClockId = ClockId::Boottime;
+
+/// The nearest that other systems have; it may stand still while the machine sleeps.
+#[cfg(not(target_os = "linux"))]
+const BOOT_CLOCK: ClockId = ClockId::Monotonic;
 
 /// Pauses this thread; for waits that nothing announces the end of, as a file lock's.
 #[expect(clippy::disallowed_methods, reason = "the one place that may pause a thread")]
@@ -38,6 +61,14 @@ mod tests {
         assert_eq!(unix_ms(UNIX_EPOCH), 0);
         assert_eq!(unix_ms(UNIX_EPOCH + Duration::from_micros(1_500)), 1);
         assert_eq!(unix_ms(UNIX_EPOCH - Duration::from_secs(2)), -2_000);
+    }
+
+    #[test]
+    fn uptime_goes_on_and_tells_one_start_of_the_machine() {
+        let (first, second) = (uptime(), uptime());
+        assert!(first.ms > 0 && second.ms >= first.ms);
+        assert_eq!(first.boot, second.boot);
+        assert_ne!(first.boot, [0; 16]);
     }
 
     #[test]

@@ -61,6 +61,10 @@ const HARMLESS: &[(&str, &str)] = &[
         "a copy stays",
     ),
     ("a backup replaces no file", "as it says"),
+    (
+        "--force --reason 'its machine is gone'     a maintainer ends any claim",
+        "the issue and its history stay; its holder is told why",
+    ),
 ];
 
 /// Where the words come from that the program says.

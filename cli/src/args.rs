@@ -1,6 +1,7 @@
 //! What was typed. What it means is found out by `resolve` and the commands.
 
 pub mod backup;
+pub mod claims;
 pub mod fields;
 pub mod filter;
 pub mod history;
@@ -17,6 +18,7 @@ use crate::error::Exit;
 use crate::output::Output;
 use crate::output::table::Look;
 use backup::{BackupArgs, RestoreArgs};
+use claims::{ReasonArgs, TermsArgs};
 use filter::{FilterArgs, ShapeArgs};
 pub use issues::IssuesCommand;
 use x0x_tracker::interface::Moment;
@@ -155,7 +157,15 @@ pub struct ReadyArgs {
 
 /// Arguments of `next`.
 #[derive(Debug, Args)]
+#[command(mut_arg("ttl", |arg| arg.requires("claim")))]
+#[command(mut_arg("worker", |arg| arg.requires("claim")))]
+#[command(mut_arg("resume", |arg| arg.requires("claim")))]
 pub struct NextArgs {
+    /// Claim it, so that nobody else works on it
+    #[arg(long)]
+    pub claim: bool,
+    #[command(flatten)]
+    pub terms: TermsArgs,
     #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
@@ -190,14 +200,6 @@ pub struct CommentArgs {
     pub author: Option<String>,
 }
 
-/// Arguments of commands on several issues.
-#[derive(Debug, Args)]
-pub struct IdsArgs {
-    /// Which issues
-    #[arg(required = true, value_name = "ID")]
-    pub ids: Vec<String>,
-}
-
 /// Arguments of `duplicate`.
 #[derive(Debug, Args)]
 pub struct DuplicateArgs {
@@ -206,6 +208,8 @@ pub struct DuplicateArgs {
     /// The issue that stays
     #[arg(long, value_name = "OTHER")]
     pub of: Option<String>,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
 }
 
 /// Arguments of `block`.

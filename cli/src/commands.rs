@@ -6,6 +6,7 @@ mod array;
 mod backup;
 mod block;
 mod blockers;
+mod claim;
 mod comment;
 mod conflicts;
 mod create;
@@ -13,6 +14,8 @@ mod edit;
 mod export;
 mod fields;
 mod filtered;
+mod handoff;
+mod heartbeat;
 mod import;
 mod import_report;
 mod init;
@@ -24,6 +27,8 @@ mod next;
 mod prefix;
 mod prime;
 mod ready;
+mod release;
+mod reshard;
 mod resolution;
 mod rule;
 mod show;
@@ -37,8 +42,9 @@ use std::io::Write;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Ruling, Shown};
 
+use crate::args::claims::RuleArgs;
 use crate::args::filter::ShapeArgs;
-use crate::args::{Command, IssuesCommand};
+use crate::args::{Command, DuplicateArgs, IssuesCommand};
 use crate::error::{CliError, Exit};
 use crate::output::listing::{Form, Listing};
 use crate::output::{issue, listing, record};
@@ -65,11 +71,17 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Create(args) => create::run(session, &args),
         IssuesCommand::Edit(args) => edit::run(session, &args),
         IssuesCommand::Comment(args) => comment::run(session, args),
-        IssuesCommand::Done(args) => rule::run(session, &args.ids, &Ruling::Done),
-        IssuesCommand::Cancel(args) => rule::run(session, &args.ids, &Ruling::Cancelled),
-        IssuesCommand::Reopen(args) => rule::run(session, &args.ids, &Ruling::Reopened),
+        IssuesCommand::Claim(args) => claim::run(session, &args),
+        IssuesCommand::Heartbeat(args) => heartbeat::run(session, &args),
+        IssuesCommand::Release(args) => release::run(session, &args),
+        IssuesCommand::Handoff(args) => handoff::run(session, &args),
+        IssuesCommand::Reshard(args) => reshard::run(session, &args),
+        IssuesCommand::Done(args) => rule::done(session, *args),
+        IssuesCommand::Cancel(args) => rule::run(session, args, &Ruling::Cancelled),
+        IssuesCommand::Reopen(args) => rule::run(session, args, &Ruling::Reopened),
         IssuesCommand::Duplicate(args) => {
-            rule::run(session, &[args.id], &Ruling::Duplicate { of: args.of })
+            let DuplicateArgs { id, of, reason } = args;
+            rule::run(session, RuleArgs { ids: vec![id], reason }, &Ruling::Duplicate { of })
         }
         IssuesCommand::Block(args) => block::block(session, args),
         IssuesCommand::Unblock(args) => block::unblock(session, args),

@@ -118,9 +118,6 @@ pub enum CliError {
         /// What is wrong.
         source: Box<CliError>,
     },
-    /// No issue can be worked on; told to programs, while people see that nothing is there.
-    #[error("nothing is ready")]
-    NothingReady,
     /// Whoever read our output went away; that is no failure.
     #[error("the reader of the output went away")]
     Closed,
@@ -227,6 +224,9 @@ impl CliError {
         if let Some(TrackerError::BadLines { file, problems }) = self.tracker() {
             error["problems"] = problems.iter().map(|p| problem_json(file, p)).collect();
         }
+        if let Some(tracker) = self.tracker() {
+            add_claim(&mut error, tracker);
+        }
         error
     }
 
@@ -284,7 +284,6 @@ impl CliError {
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.code(),
-            Self::NothingReady => "nothing_ready",
             Self::Closed => "closed",
         }
     }
@@ -300,7 +299,6 @@ impl CliError {
             | Self::Hinted { hint, .. } => hint.clone(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Partly { source, .. } | Self::InLine { source, .. } => source.hint(),
-            Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Closed => String::new(),
         }
     }
@@ -322,7 +320,7 @@ impl CliError {
             Self::Tracker(error) => exit_of(error.fault()),
             Self::Home(error) => exit_of(error.fault()),
             Self::Usage { .. } => Exit::Usage,
-            Self::Missing { .. } | Self::NothingReady => Exit::NotFound,
+            Self::Missing { .. } => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
             Self::Io { .. } | Self::Git { fault: GitFault::Failed, .. } => Exit::Failed,
             Self::Git { .. } => Exit::Conflict,
@@ -348,6 +346,26 @@ pub fn problem_json(file: &str, problem: &Problem) -> Value {
         "column": problem.column,
         "reason": problem.reason,
     })
+}
+
+/// Adds what programs need of a refused or lost claim: who holds it, which one, when to try again.
+fn add_claim(error: &mut Value, tracker: &TrackerError) {
+    if let TrackerError::OneOfSeveral { source, .. } = tracker {
+        return add_claim(error, source);
+    }
+    if let Some(holder) = tracker.holder() {
+        error["holder"] = holder.json();
+    }
+    match tracker {
+        TrackerError::ClaimLost { claim: Some(claim), .. } => {
+            error["claim"] = json!(claim.to_string());
+        }
+        TrackerError::Refused { retry_after_ms: Some(retry_after_ms), .. } => {
+            error["retry_after_ms"] = json!(retry_after_ms);
+        }
+        TrackerError::ManyClaims { names, .. } => error["candidates"] = json!(names),
+        _ => {}
+    }
 }
 
 fn exit_of(fault: Fault) -> Exit {

@@ -21,25 +21,34 @@ impl Texts {
     /// One line feed at the end of a file or of stdin is no part of the text.
     pub fn read(&mut self, argument: &str) -> Result<String, CliError> {
         if argument == "-" {
-            if std::mem::replace(&mut self.stdin_read, true) {
-                return Err(CliError::usage(
-                    "'-' stands for stdin, which can be read once",
-                    "put the other texts into files and name them with @FILE",
-                ));
-            }
-            return text_of(&mut io::stdin().lock(), Path::new("stdin"));
+            return self.stdin();
         }
         match argument.strip_prefix('@') {
             Some(literal) if literal.starts_with('@') => Ok(literal.to_owned()),
-            Some(path) => {
-                let path = Path::new(path);
-                let mut file =
-                    File::open(path).map_err(|error| CliError::file("cannot read", path, error))?;
-                text_of(&mut file, path)
-            }
+            Some(path) => file_text(Path::new(path)),
             None => Ok(argument.to_owned()),
         }
     }
+
+    /// Returns what a file holds; `-` is stdin.
+    pub fn read_file(&mut self, path: &Path) -> Result<String, CliError> {
+        if path == Path::new("-") { self.stdin() } else { file_text(path) }
+    }
+
+    fn stdin(&mut self) -> Result<String, CliError> {
+        if std::mem::replace(&mut self.stdin_read, true) {
+            return Err(CliError::usage(
+                "'-' stands for stdin, which can be read once",
+                "put the other texts into files and name them with @FILE",
+            ));
+        }
+        text_of(&mut io::stdin().lock(), Path::new("stdin"))
+    }
+}
+
+fn file_text(path: &Path) -> Result<String, CliError> {
+    let mut file = File::open(path).map_err(|error| CliError::file("cannot read", path, error))?;
+    text_of(&mut file, path)
 }
 
 fn text_of(input: &mut dyn Read, path: &Path) -> Result<String, CliError> {

@@ -269,9 +269,11 @@ fn counts_are_a_table_or_an_object() {
     assert_eq!((&stats["issues"], &stats["ready"]), (&json!(1), &json!(1)));
     assert_eq!(stats["by_priority"], json!({"1": 1}));
     let table = place.ok(&["issues", "stats"]);
-    let expected = "issues          1\nby state\n  todo          1\nby priority\n  1             1\n\
-                    ready           1\nremoved         0\n";
-    assert!(table.starts_with(expected), "{table}");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = table.lines().map(words).collect();
+    let first = ["issues 1", "by state", "todo 1", "by priority", "1 1", "ready 1", "held 0"];
+    assert_eq!(lines[..first.len()], first);
+    assert!(lines.contains(&"removed 0".to_owned()), "{table}");
 }
 
 #[test]
@@ -338,7 +340,7 @@ fn a_ruling_that_changes_nothing_says_so() {
         assert_eq!(noted(command), "T-0001: unchanged\n");
     }
     assert_eq!(place.run(&["issues", "cancel", "T-0001", "-q"]).stderr, "");
-    place.ok(&["issues", "edit", "T-0001", "--state", "review"]);
+    place.ok(&["issues", "edit", "T-0001", "--state", "blocked"]);
     place.error(&["issues", "reopen", "T-0001"], 7);
 }
 

@@ -190,7 +190,7 @@ fn comments_are_kept(tracker: &mut dyn Tracker) {
 fn rulings_end_and_reopen(tracker: &mut dyn Tracker) {
     create(tracker, "a");
     create(tracker, "b");
-    let mut rule = |ruling| tracker.rule("T-0001", &ruling).map(|shown| shown.row.state);
+    let mut rule = |ruling| tracker.rule("T-0001", &ruling, None).map(|shown| shown.row.state);
     let state = |name: &str| Some(name.to_owned());
     assert!(rule(Ruling::Reopened).is_err(), "an open issue cannot be reopened");
     assert_eq!(rule(Ruling::Done).expect("done"), state("done"));
@@ -218,11 +218,14 @@ fn blockers_hold_back(tracker: &mut dyn Tracker) {
     assert!(matches!(second.reason, Reason::BlockedBy(_)));
     assert_eq!((agenda.ready, agenda.waiting), (1, 1));
     assert_eq!(ready(tracker), ["T-0001"]);
-    tracker.rule("T-0001", &Ruling::Done).expect("done");
+    tracker.rule("T-0001", &Ruling::Done, None).expect("done");
     assert_eq!(ready(tracker), ["T-0002"]);
     let patch = Patch::default().set_text("state", "in_progress");
     tracker.edit("T-0002", &patch, None).expect("an edit");
-    assert!(ready(tracker).is_empty(), "what is in progress is not offered");
+    assert_eq!(ready(tracker), ["T-0002"], "what nobody claimed is offered");
+    let patch = Patch::default().set_text("state", "blocked");
+    tracker.edit("T-0002", &patch, None).expect("an edit");
+    assert!(ready(tracker).is_empty(), "what is set aside is not offered");
 }
 
 fn several_edits_are_made_together_or_not_at_all(tracker: &mut dyn Tracker) {

@@ -89,6 +89,11 @@ hash_id!(
     DocumentKey, "x0x/document/v1", "a document key (64 hex digits)"
 );
 
+hash_id!(
+    /// A claim record: the hash of its bytes. That of a claim is the token that its holder shows.
+    RecordHash, "x0x/record/v1", "a record hash (64 hex digits)"
+);
+
 /// An agent: the BLAKE3-256 hash of its ML-DSA-65 public key (FIPS 204, 1,952 bytes), unlabelled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AgentId(pub [u8; 32]);

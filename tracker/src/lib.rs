@@ -4,6 +4,7 @@
 //! that the caller brings. Only `store` touches the disk; only `document` knows Automerge.
 
 pub mod blocker;
+pub mod claim;
 pub mod conformance;
 pub mod document;
 pub mod id;

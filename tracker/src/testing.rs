@@ -1,10 +1,16 @@
 //! Stand-ins for tests and simulations: signatures of true size that cost nothing, a clock that
 //! ticks when it is read, randomness from a seed. Proves nothing about anybody.
 
+pub mod claims;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use crate::claim::Uptime;
+use crate::id::{DocumentKey, Version};
 use crate::interface::TrackerError;
+use crate::interface::report::{Row, Tally};
 use crate::journal::signature::{PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SignError, Signer, Verifier};
 use crate::store::{Disk, Holder, Store, StoreLock};
 use crate::tasklist::{Host, LocalTracker, founding};
@@ -61,12 +67,44 @@ fn stand_in_signature(public_key: &[u8], message: &[u8]) -> Vec<u8> {
     signature
 }
 
+/// Returns the row of an issue that has nothing but an id.
+pub fn row() -> Row {
+    Row {
+        key: DocumentKey([1; 32]),
+        id: "T-1".to_owned(),
+        identifier: None,
+        title: String::new(),
+        state: None,
+        priority: None,
+        labels: Vec::new(),
+        assignee: None,
+        holder: None,
+        blocked_by: Vec::new(),
+        created_at: None,
+        updated_at: None,
+        deleted: false,
+        conflicts: 0,
+        comments: 0,
+        version: Version([0; 8]),
+        held: None,
+        rest: None,
+        tally: Tally::default(),
+    }
+}
+
+/// Returns the host of an agent on a machine whose uptime, in milliseconds, is what the number says.
+pub fn host_up(seed: u64, uptime_ms: Arc<AtomicU64>) -> Host {
+    let uptime = move || Uptime { boot: [1; 16], ms: uptime_ms.load(Ordering::Relaxed) };
+    Host { uptime: Box::new(uptime), ..host(seed) }
+}
+
 /// Returns the host of an agent: a clock that moves on by a second each time it is read, and
 /// randomness that follows from the seed.
 pub fn host(seed: u64) -> Host {
     let ticks = AtomicI64::new(0);
     let draws = AtomicU64::new(0);
     Host {
+        uptime: Box::new(Uptime::default),
         signer: Box::new(StandIn::new(seed)),
         verifier: Box::new(StandInVerifier),
         clock: Box::new(move || Timestamp(START.0 + 1_000 * ticks.fetch_add(1, Ordering::Relaxed))),

@@ -11,8 +11,11 @@ use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType, SortedVec};
 use automerge::{Change, ExpandedChange, ObjType, ScalarValue};
 use forge::{FIELDS, Forge, genesis_actor, map_of, operation, put};
 use std::num::NonZeroU64;
+use x0x_tracker::claim::record::{Act, End, How, Record, Ruling, Verdict};
 use x0x_tracker::document::Birth;
+use x0x_tracker::id::{AgentId, RecordHash};
 use x0x_tracker::journal::commit::Entry;
+use x0x_tracker::testing;
 
 fn text(text: &str) -> ScalarValue {
     ScalarValue::Str(text.into())
@@ -207,14 +210,15 @@ fn a_key_that_is_written_twice_is_refused() {
 #[test]
 fn a_record_is_neither_overwritten_nor_deleted() {
     let mut forge = Forge::new();
-    let record = |forge: &Forge, value| put(forge.map("records"), &key(), value);
-    forge.take(forge.change(vec![record(&forge, text("claim"))]));
-    let [standing] = forge.standing("records", &key()).try_into().unwrap();
-    let mut overwritten = record(&forge, text("another"));
+    let ruling = ruling(forge.log.agent);
+    let added = put_record(&forge, &ruling);
+    forge.take(forge.change(vec![added.clone()]));
+    let [standing] = forge.standing("records", &ruling.key()).try_into().unwrap();
+    let mut overwritten = added;
     overwritten.pred = SortedVec::from(vec![standing.clone()]);
     let mut deleted = overwritten.clone();
     deleted.action = OpType::Delete;
-    let unseen = operation(forge.map("records"), &key(), OpType::Delete);
+    let unseen = operation(forge.map("records"), &ruling.key(), OpType::Delete);
     for op in [overwritten, deleted, unseen] {
         forge.sees_refused(forge.change(vec![op]), "it overwrites or deletes a record");
     }
@@ -227,7 +231,45 @@ fn a_record_is_neither_overwritten_nor_deleted() {
         op.action = OpType::Delete;
         forge.sees_refused(forge.change(vec![op]), "what its key did not hold");
     }
-    assert_eq!(forge.standing("records", &key()), [standing]);
+    assert_eq!(forge.standing("records", &ruling.key()), [standing]);
+}
+
+#[test]
+fn what_is_no_record_of_its_author_is_refused() {
+    let mut forge = Forge::new();
+    let own = ruling(forge.log.agent);
+    let of_another = ruling(AgentId([5; 32]));
+    let mut longer = own.encode();
+    longer.push(0);
+    let records = || forge.map("records");
+    let ops = [
+        put(records(), &own.key(), text("claim")),
+        put(records(), &key(), ScalarValue::Bytes(own.encode())),
+        put(records(), &own.key(), ScalarValue::Bytes(longer)),
+        put(records(), &of_another.key(), ScalarValue::Bytes(of_another.encode())),
+    ];
+    for op in ops {
+        forge.sees_refused(forge.change(vec![op]), "it adds what is no record of its author");
+    }
+}
+
+#[test]
+fn a_record_that_does_not_fit_what_its_author_knew_is_refused() {
+    let mut forge = Forge::new();
+    let end =
+        End { claim: RecordHash([7; 32]), how: How::Released, reason: None, retry_after_ms: None };
+    let end = Record { act: Act::End(end), ..ruling(forge.log.agent) };
+    forge.sees_refused(forge.change(vec![put_record(&forge, &end)]), "it ends what is no claim");
+}
+
+fn ruling(by: AgentId) -> Record {
+    let verdict = Verdict::Done;
+    let ruling = Ruling { verdict, answers: Vec::new(), ends: None, reason: None };
+    Record { by, at: testing::START, act: Act::Ruling(ruling) }
+}
+
+fn put_record(forge: &Forge, record: &Record) -> Op {
+    put(forge.map("records"), &record.key(), ScalarValue::Bytes(record.encode()))
 }
 
 #[test]

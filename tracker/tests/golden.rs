@@ -41,7 +41,7 @@ fn small_list() -> List {
     list.set("T-0001", "labels", "[\"bug\",\"ui\"]");
     let comment = Comment { body: "line\nline".to_owned(), author: Some("ann".to_owned()) };
     list.tracker.comment("T-0001", &comment).unwrap();
-    list.tracker.rule("T-0001", &Ruling::Done).unwrap();
+    list.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
     list
 }
 

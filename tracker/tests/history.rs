@@ -391,7 +391,7 @@ fn undoing_a_ruling_needs_a_maintainer() {
     let mut a = List::new(1);
     let mut b = List::member_in_role(&mut a, 2, Role::Worker);
     a.create("one");
-    a.tracker.rule("T-0001", &Ruling::Done).unwrap();
+    a.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
     give(&a, &mut b);
     let before = b.canonical();
     let error = undo(&mut b, "T-0001").unwrap_err();

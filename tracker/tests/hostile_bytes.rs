@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use hostile::mutate::{Numbers, mutated};
 use hostile::{change, commit, document, lines, merge, seeds};
 use x0x_tracker::document::Document;
+use x0x_tracker::document::admit::Checked;
 
 fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target)
@@ -110,7 +111,8 @@ fn a_change_that_panics_when_it_is_applied_leaves_the_document_as_it_was() {
         let mut judged = world.whole.clone();
         change::take(&mut judged, &bytes).unwrap_err();
         // Also where no check stands before it.
-        judged.admit(decoded).unwrap_err();
+        let unchecked = Checked { change: decoded, records: Vec::new() };
+        judged.admit(unchecked).unwrap_err();
         assert_eq!(judged.save(), world.whole.save());
         Document::load(document::birth(), &judged.save()).unwrap();
     }

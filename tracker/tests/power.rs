@@ -301,7 +301,7 @@ impl Run {
     fn rule(&mut self) {
         let Some(id) = self.some_issue() else { return };
         let ruling = if self.dice.below(2) == 0 { Ruling::Done } else { Ruling::Reopened };
-        let refused = self.tracker().rule(&id, &ruling).is_err();
+        let refused = self.tracker().rule(&id, &ruling, None).is_err();
         self.tally.refused += u64::from(refused);
     }
 

@@ -2,11 +2,14 @@
 
 use clap::Subcommand;
 
+use super::claims::{
+    ClaimArgs, DoneArgs, HandoffArgs, HoldingArgs, ReleaseArgs, ReshardArgs, RuleArgs,
+};
 use super::fields::{CreateArgs, EditArgs};
 use super::history::{ConflictsArgs, LogArgs, UndoArgs};
 use super::{
-    BlockArgs, CommentArgs, DuplicateArgs, ExportArgs, IdsArgs, ImportArgs, ListArgs, MergeArgs,
-    NextArgs, ReadyArgs, ShowArgs, SyncArgs, UnblockArgs, ValidateArgs,
+    BlockArgs, CommentArgs, DuplicateArgs, ExportArgs, ImportArgs, ListArgs, MergeArgs, NextArgs,
+    ReadyArgs, ShowArgs, SyncArgs, UnblockArgs, ValidateArgs,
 };
 
 /// A command on issues. An ID is an id, an identifier, or a unique prefix of either.
@@ -28,12 +31,62 @@ pub enum IssuesCommand {
     Ready(ReadyArgs),
     /// Show the first ready issue; prints nothing and exits 3 when there is none
     #[command(
-        after_help = "With --json, \"error\" is \"nothing_ready\" on stderr when there is none.
+        after_help = "With --json, \"error\" is \"nothing_ready\" on stderr when there is none. Of any number of workers
+that claim at once, each gets another issue.
 
-Example:
-  x0x issues next --json --brief"
+Examples:
+  x0x issues next --json --brief
+  x0x issues next --claim --worker w1 --ttl 30m --json"
     )]
     Next(NextArgs),
+    /// Claim an issue, so that nobody else works on it; without an ID the first ready one
+    #[command(
+        after_help = "The claim lapses when its worker is not heard of for the time to live; `heartbeat` renews it, and
+only a lapsed claim can be taken over. Who is refused exits 4 and is told who holds the issue. The
+token under \"claim\" in the JSON, \"id\", names the claim in later commands; without one they mean the
+worker's own. --resume answers the claim that the worker has, after a crash for instance.
+
+Examples:
+  x0x issues claim X0X-0042 --ttl 30m
+  x0x issues claim --label p2p --worker w1 --resume --json"
+    )]
+    Claim(Box<ClaimArgs>),
+    /// Say that work goes on: the claim lives for its whole time from now
+    #[command(
+        after_help = "A claim that lapsed while nobody took it over is renewed by a new one, with another token and
+fence, and \"renewed\" is true. Exit 4 means that it is lost: stop working on the issue.
+
+Examples:
+  x0x issues heartbeat
+  x0x issues heartbeat X0X-0042 --worker w1"
+    )]
+    Heartbeat(HoldingArgs),
+    /// Give a claim up, so that others can take the issue
+    #[command(after_help = "Examples:
+  x0x issues release X0X-0042 --reason 'needs a machine with TUN'
+  x0x issues release --retry-after 15m --reason 'the registry is down'
+  x0x issues release X0X-0042 --force --reason 'its machine is gone'     a maintainer ends any claim")]
+    Release(ReleaseArgs),
+    /// Hand a claimed issue off for review, with what was done
+    #[command(
+        after_help = "A handoff is a JSON object {\"summary\", \"files_changed\": [PATH], \"validation\": [{\"command\",
+\"status\", \"note\"}], \"follow_up\": [TEXT], \"proofs_dir\"}; the options add to what --file brings.
+
+Examples:
+  x0x issues handoff X0X-0042 --summary 'the valve opens' --files-changed src/valve.rs \\
+    --validation 'cargo test=passed' --follow-up 'the gauge is off by one'
+  x0x issues handoff --file handoff.json
+  write-report | x0x issues handoff X0X-0042 --file -"
+    )]
+    Handoff(Box<HandoffArgs>),
+    /// Draw anew which agents are preferred for an issue; for maintainers
+    #[command(
+        after_help = "It counts for claims that are made from now on; one that is there stays.
+
+Example:
+  x0x issues reshard X0X-0042 --reason 'two of its agents are gone' --ttl 2h"
+    )]
+    Reshard(ReshardArgs),
     /// Show everything about an issue
     #[command(after_help = "Examples:
   x0x issues show X0X-0042 --json
@@ -65,30 +118,33 @@ with all that it builds on.")]
     /// Mark issues as done
     #[command(
         after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+A claim on the issue ends, and its worker is told. With --claim-next the issue that was claimed is
+answered, as by `next --claim`.
 
-Example:
-  x0x issues done X0X-0042 X0X-0043"
+Examples:
+  x0x issues done X0X-0042 X0X-0043
+  x0x issues done X0X-0042 --reason 'merged' --claim-next --worker w1"
     )]
-    Done(IdsArgs),
+    Done(Box<DoneArgs>),
     /// Mark issues as given up
     #[command(
         after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
 
 Example:
-  x0x issues cancel X0X-0042"
+  x0x issues cancel X0X-0042 --reason 'nobody needs it'"
     )]
-    Cancel(IdsArgs),
+    Cancel(RuleArgs),
     /// Mark an issue as the same work as another
     #[command(after_help = "Example:\n  x0x issues duplicate X0X-0042 --of X0X-0007")]
     Duplicate(DuplicateArgs),
-    /// Open ended issues again
+    /// Open ended issues again, and send back what was handed off
     #[command(
         after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
 
 Example:
-  x0x issues reopen X0X-0042"
+  x0x issues reopen X0X-0042 --reason 'the test fails on one core'"
     )]
-    Reopen(IdsArgs),
+    Reopen(RuleArgs),
     /// Let an issue wait for others
     #[command(after_help = "Examples:
   x0x issues block X0X-0042 --on X0X-0007

@@ -13,7 +13,7 @@ const WORDS: [(&[&str], &str); 14] = [
     (&["close", "finish", "complete", "resolve"], "done ID"),
     (&["delete", "remove", "rm"], "edit ID --deleted-at now"),
     (&["restore", "undelete"], "edit ID --deleted-at none"),
-    (&["start"], "edit ID --state in_progress"),
+    (&["start", "take"], "claim ID"),
     (&["assign"], "edit ID --assignee NAME"),
     (&["search", "find", "grep"], "list --text TEXT"),
     (&["update", "set", "modify", "change"], "edit ID"),
@@ -122,7 +122,7 @@ mod tests {
         for (line, hint) in [
             ("x0x issues close X-1", "`x0x issues done ID`"),
             ("x0x issues delete X-1", "`x0x issues edit ID --deleted-at now`"),
-            ("x0x issues start X-1", "`x0x issues edit ID --state in_progress`"),
+            ("x0x issues start X-1", "`x0x issues claim ID`"),
             ("x0x search pump", "`x0x issues list --text TEXT`"),
             ("x0x list --json", "`x0x issues list`"),
             ("x0x import", "`x0x issues import`"),
@@ -130,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(told(line).1, hint, "{line}");
         }
-        for line in ["x0x issues log", "x0x issues history", "x0x issues claim X-1"] {
+        for line in ["x0x issues log", "x0x issues history"] {
             assert!(meant(&Typed::try_parse_from(line.split(' ')).unwrap_err()).is_none());
         }
     }

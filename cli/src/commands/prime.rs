@@ -22,12 +22,16 @@ const GUIDE: &str = "\
 Every command below starts with `x0x issues`; each has `--help` with examples.
 
 ## Work
-1. `next --json` gives the best ready issue; exit 3 means that nothing is ready.
-   `list --assignee NAME --state in_progress` shows what you have begun.
-2. `edit ID --state in_progress --assignee NAME` before you start.
-3. Do what `description` and `acceptance` say; run the commands under `validation`.
+0. `export X0X_WORKER=NAME`: a name that no other worker on this machine has.
+1. `next --claim --json` takes the best ready issue for you alone; exit 3 means that nothing is ready.
+   `claim ID` takes a certain one; exit 4 says who has it: leave it. After a crash: `claim --resume`.
+2. Do what `description` and `acceptance` say; run the commands under `validation`.
+3. `heartbeat` before `claim.deadline`, in long work every quarter of `ttl_ms`. Exit 4: the issue is
+   somebody else's now. Stop, keep what you have, take another.
 4. `comment ID 'what was found'` as you go; `-` in the place of the text reads stdin.
-5. `edit ID --state review` when it is ready to be looked at. Only a maintainer says `done ID`.
+5. `handoff --summary 'what was done' --files-changed a,b --validation 'CMD=passed'` when it is ready to
+   be looked at, or `release --reason WHY` to give it back. Only a maintainer says `done ID`, or `reopen
+   ID --reason WHY` to send it back.
 6. `sync` takes in what the JSONL file brought and writes the file, and `sync --commit` commits that file
    alone. After a pull or a merge: `import`, then `conflicts`.
 

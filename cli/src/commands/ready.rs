@@ -71,14 +71,20 @@ fn waiting_json(waiting: &Waiting) -> Value {
     let blockers: Vec<&str> = match &waiting.reason {
         Reason::BlockedBy(blockers) => blockers.iter().map(|named| named.name.as_str()).collect(),
         Reason::Cycle(_) => row.blocked_by.iter().map(String::as_str).collect(),
-        Reason::State(_) => Vec::new(),
+        Reason::State(_) | Reason::Held(_) | Reason::Resting { .. } => Vec::new(),
     };
-    json!({
+    let mut told = json!({
         "id": row.id,
         "identifier": name,
         "reason": waiting.reason.to_string(),
         "blocked_by": blockers,
-    })
+    });
+    match &waiting.reason {
+        Reason::Held(holder) => told["holder"] = holder.json(),
+        Reason::Resting { left_ms, .. } => told["retry_after_ms"] = json!(left_ms),
+        Reason::State(_) | Reason::BlockedBy(_) | Reason::Cycle(_) => {}
+    }
+    told
 }
 
 fn explain(

@@ -38,8 +38,16 @@ fn counts(stats: &Stats) -> Vec<(String, Option<u64>)> {
     group("by state", stats.by_state.iter().map(|(name, n)| (state(name), *n)).collect());
     let priorities = stats.by_priority.iter();
     group("by priority", priorities.map(|(name, n)| (priority_name(*name), *n)).collect());
+    let claims = &stats.claims;
     for (what, count) in [
         ("ready", stats.ready),
+        ("held", claims.held),
+        ("held, but lapsed", claims.stale),
+        ("claims", claims.claims),
+        ("claims that took over", claims.takeovers),
+        ("claims given up for others", claims.abandons),
+        ("handoffs", claims.handoffs),
+        ("handoffs sent back", claims.rework),
         ("removed", stats.deleted),
         ("with conflicts", stats.conflicts),
         ("comments", stats.comments),
@@ -56,6 +64,7 @@ fn number(count: Option<u64>) -> Cell {
 }
 
 fn object(stats: &Stats) -> Value {
+    let claims = &stats.claims;
     let by_priority: Map<String, Value> = stats
         .by_priority
         .iter()
@@ -66,6 +75,13 @@ fn object(stats: &Stats) -> Value {
         "ready": stats.ready,
         "by_state": stats.by_state,
         "by_priority": by_priority,
+        "held": claims.held,
+        "stale": claims.stale,
+        "claims": claims.claims,
+        "takeovers": claims.takeovers,
+        "abandons": claims.abandons,
+        "handoffs": claims.handoffs,
+        "rework": claims.rework,
         "deleted": stats.deleted,
         "conflicts": stats.conflicts,
         "comments": stats.comments,

@@ -8,22 +8,27 @@ use x0x_tracker::issue::{as_text, elements_of};
 use x0x_tracker::state::State;
 use x0x_tracker::timestamp::Timestamp;
 
+use super::claim;
 use super::plain::{one_line, paragraph};
 use super::record::Record;
 use super::table::{Cell, Colour, Column, Look, painted};
 
+/// The column that says who holds an issue; left out where nobody holds any.
+pub const HELD_BY: Column<'static> = Column::firm("HELD BY").optional();
+
 /// The columns of a list of issues.
-pub const COLUMNS: [Column<'static>; 6] = [
+pub const COLUMNS: [Column<'static>; 7] = [
     Column::firm("NAME"),
     Column::firm("STATE"),
     Column::firm("P"),
     Column::soft("TITLE"),
     Column::soft("LABELS").optional(),
+    HELD_BY,
     Column::firm("AGE").optional(),
 ];
 
 /// Fields that the top of a page or a part of its own shows.
-const PLACED: [&str; 14] = [
+const PLACED: [&str; 15] = [
     "id",
     "identifier",
     "title",
@@ -37,6 +42,7 @@ const PLACED: [&str; 14] = [
     "handoff",
     "comments",
     "conflicts",
+    "shard",
     "_version",
 ];
 
@@ -51,6 +57,7 @@ pub fn row(shown: &Shown, now_ms: i64) -> Vec<Cell> {
         Cell::new(&priority),
         Cell::new(&row.title),
         Cell::new(&row.labels.join(", ")).painted(Some(Colour::Blue)),
+        claim::cell(shown),
         Cell::new(&age(row.updated_at.as_deref(), now_ms)).painted(Some(Colour::Faint)),
     ]
 }
@@ -77,7 +84,9 @@ pub fn page(
     facts.push(("state", state.to_owned()));
     let priority = record.get("priority").map_or_else(|| "none".to_owned(), value_text);
     facts.push(("priority", if priority == "null" { "none".to_owned() } else { priority }));
-    for rule in schema::rules().filter(|rule| !PLACED.contains(&rule.name)) {
+    // A claim that came with a file and that no record made is a field like any other.
+    let is_placed = |name| PLACED.contains(&name) || (name == "claim" && row.held.is_some());
+    for rule in schema::rules().filter(|rule| !is_placed(rule.name)) {
         if let Some(json) = record.get(rule.name).filter(|json| !matches!(*json, "null" | "[]")) {
             facts.push((rule.name, value_text(json)));
         }
@@ -88,6 +97,7 @@ pub fn page(
         let label = painted(&format!("{name:width$}"), Some(Colour::Faint), look);
         writeln!(output, "{label}  {}", one_line(value))?;
     }
+    claim::part(output, shown, record.get("shard"), look)?;
     parts(output, &record, blockers, look)
 }
 
@@ -271,7 +281,11 @@ fn age(spelled: Option<&str>, now_ms: i64) -> String {
     let Some(Timestamp(then_ms)) = spelled.and_then(Timestamp::parse) else {
         return String::new();
     };
-    let seconds = now_ms.saturating_sub(then_ms).max(0) / 1_000;
+    span(u64::try_from(now_ms.saturating_sub(then_ms)).unwrap_or(0) / 1_000)
+}
+
+/// Returns a number of seconds in the largest unit that makes at least one.
+pub fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m", seconds / 60),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 
 use x0x_tracker::interface::Shown;
 
-use super::issue::{self, COLUMNS};
+use super::issue::{self, COLUMNS, HELD_BY};
 use super::record::{Record, shaped};
 use super::table::{self, Cell, Column, Look};
 use super::{Output, record};
@@ -71,7 +71,10 @@ impl<'a> Listing<'a> {
     pub fn finish(mut self, members: &[(&str, String)], cursor: Option<&str>) -> io::Result<()> {
         match self.form {
             Form::Table => {
-                let head = head(self.shape);
+                let mut head = head(self.shape);
+                if self.shape.fields.is_empty() {
+                    without_holders(&mut head, &mut self.rows);
+                }
                 table::write(&mut self.stdout, &head, &self.rows, self.look)?;
             }
             Form::Object => {
@@ -93,6 +96,18 @@ impl<'a> Listing<'a> {
     fn separate(&mut self) -> io::Result<()> {
         let text: &[u8] = if self.written == 0 { b"{\"issues\":[" } else { b",\n" };
         self.stdout.write_all(text)
+    }
+}
+
+/// Takes the column of holders out where nobody holds anything.
+fn without_holders(head: &mut Vec<Column<'_>>, rows: &mut [Vec<Cell>]) {
+    let place = head.iter().position(|column| column.heading == HELD_BY.heading);
+    let Some(place) = place.filter(|place| rows.iter().all(|row| row[*place].is_empty())) else {
+        return;
+    };
+    head.remove(place);
+    for row in rows {
+        row.remove(place);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use x0x_tracker::interface::Shown;
+use x0x_tracker::interface::{Kept, Shown};
 
 use crate::args::filter::ShapeArgs;
 
@@ -65,6 +65,23 @@ pub fn shaped(shown: &Shown, shape: &ShapeArgs) -> String {
         Some(json) if !shape.brief => json,
         _ => brief(shown),
     }
+}
+
+/// Returns an issue whose claim was kept, in the shape that was asked for; the brief one has the claim
+/// too. The whole record must have been read.
+pub fn shaped_claim(kept: &Kept, shape: &ShapeArgs) -> String {
+    let shown = &kept.issue;
+    let json = kept.answer_json().unwrap_or_else(|| brief(shown));
+    let record = Record::of(&json);
+    if !shape.fields.is_empty() {
+        return record.pick(&shape.fields);
+    }
+    if !shape.brief {
+        return json;
+    }
+    let short = brief(shown);
+    let members = Record::of(&short);
+    object(members.fields().chain(record.get("claim").map(|claim| ("claim", claim))))
 }
 
 /// Returns the short form of an issue, which the row alone tells.

@@ -61,6 +61,11 @@ impl Cell {
         Self { text: one_line(text).into_owned(), colour: None }
     }
 
+    /// Tells whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Gives it a colour.
     pub fn painted(mut self, colour: Option<Colour>) -> Self {
         self.colour = colour;
@@ -253,15 +258,18 @@ mod tests {
     fn fitted_lists(columns_max: usize) -> (Vec<usize>, Vec<usize>) {
         let why = [Column::firm("NAME"), Column::soft("TITLE"), Column::first("WHY")];
         let list = &crate::output::issue::COLUMNS;
-        (fitted(list, &[8, 11, 1, 70, 20, 3], columns_max), fitted(&why, &[8, 70, 37], columns_max))
+        (
+            fitted(list, &[8, 11, 1, 70, 20, 9, 3], columns_max),
+            fitted(&why, &[8, 70, 37], columns_max),
+        )
     }
 
     #[test]
     fn lists_fit_terminals_of_any_width() {
-        assert_eq!(fitted_lists(40).0, [8, 11, 1, 14, 0, 0]);
-        assert_eq!(fitted_lists(60).0, [8, 11, 1, 19, 8, 3]);
-        assert_eq!(fitted_lists(80).0, [8, 11, 1, 39, 8, 3]);
-        assert_eq!(fitted_lists(120).0, [8, 11, 1, 70, 17, 3]);
+        assert_eq!(fitted_lists(40).0, [8, 11, 1, 14, 0, 0, 0]);
+        assert_eq!(fitted_lists(60).0, [8, 11, 1, 18, 0, 9, 3]);
+        assert_eq!(fitted_lists(80).0, [8, 11, 1, 28, 8, 9, 3]);
+        assert_eq!(fitted_lists(120).0, [8, 11, 1, 68, 8, 9, 3]);
         for columns_max in 1..200 {
             let (list, why) = fitted_lists(columns_max);
             assert!(total(&list) <= columns_max && total(&why) <= columns_max, "{columns_max}");

@@ -11,7 +11,11 @@ use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange, ReadDoc, ScalarValue};
 
 use super::chunk::Chunk;
+use super::read::View;
+use super::records::record_of;
 use super::{Birth, Document, DocumentError, elements, scalar, schema};
+use crate::claim::link;
+use crate::claim::record::Record;
 use crate::document::schema::Place;
 use crate::id::LogId;
 use crate::issue::{TITLE_BYTES_MAX, as_text};
@@ -57,7 +61,7 @@ pub fn check_entry(birth: &Birth, changes: usize) -> Result<(), DocumentError> {
 /// every operation but a scalar put or a delete in a map that genesis made. A key is written once,
 /// and a record may only be added. What is left must be spelled as Automerge spells it. Nothing is
 /// expanded before it is known to be few operations.
-pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Change, DocumentError> {
+pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Checked, DocumentError> {
     let refused = |reason| DocumentError::Refused { id: birth.id.clone(), reason };
     let chunk = Chunk::read(bytes).ok_or_else(|| refused("it is not one uncompressed change"))?;
     if !chunk.is_sound() {
@@ -76,13 +80,29 @@ pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Change, Document
     check_form(&change).map_err(refused)?;
     let expanded = catch_unwind(AssertUnwindSafe(|| change.decode()))
         .map_err(|_panic| refused("its operations make the decoder panic"))?;
-    Operations::new(birth).check(&expanded).map_err(refused)?;
+    let records = Operations::new(birth, log).check(&expanded).map_err(refused)?;
     // A document is saved without the bytes of its changes, and loaded only if their hashes come out
     // again: one change in another spelling would make the whole document unreadable.
     let respelled = catch_unwind(AssertUnwindSafe(|| Change::from(expanded).raw_bytes() == bytes));
     match respelled {
-        Ok(true) => Ok(change),
+        Ok(true) => Ok(Checked { change, records }),
         _ => Err(refused("its bytes are not as Automerge writes them")),
+    }
+}
+
+/// A change that breaks no rule that can be seen in its bytes.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The change.
+    pub change: Change,
+    /// The claim records that it adds.
+    pub records: Vec<Record>,
+}
+
+impl Checked {
+    /// Tells whether only a maintainer may make the change, whatever the document holds.
+    pub fn needs_maintainer(&self) -> bool {
+        self.records.iter().any(Record::needs_maintainer)
     }
 }
 
@@ -91,7 +111,8 @@ impl Document {
     ///
     /// What it builds on must be here. Refused, and nothing changed, if it does not continue its
     /// actor's changes, numbers its operations past reason, or replaces what it cannot have seen.
-    pub fn admit(&mut self, change: Change) -> Result<(), DocumentError> {
+    pub fn admit(&mut self, checked: Checked) -> Result<(), DocumentError> {
+        let Checked { change, records } = checked;
         let id = self.birth.id.clone();
         let refused = |reason| DocumentError::Refused { id: id.clone(), reason };
         if change.deps().iter().any(|dep| self.doc.get_change_meta_by_hash(dep).is_none()) {
@@ -103,6 +124,7 @@ impl Document {
         self.check_order(&change).map_err(refused)?;
         let copy = catch_unwind(AssertUnwindSafe(|| {
             self.check_replaced(&change)?;
+            self.check_links(&change, &records)?;
             let mut copy = self.clone();
             copy.doc.apply_changes([change]).map_err(|_error| "it does not apply")?;
             copy.read();
@@ -153,6 +175,15 @@ impl Document {
         Ok(())
     }
 
+    /// Checks that records fit those that their author knew.
+    fn check_links(&self, change: &Change, records: &[Record]) -> Result<(), &'static str> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let view = View { birth: &self.birth, doc: &self.doc, heads: Some(change.deps()) };
+        link::check(&self.birth.id, &view.tree(), records)
+    }
+
     /// Returns the operations whose values stand side by side under the key that `op` writes to.
     fn standing_at(&self, op: &Op, heads: Option<&[ChangeHash]>) -> Vec<OpId> {
         let is_written =
@@ -194,20 +225,24 @@ fn check_form(change: &Change) -> Result<(), &'static str> {
 }
 
 /// The rules for operations on the document with some birth.
-struct Operations {
+struct Operations<'a> {
+    birth: &'a Birth,
+    log: LogId,
     genesis: ActorId,
     /// The maps that genesis made: number of the operation, and name.
     maps: Vec<(u64, &'static str)>,
 }
 
-impl Operations {
-    fn new(birth: &Birth) -> Self {
+impl<'a> Operations<'a> {
+    fn new(birth: &'a Birth, log: LogId) -> Self {
         let map = |name: &'static str| Some((birth.map_op(name)?.counter(), name));
         let maps = schema::GENESIS_MAPS.into_iter().filter_map(map).collect();
-        Self { genesis: birth.actor(), maps }
+        Self { birth, log, genesis: birth.actor(), maps }
     }
 
-    fn check(&self, change: &ExpandedChange) -> Result<(), &'static str> {
+    /// Returns the records that a change adds, if each of its operations is one that an edit makes.
+    fn check(&self, change: &ExpandedChange) -> Result<Vec<Record>, &'static str> {
+        let mut records = Vec::new();
         let mut written: BTreeSet<(&str, &str)> = BTreeSet::new();
         for op in &change.operations {
             let map = self.map_of(&op.obj)?;
@@ -216,6 +251,14 @@ impl Operations {
                 return Err("it treats a map as a list");
             }
             match &op.action {
+                OpType::Put(value) if map == schema::RECORDS_MAP => {
+                    let record = record_of(&self.birth.id, key, value);
+                    records.push(
+                        record
+                            .filter(|record| record.by == self.log.agent)
+                            .ok_or("it adds what is no record of its author")?,
+                    );
+                }
                 OpType::Put(value) if is_entry(map, key, value) => {}
                 OpType::Put(_) => return Err("it puts a value that no edit writes"),
                 OpType::Delete => {}
@@ -232,7 +275,7 @@ impl Operations {
                 return Err("it writes a key twice");
             }
         }
-        Ok(())
+        Ok(records)
     }
 
     fn map_of(&self, obj: &ObjectId) -> Result<&'static str, &'static str> {
@@ -249,7 +292,6 @@ fn is_entry(map: &str, key: &str, value: &ScalarValue) -> bool {
     }
     match map {
         schema::FIELDS_MAP => is_register(key, value),
-        schema::RECORDS_MAP => is_storable(value),
         _ => elements::is_entry(key, value),
     }
 }

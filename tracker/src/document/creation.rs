@@ -8,8 +8,9 @@ use automerge::legacy::{Key, ObjectId, Op, OpType, SortedVec};
 use automerge::{ActorId, Change, ExpandedChange, ScalarValue};
 
 use super::elements::{self, Element, ListOp};
-use super::read::assemble;
+use super::read::{Maps, assemble};
 use super::{Birth, Content, Edit, Heads, scalar, schema, version_of};
+use crate::claim::Tree;
 use crate::id::LogId;
 use crate::timestamp::Timestamp;
 
@@ -54,7 +55,8 @@ pub fn create(birth: &Birth, edit: &Edit, log: LogId, at: Timestamp) -> Created 
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
         .collect();
-    let content = assemble(birth, registers, BTreeMap::new(), lists, version_of(&heads));
+    let maps = Maps { registers, lists, tree: Tree::default() };
+    let content = assemble(birth, maps, BTreeMap::new(), version_of(&heads));
     let bytes = |change: &Change| change.raw_bytes().to_vec();
     Created { genesis: bytes(&genesis), change: bytes(&change), heads, content }
 }

@@ -5,35 +5,47 @@
 use std::collections::BTreeMap;
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, PatchLog};
+use automerge::{AutomergeError, ObjId, PatchLog, ScalarValue};
 
 use super::elements::{self, ListOp};
 use super::read::parse_conflicts;
 use super::reversal::conflicts_json;
 use super::schema::{self, Place};
 use super::{Content, Document, DocumentError, scalar, to_hashes};
-use crate::id::LogId;
+use crate::claim::record::{Act, Record};
+use crate::id::{AgentId, LogId};
 use crate::issue::elements_of;
 use crate::jsonl::text;
 use crate::timestamp::Timestamp;
 
-/// What to write: registers and list entries. Empty means that nothing changes.
+/// Stands for whoever writes, where only the size of a record matters.
+const NO_LOG: LogId = LogId { agent: AgentId([0; 32]), nonce: [0; 8] };
+
+/// What to write: registers, list entries and claim records. Empty means that nothing changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
     pub(super) registers: BTreeMap<String, Option<String>>,
     pub(super) elements: BTreeMap<String, Vec<ListOp>>,
+    /// What the records to be added say, those that others name before those.
+    pub(super) acts: Vec<Act>,
 }
 
 impl Edit {
     /// Tells whether nothing would be written.
     pub fn is_empty(&self) -> bool {
-        self.registers.is_empty() && self.elements.is_empty()
+        self.registers.is_empty() && self.elements.is_empty() && self.acts.is_empty()
     }
 
     /// Returns the names of the fields that would change.
     pub fn fields(&self) -> Vec<&str> {
+        let of_act = |act: &Act| match act {
+            Act::Shard(_) => "shard",
+            Act::Claim(_) | Act::End(_) | Act::Contest { .. } => "claim",
+            Act::Reopen(_) | Act::Ruling(_) => "state",
+        };
         let mut names: Vec<&str> =
             self.registers.keys().chain(self.elements.keys()).map(String::as_str).collect();
+        names.extend(self.acts.iter().map(of_act));
         names.sort_unstable();
         names.dedup();
         names
@@ -55,8 +67,24 @@ impl Edit {
         self.elements.remove(name);
     }
 
-    /// Tells whether the edit ends an issue or opens one that was over.
-    pub fn ends_or_reopens(&self, now: &Content) -> bool {
+    /// Adds a record; one that it names must be here or have been added before it.
+    pub fn add(&mut self, act: Act) {
+        self.acts.push(act);
+    }
+
+    /// Returns the records that would be added, as they are in a log at a time.
+    pub fn records(&self, log: LogId, at: Timestamp) -> Vec<Record> {
+        self.acts.iter().map(|act| Record { by: log.agent, at, act: act.clone() }).collect()
+    }
+
+    /// Tells whether only a maintainer may make the edit: it ends an issue, opens one that was over
+    /// or handed off, ends somebody's claim or draws a slate anew.
+    pub fn needs_maintainer(&self, now: &Content) -> bool {
+        let record =
+            |act: &Act| Record { by: AgentId([0; 32]), at: Timestamp(0), act: act.clone() };
+        if self.acts.iter().any(|act| record(act).needs_maintainer()) {
+            return true;
+        }
         let Some(state) = self.registers.get("state") else { return false };
         let text = state.as_deref().and_then(crate::issue::as_text);
         now.issue.is_terminal() || crate::state::is_terminal(text.as_deref())
@@ -68,7 +96,7 @@ impl Edit {
         if self.bytes() <= bytes_max {
             return vec![self];
         }
-        let mut parts = vec![Self::default()];
+        let mut parts = vec![Self { acts: self.acts, ..Self::default() }];
         let mut add = |part: Self| match parts.last_mut() {
             Some(last) if last.bytes() + part.bytes() <= bytes_max => {
                 last.registers.extend(part.registers);
@@ -99,7 +127,9 @@ impl Edit {
             ListOp::Move { key, order } => key.len() + order.len(),
             ListOp::Delete { key } => key.len(),
         });
-        registers.sum::<usize>() + ops.sum::<usize>()
+        let acts =
+            self.records(NO_LOG, Timestamp(0)).iter().map(|r| r.encode().len()).sum::<usize>();
+        registers.sum::<usize>() + ops.sum::<usize>() + acts
     }
 
     /// Sets a field to compact JSON, or takes it out, where that differs from what `now` says.
@@ -114,6 +144,7 @@ impl Edit {
     pub fn merge(&mut self, now: &Content, name: &str, base: Option<&str>, wanted: Option<&str>) {
         match schema::place_of(name) {
             Place::Genesis => {}
+            Place::Register if name == "state" => self.set_state(now, wanted, None),
             Place::Elements => self.merge_list(now, name, base, wanted),
             Place::Register | Place::Records | Place::Conflicts => {
                 let stored = now.registers.get(name).map(String::as_str);
@@ -212,6 +243,10 @@ impl Document {
                 .map_err(|source| failed(AutomergeError::from(source)))?,
         };
         maps.put(&mut tx, edit).map_err(failed)?;
+        for record in edit.records(log, at) {
+            let Some(map) = &maps.records else { continue };
+            tx.put(map, record.key(), ScalarValue::Bytes(record.encode())).map_err(failed)?;
+        }
         if let Some(rest) = settled {
             maps.put_register(&mut tx, "conflicts", rest.as_deref()).map_err(failed)?;
         }
@@ -248,6 +283,7 @@ impl Document {
 /// The objects that an edit writes to.
 struct Maps {
     fields: Option<ObjId>,
+    records: Option<ObjId>,
     lists: BTreeMap<String, ObjId>,
 }
 
@@ -258,7 +294,9 @@ impl Maps {
             .keys()
             .filter_map(|name| Some((name.clone(), document.birth.map(name)?)))
             .collect();
-        Self { fields: document.birth.map(schema::FIELDS_MAP), lists }
+        let [fields, records] =
+            [schema::FIELDS_MAP, schema::RECORDS_MAP].map(|name| document.birth.map(name));
+        Self { fields, records, lists }
     }
 
     fn put(&self, tx: &mut Transaction<'_>, edit: &Edit) -> Result<(), AutomergeError> {

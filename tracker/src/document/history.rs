@@ -6,7 +6,7 @@ use automerge::ChangeHash;
 
 use super::read::View;
 use super::schema::{self, Place};
-use super::{Content, Document, Heads, edit};
+use super::{Content, Document, Heads, edit, records};
 use crate::issue::as_text;
 use crate::timestamp::Timestamp;
 
@@ -84,9 +84,10 @@ impl History<'_> {
 
     /// Tells whether a field has ever held a value, or for `None` whether it was ever absent.
     pub fn held(&self, name: &str, value: Option<&str>) -> bool {
+        let is_computed = records::is_computed(name) && self.document.has_records();
         self.changes.iter().any(|hash| {
             let then = match schema::place_of(name) {
-                Place::Register => self.at(&[*hash]).register(name),
+                Place::Register if !is_computed => self.at(&[*hash]).register(name),
                 _ => self.document.read_at(&[hash.0]).issue.json(name).map(str::to_owned),
             };
             edit::same(then.as_deref(), value)

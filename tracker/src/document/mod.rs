@@ -12,10 +12,12 @@ pub mod elements;
 pub mod genesis;
 pub mod history;
 pub mod read;
+pub mod records;
 pub mod reversal;
 pub mod scalar;
 pub mod schema;
 pub mod steps;
+pub mod verdict;
 
 use std::panic::catch_unwind;
 

@@ -8,6 +8,7 @@ use automerge::{Automerge, ChangeHash, ObjId, ReadDoc, ScalarValue, Value, Value
 use super::elements::{self, Element};
 use super::schema::{self, Place};
 use super::{Birth, Document, scalar, to_hashes, version_of};
+use crate::claim::Tree;
 use crate::id::Version;
 use crate::issue::{Issue, list_of};
 use crate::jsonl::text;
@@ -22,6 +23,8 @@ pub struct Content {
     pub lists: BTreeMap<String, Vec<Element>>,
     /// The registers as stored, `conflicts` among them.
     pub registers: BTreeMap<String, String>,
+    /// What the claim records come to.
+    pub tree: Tree,
 }
 
 impl Document {
@@ -51,7 +54,7 @@ impl Document {
             None => self.version(),
             Some(heads) => version_of(&heads.iter().map(|hash| hash.0).collect::<Vec<_>>()),
         };
-        assemble(&self.birth, registers, conflicts, lists, version)
+        assemble(&self.birth, Maps { registers, lists, tree: view.tree() }, conflicts, version)
     }
 }
 
@@ -59,18 +62,26 @@ impl Content {
     /// Returns what a document says that holds nothing but its genesis.
     pub fn empty(birth: &Birth) -> Self {
         let version = version_of(&[birth.genesis_hash().0]);
-        assemble(birth, BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), version)
+        assemble(birth, Maps::default(), BTreeMap::new(), version)
     }
+}
+
+/// What the maps of a document hold.
+#[derive(Default)]
+pub(super) struct Maps {
+    pub(super) registers: BTreeMap<String, String>,
+    pub(super) lists: BTreeMap<String, Vec<Element>>,
+    pub(super) tree: Tree,
 }
 
 /// Puts together what a document says from what its maps hold.
 pub(super) fn assemble(
     birth: &Birth,
-    registers: BTreeMap<String, String>,
+    maps: Maps,
     mut conflicts: BTreeMap<String, Vec<String>>,
-    lists: BTreeMap<String, Vec<Element>>,
     version: Version,
 ) -> Content {
+    let Maps { registers, lists, tree } = maps;
     let mut fields = registers.clone();
     fields.insert("id".to_owned(), scalar::quote(&birth.id));
     if let Some(created_at) = &birth.created_at {
@@ -94,8 +105,9 @@ pub(super) fn assemble(
             None => drop(fields.insert("conflicts".to_owned(), stored)),
         }
     }
+    super::records::overlay(&tree, &mut fields, &mut conflicts);
     let issue = Issue { birth: birth.clone(), fields, conflicts, version };
-    Content { issue, lists, registers }
+    Content { issue, lists, registers, tree }
 }
 
 /// Reads the register `conflicts`: an object of lists; `None` for anything else.
@@ -284,7 +296,7 @@ impl View<'_> {
         Some(list)
     }
 
-    fn range(&self, map: &ObjId) -> MapRange<'_> {
+    pub(super) fn range(&self, map: &ObjId) -> MapRange<'_> {
         match self.heads {
             None => self.doc.map_range(map, ..),
             Some(heads) => self.doc.map_range_at(map, .., heads),

@@ -8,7 +8,7 @@ use super::elements::{self, Element, ListOp};
 use super::read::{View, parse_conflicts};
 use super::schema::{self, Place};
 use super::steps::{Account, FieldEdit, Touched, What, is_lone};
-use super::{Content, Document, Edit, scalar};
+use super::{Content, Document, Edit, scalar, verdict};
 use crate::issue::list_of;
 use crate::timestamp::Timestamp;
 
@@ -141,6 +141,9 @@ impl<'a> Reversing<'a> {
 
     fn restore(&mut self, field: &str) {
         let Some(before) = self.before.get(field).cloned() else { return };
+        if self.touched.follows_from_records(field) {
+            return self.restore_computed(field, &before);
+        }
         let is_list = schema::place_of(field) == Place::Elements;
         if is_list && !self.is_lone(field, &before) {
             self.restore_list(field, &before);
@@ -156,6 +159,32 @@ impl<'a> Reversing<'a> {
         };
         let now = View { birth: &self.document.birth, doc: &self.document.doc, heads: None };
         lone(before) || lone(&self.after) || is_lone(now, field)
+    }
+
+    /// Answers a ruling or a reopen by its opposite; claims and what becomes of them stay.
+    fn restore_computed(&mut self, field: &str, before: &Content) {
+        if field == "claim" && self.touched.claims {
+            let reason = "claims are not undone: give one up with `x0x issues release`, send a \
+                          handoff back with `x0x issues reopen`";
+            let (field, reason) = (field.to_owned(), reason.to_owned());
+            self.done.left.push(Left { field, reason, by_force: false });
+        }
+        if field != "state" || !self.touched.verdicts {
+            return;
+        }
+        let (now, to) = (self.now.issue.json(field), before.issue.json(field));
+        if same(now, to) {
+            return;
+        }
+        if (self.since.verdicts || self.since.registers.contains(field)) && !self.force {
+            return self.leave(field, "it was written again since, or at the same time");
+        }
+        if let Some(reason) = verdict::obstacle(self.now, to) {
+            let (field, reason) = (field.to_owned(), reason.to_owned());
+            return self.done.left.push(Left { field, reason, by_force: false });
+        }
+        self.done.edit.set_state(self.now, to, None);
+        self.done.restored.push(value_edit(field, now, to));
     }
 
     fn restore_value(&mut self, field: &str, before: &Content) {

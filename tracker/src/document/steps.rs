@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use automerge::legacy::{Key, ObjectId, OpId};
+use automerge::legacy::{Key, ObjectId, OpId, OpType};
 use automerge::{Change, ChangeHash};
 
 use super::edit::same;
 use super::elements::{self, Element};
 use super::history::in_seconds;
 use super::read::View;
+use super::records::{self, record_of};
 use super::schema::{self, Place};
 use super::{Birth, Document};
+use crate::claim::record::{Act, Record};
 use crate::id::LogId;
 use crate::timestamp::Timestamp;
 
@@ -220,6 +222,14 @@ impl<'a> Account<'a> {
             if !is_wanted(&name, field) {
                 continue;
             }
+            if touched.follows_from_records(&name) {
+                let (from, to) = (self.shown(before, &name), self.shown(after, &name));
+                if !same(from.as_deref(), to.as_deref()) {
+                    let what = What::Value { from, to };
+                    edits.push(FieldEdit { field: name, what, lost: false });
+                }
+                continue;
+            }
             let is_list = schema::place_of(&name) == Place::Elements;
             if is_list && !is_lone(before, &name) && !is_lone(after, &name) {
                 let keys = touched.elements.get(&name);
@@ -332,10 +342,14 @@ pub(super) struct Touched {
     pub(super) registers: BTreeSet<String>,
     /// Keys of elements by field.
     pub(super) elements: BTreeMap<String, BTreeSet<String>>,
+    /// Whether a record ends the issue or opens it again.
+    pub(super) verdicts: bool,
+    /// Whether another record was added.
+    pub(super) claims: bool,
 }
 
 impl Touched {
-    /// Returns what one change wrote; records are no fields.
+    /// Returns what one change wrote.
     pub(super) fn by(birth: &Birth, change: &Change) -> Self {
         let mut touched = Self::default();
         touched.add(birth, change);
@@ -351,7 +365,12 @@ impl Touched {
                 continue;
             };
             match maps.get(counter).copied() {
-                None | Some(schema::RECORDS_MAP) => {}
+                None => {}
+                Some(schema::RECORDS_MAP) => {
+                    if let OpType::Put(value) = &op.action {
+                        self.add_record(record_of(&birth.id, key, value));
+                    }
+                }
                 Some(schema::FIELDS_MAP) => drop(self.registers.insert(key.to_string())),
                 Some(list) => {
                     let key = key.strip_suffix(elements::SINCE).unwrap_or(key);
@@ -361,10 +380,24 @@ impl Touched {
         }
     }
 
+    fn add_record(&mut self, record: Option<Record>) {
+        match record.map(|record| record.act) {
+            Some(Act::Ruling(_) | Act::Reopen(_)) => self.verdicts = true,
+            Some(_) => self.claims = true,
+            None => {}
+        }
+    }
+
+    /// Tells whether a field may have changed because of records.
+    pub(super) fn follows_from_records(&self, name: &str) -> bool {
+        (self.verdicts || self.claims) && records::is_computed(name)
+    }
+
     /// Returns the names of the fields that people are told of.
     pub(super) fn fields(&self) -> BTreeSet<String> {
-        let names = self.registers.iter().chain(self.elements.keys());
-        names.filter(|name| is_told(name)).cloned().collect()
+        let names = self.registers.iter().chain(self.elements.keys()).map(String::as_str);
+        let computed = records::COMPUTED.into_iter().filter(|name| self.follows_from_records(name));
+        names.chain(computed).filter(|name| is_told(name)).map(str::to_owned).collect()
     }
 
     /// Tells whether an element was written.

@@ -1,8 +1,9 @@
 //! What can go wrong, who can mend it, and how. The same for the store and for a node.
 
+use super::claims::{Holder, duration};
 use super::history::Left;
 use crate::document::DocumentError;
-use crate::id::Version;
+use crate::id::{RecordHash, Version};
 use crate::journal::JournalError;
 use crate::journal::signature::SignError;
 use crate::jsonl::read::Problem;
@@ -39,6 +40,49 @@ pub enum TrackerError {
         /// The issues and fields that stay as they are.
         left: Vec<(String, Left)>,
     },
+    /// An issue cannot be claimed now.
+    #[error("{name} cannot be claimed: {why}")]
+    Refused {
+        /// Which issue.
+        name: String,
+        /// Why.
+        why: String,
+        /// Who holds it.
+        holder: Option<Box<Holder>>,
+        /// In how long it may be claimed, if nothing changes until then, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// A worker speaks for a claim that is not its own, or no longer.
+    #[error("{name}: {why}")]
+    ClaimLost {
+        /// Which issue.
+        name: String,
+        /// The claim that was meant.
+        claim: Option<RecordHash>,
+        /// What became of it.
+        why: String,
+        /// Whether its holder ended it, by a release or a handoff.
+        by_holder: bool,
+        /// Who holds the issue now.
+        holder: Option<Box<Holder>>,
+    },
+    /// A worker holds nothing.
+    #[error("worker {worker} holds no claim")]
+    NoClaim {
+        /// Which.
+        worker: String,
+    },
+    /// A worker holds several claims, and did not say which it means.
+    #[error("worker {worker} holds several claims: {}", names.join(", "))]
+    ManyClaims {
+        /// Which.
+        worker: String,
+        /// The issues.
+        names: Vec<String>,
+    },
+    /// Nothing is ready that could be claimed.
+    #[error("nothing is ready")]
+    NothingReady,
     /// Several issues have this name.
     #[error("'{name}' is ambiguous: {}", candidates.join(", "))]
     Ambiguous {
@@ -197,6 +241,12 @@ impl TrackerError {
             Self::NoCommit { .. } => "not_found",
             Self::NotYet { .. } => "not_yet",
             Self::WrittenSince { .. } => "written_since",
+            Self::Refused { holder: Some(_), .. } => "claimed",
+            Self::Refused { .. } => "not_claimable",
+            Self::ClaimLost { .. } => "claim_lost",
+            Self::NoClaim { .. } => "no_claim",
+            Self::ManyClaims { .. } => "many_claims",
+            Self::NothingReady => "nothing_ready",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Invalid { .. } => "invalid",
             Self::VersionMismatch { .. } => "version_mismatch",
@@ -217,11 +267,20 @@ impl TrackerError {
     /// Returns who can mend it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NotFound { .. } | Self::NoCommit { .. } | Self::NotYet { .. } => Fault::NotFound,
-            Self::VersionMismatch { .. } | Self::NotImported { .. } | Self::WrittenSince { .. } => {
-                Fault::Conflict
-            }
-            Self::Ambiguous { .. } | Self::Invalid { .. } | Self::BadLines { .. } => Fault::Invalid,
+            Self::NotFound { .. }
+            | Self::NoCommit { .. }
+            | Self::NotYet { .. }
+            | Self::NoClaim { .. }
+            | Self::NothingReady => Fault::NotFound,
+            Self::VersionMismatch { .. }
+            | Self::NotImported { .. }
+            | Self::WrittenSince { .. }
+            | Self::Refused { .. }
+            | Self::ClaimLost { .. } => Fault::Conflict,
+            Self::Ambiguous { .. }
+            | Self::ManyClaims { .. }
+            | Self::Invalid { .. }
+            | Self::BadLines { .. } => Fault::Invalid,
             Self::OneOfSeveral { source, .. } => source.fault(),
             Self::Busy { .. } => Fault::Unavailable,
             Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
@@ -247,6 +306,26 @@ impl TrackerError {
             Self::WrittenSince { .. } => {
                 "look at it with `x0x issues log ID`, and edit the field by hand".to_owned()
             }
+            Self::Refused { retry_after_ms: Some(ms), .. } => {
+                format!("try again in {}, or take another issue: `x0x issues next --claim`", duration(*ms))
+            }
+            Self::Refused { .. } => {
+                "`x0x issues next --claim` takes the first that is ready; `x0x issues ready --explain` \
+                 says why others are not"
+                    .to_owned()
+            }
+            Self::ClaimLost { holder: Some(_), .. } => {
+                "stop working on it, keep what you have, and take another issue: `x0x issues next \
+                 --claim`"
+                    .to_owned()
+            }
+            Self::ClaimLost { .. } => "`x0x issues claim ID` claims it anew, if it is ready".to_owned(),
+            Self::NoClaim { .. } => {
+                "name the worker that claimed it (--worker or X0X_WORKER), or claim an issue first"
+                    .to_owned()
+            }
+            Self::ManyClaims { .. } => "say which issue is meant".to_owned(),
+            Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Ambiguous { .. } => "use one of the names listed".to_owned(),
             Self::Invalid { hint, .. } => hint.clone(),
             Self::VersionMismatch { .. } => {
@@ -292,7 +371,17 @@ impl TrackerError {
 
     /// Tells whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.fault(), Fault::Unavailable)
+        let later = matches!(self, Self::Refused { retry_after_ms: Some(_), .. });
+        later || matches!(self.fault(), Fault::Unavailable)
+    }
+
+    /// Returns who holds the issue that somebody else wanted.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Refused { holder, .. } | Self::ClaimLost { holder, .. } => holder.as_deref(),
+            Self::OneOfSeveral { source, .. } => source.holder(),
+            _ => None,
+        }
     }
 }
 
@@ -311,6 +400,23 @@ mod tests {
             TrackerError::NoCommit { name: text() },
             TrackerError::NotYet { name: text(), at: text(), begun_at: text() },
             TrackerError::WrittenSince { left: Vec::new() },
+            TrackerError::Refused {
+                name: text(),
+                why: text(),
+                holder: None,
+                retry_after_ms: Some(1),
+            },
+            TrackerError::Refused { name: text(), why: text(), holder: None, retry_after_ms: None },
+            TrackerError::ClaimLost {
+                name: text(),
+                claim: None,
+                why: text(),
+                by_holder: false,
+                holder: None,
+            },
+            TrackerError::NoClaim { worker: text() },
+            TrackerError::ManyClaims { worker: text(), names: vec![text()] },
+            TrackerError::NothingReady,
             TrackerError::Ambiguous { name: text(), candidates: vec![text()] },
             TrackerError::Invalid { field: text(), reason: text(), hint: text() },
             TrackerError::VersionMismatch { name: text(), expected: version, found: version },
@@ -344,6 +450,11 @@ mod tests {
                 | TrackerError::NoCommit { .. }
                 | TrackerError::NotYet { .. }
                 | TrackerError::WrittenSince { .. }
+                | TrackerError::Refused { .. }
+                | TrackerError::ClaimLost { .. }
+                | TrackerError::NoClaim { .. }
+                | TrackerError::ManyClaims { .. }
+                | TrackerError::NothingReady
                 | TrackerError::Ambiguous { .. }
                 | TrackerError::Invalid { .. }
                 | TrackerError::VersionMismatch { .. }

@@ -2,6 +2,8 @@
 //!
 //! Names of issues are accepted in every form: id, identifier, or a unique prefix of either.
 
+mod answer;
+pub mod claims;
 pub mod error;
 pub mod history;
 pub mod report;
@@ -10,11 +12,12 @@ pub mod request;
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 
+pub use claims::{Holder, Holding, Kept, Pick, Release, Standing, Terms, Watch};
 pub use error::TrackerError;
 pub use history::{Choice, Disputed, IssueLog, LogFilter, Moment, Share, Undo, UndoReport, Undone};
 pub use report::{
-    Agenda, ExportReport, ImportReport, ListInfo, Named, Open, Progress, Reason, Shown, Stats,
-    Waiting,
+    Agenda, ClaimStats, ExportReport, Held, ImportReport, ListInfo, Named, Open, Progress, Reason,
+    Shown, Stats, Waiting,
 };
 pub use request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
@@ -78,8 +81,58 @@ pub trait Tracker {
     /// Adds a comment.
     fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError>;
 
-    /// Ends an issue, or opens an ended one again.
-    fn rule(&mut self, name: &str, ruling: &Ruling) -> Result<Shown, TrackerError>;
+    /// Ends an issue, and with it the claim that holds it; or opens one again that is over or was
+    /// handed off.
+    fn rule(
+        &mut self,
+        name: &str,
+        ruling: &Ruling,
+        reason: Option<&str>,
+    ) -> Result<Shown, TrackerError>;
+
+    /// Claims an issue for a worker of this agent.
+    ///
+    /// Of any number of workers that claim one issue of this store at once, exactly one wins.
+    ///
+    /// # Errors
+    /// [`TrackerError::Refused`] with who holds it; [`TrackerError::NothingReady`] where
+    /// [`Pick::First`] finds nothing.
+    fn claim(&mut self, pick: &Pick, terms: &Terms) -> Result<Kept, TrackerError>;
+
+    /// Says that a worker is still at it: the claim lives for its whole time to live from now. One
+    /// that lapsed while nobody took it over is renewed by a new claim.
+    ///
+    /// # Errors
+    /// [`TrackerError::ClaimLost`] with who holds the issue now.
+    fn heartbeat(&mut self, holding: &Holding) -> Result<Kept, TrackerError>;
+
+    /// Gives a claim up, so that others can take the issue.
+    ///
+    /// # Errors
+    /// [`TrackerError::ClaimLost`] with who holds the issue now.
+    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Shown, TrackerError>;
+
+    /// Hands an issue off for review. `handoff` is a JSON object {summary, files_changed, validation,
+    /// follow_up, proofs_dir?}; lists that are missing are empty.
+    ///
+    /// # Errors
+    /// [`TrackerError::ClaimLost`] with who holds the issue now; [`TrackerError::Invalid`] for another
+    /// form.
+    fn hand_off(&mut self, holding: &Holding, handoff: &str) -> Result<Kept, TrackerError>;
+
+    /// Draws the slate of an issue anew. Only a maintainer may.
+    fn reshard(
+        &mut self,
+        name: &str,
+        reason: &str,
+        ttl_ms: Option<u64>,
+    ) -> Result<Shown, TrackerError>;
+
+    /// Returns the issues that workers of this agent hold by claims made here, or those of one worker.
+    fn claims(&self, worker: Option<&str>) -> Result<Vec<Shown>, TrackerError>;
+
+    /// Returns the JSON of every handoff that was ever made of an issue.
+    fn handoffs(&self, name: &str) -> Result<Vec<String>, TrackerError>;
 
     /// Returns what happened to an issue, newest first.
     fn log(&self, name: &str, filter: &LogFilter) -> Result<IssueLog, TrackerError>;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Version;
-use crate::id::{DocumentKey, ListId};
+use super::claims::{Holder, Watch, duration};
+use crate::id::{AgentId, DocumentKey, ListId, RecordHash, Version};
 use crate::jsonl::read::Problem;
+use crate::timestamp::Timestamp;
 
 /// What a list is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,59 @@ pub struct Row {
     pub comments: u32,
     /// Its version.
     pub version: Version,
+    /// The claim that holds it.
+    pub held: Option<Held>,
+    /// The end of its last claim, where that asked to leave the issue alone for a while.
+    pub rest: Option<Rest>,
+    /// How often what happened to it.
+    pub tally: Tally,
+}
+
+/// The claim that holds an issue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The hash of its record: the token that its holder shows.
+    pub claim: RecordHash,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// Which runner or terminal of that agent.
+    pub worker: String,
+    /// When it was made, by the agent's clock.
+    pub at: Timestamp,
+    /// How long it lives without a beat, in milliseconds.
+    pub ttl_ms: u64,
+    /// The agent's place on the slate: 0 primary, 1 and 2 backups, 3 not on it.
+    pub slot: u8,
+    /// How many claims lead to it, itself included.
+    pub fence: u32,
+}
+
+/// The end of a claim that asked to leave the issue alone for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The hash of its record.
+    pub end: RecordHash,
+    /// For how long, from when it was first seen, in milliseconds.
+    pub retry_after_ms: u64,
+    /// How many such ends came one after another.
+    pub failures: u32,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// How often something happened to an issue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Claims made.
+    pub claims: u32,
+    /// Claims that took a stale one of somebody else over.
+    pub takeovers: u32,
+    /// Claims that were given up because another won.
+    pub abandons: u32,
+    /// Handoffs.
+    pub handoffs: u32,
+    /// Handoffs that were sent back.
+    pub rework: u32,
 }
 
 /// One issue as it is answered.
@@ -71,37 +125,8 @@ pub struct Shown {
     pub row: Row,
     /// The record in canonical JSON, as exported; only where it was asked for.
     pub json: Option<String>,
-}
-
-impl Shown {
-    /// Returns the record in the form that programs get: `identifier` is the name that is not
-    /// ambiguous, and `_version` is added.
-    pub fn answer_json(&self) -> Option<String> {
-        let json = self.json.as_deref()?;
-        let mut answer = String::with_capacity(json.len() + 32);
-        let quote = |text: &str| serde_json::Value::from(text).to_string();
-        match &self.row.identifier {
-            Some(stored) if *stored == self.name => answer.push_str(json),
-            Some(stored) => {
-                let old = format!("\"identifier\":{}", quote(stored));
-                let new = format!("\"identifier\":{}", quote(&self.name));
-                answer.push_str(&json.replacen(&old, &new, 1));
-            }
-            None => {
-                let id = format!("{{\"id\":{}", quote(&self.row.id));
-                let rest = json.strip_prefix(&id).unwrap_or_default();
-                if rest.starts_with(",\"identifier\":") {
-                    // It is no string; it stays as it is.
-                    answer.push_str(json);
-                } else {
-                    answer.push_str(&format!("{id},\"identifier\":{}{rest}", quote(&self.name)));
-                }
-            }
-        }
-        answer.pop();
-        answer.push_str(&format!(",\"_version\":\"{}\"}}", self.row.version));
-        Some(answer)
-    }
+    /// How the claim that holds it stands, as this machine sees it.
+    pub watch: Option<Watch>,
 }
 
 /// An issue named, with its state.
@@ -153,6 +178,15 @@ pub enum Reason {
     BlockedBy(Vec<Named>),
     /// It waits for itself, through these.
     Cycle(Vec<String>),
+    /// Somebody works on it.
+    Held(Holder),
+    /// Its last claim failed, and it is left alone for so many milliseconds more.
+    Resting {
+        /// How long.
+        left_ms: u64,
+        /// Why its last claim ended.
+        reason: Option<String>,
+    },
 }
 
 impl std::fmt::Display for Reason {
@@ -176,6 +210,14 @@ impl std::fmt::Display for Reason {
                 Ok(())
             }
             Self::Cycle(members) => write!(f, "waits for itself: {}", members.join(" -> ")),
+            Self::Held(holder) => write!(f, "held by {holder}"),
+            Self::Resting { left_ms, reason } => {
+                write!(f, "left alone for {}", duration(*left_ms))?;
+                match reason {
+                    Some(reason) => write!(f, " after: {reason}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -197,10 +239,31 @@ pub struct Stats {
     pub conflicts: u64,
     /// Comments in all.
     pub comments: u64,
+    /// What workers did.
+    pub claims: ClaimStats,
     /// Commits in the journal.
     pub commits: u64,
     /// Bytes of the store on disk.
     pub store_bytes: u64,
+}
+
+/// What workers did, over all issues that were not removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClaimStats {
+    /// Issues that somebody holds.
+    pub held: u64,
+    /// Those among them whose lease has lapsed.
+    pub stale: u64,
+    /// Claims made.
+    pub claims: u64,
+    /// Claims that took a stale one of somebody else over.
+    pub takeovers: u64,
+    /// Claims that were given up because another won.
+    pub abandons: u64,
+    /// Handoffs.
+    pub handoffs: u64,
+    /// Handoffs that were sent back.
+    pub rework: u64,
 }
 
 /// How far an import is.

@@ -126,6 +126,11 @@ impl Charter {
         Ok(charter)
     }
 
+    /// Returns the charter that statements make which were checked when they were accepted.
+    pub fn of_accepted(statements: &[Signed]) -> Result<Self, JournalError> {
+        Self::from_statements(statements, &Checked)
+    }
+
     /// Checks one more statement and adds it; one that is here already changes nothing.
     pub fn accept(&mut self, signed: &Signed, verifier: &dyn Verifier) -> Result<(), JournalError> {
         let bytes = signed.statement.len();
@@ -184,6 +189,12 @@ impl Charter {
         self.keys.get(&agent).map(Vec::as_slice)
     }
 
+    /// Returns the members that may work, sorted.
+    pub fn workers(&self) -> Vec<AgentId> {
+        let may_work = |agent: &&AgentId| self.role(**agent).is_some_and(Role::may_write);
+        self.keys.keys().filter(may_work).copied().collect()
+    }
+
     /// Returns a member's role under all that is known here.
     pub fn role(&self, agent: AgentId) -> Option<Role> {
         let of_agent = self.statements.values().filter(|effect| effect.member == agent);
@@ -234,6 +245,15 @@ impl Charter {
             return Ok(());
         }
         Err(JournalError::Signature { agent: AgentId::of_public_key(public_key) })
+    }
+}
+
+/// Takes every signature for good: what is stored was verified before.
+struct Checked;
+
+impl Verifier for Checked {
+    fn verify(&self, _public_key: &[u8], _message: &[u8], _signature: &[u8]) -> bool {
+        true
     }
 }
 

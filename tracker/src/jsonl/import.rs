@@ -7,9 +7,10 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::text;
+use crate::claim::tree::handoff_json;
 use crate::document::edit::same;
 use crate::document::schema::{self, Place};
-use crate::document::{Content, Document, Edit, Heads, History, elements};
+use crate::document::{Content, Document, Edit, Heads, History, elements, verdict};
 use crate::issue::{as_text, elements_of, list_of};
 use crate::state;
 use crate::timestamp::{self, Timestamp};
@@ -226,9 +227,22 @@ impl<'a> Merge<'a> {
             // A line that is silent on a field has not removed it.
             return;
         }
-        if CLAIM_FIELDS.contains(&name) {
-            let reason = "it follows from the claims and is not imported".to_owned();
-            decision.refused.push((name.to_owned(), reason));
+        if self.follows_from_claims(name) {
+            // An older or newer version of the line says how claims stood then.
+            if !self.is_other(name) {
+                let reason = "it follows from the claims and is not imported".to_owned();
+                decision.refused.push((name.to_owned(), reason));
+            }
+            return;
+        }
+        if name == "state"
+            && let Some(reason) = verdict::obstacle(self.now, theirs)
+        {
+            if !self.is_other(name) {
+                decision
+                    .refused
+                    .push((name.to_owned(), format!("it follows from a claim: {reason}")));
+            }
             return;
         }
         if name == "state" && !self.powers.may_rule && rules(theirs, ours) {
@@ -245,6 +259,15 @@ impl<'a> Merge<'a> {
         }
     }
 
+    /// Tells whether a field follows from claims here, whatever a file says.
+    fn follows_from_claims(&self, name: &str) -> bool {
+        let was_handed_off = || {
+            let records = self.now.tree.records().values();
+            records.into_iter().any(|record| handoff_json(record).is_some())
+        };
+        CLAIM_FIELDS.contains(&name) || (name == "handoff" && was_handed_off())
+    }
+
     fn register(&self, name: &str, base: Option<Option<&str>>, decision: &mut Decision) {
         let theirs = self.file.get(name).map(String::as_str);
         let ours = self.now.issue.json(name);
@@ -258,8 +281,10 @@ impl<'a> Merge<'a> {
         };
         let heads = self.since();
         if both_changed && !self.powers.take_file && !heads.is_empty() {
+            let then = self.document.read_at(&heads);
             let (_, edit) = decision.beside.get_or_insert_with(|| (heads, Edit::default()));
-            edit.set(self.now, name, theirs);
+            // A ruling answers those that its author knew; other fields are written as they stand.
+            edit.set(if name == "state" { &then } else { self.now }, name, theirs);
         } else {
             decision.on_top.set(self.now, name, theirs);
         }

@@ -5,6 +5,7 @@
 //! It keeps and finds bytes; what they mean is decided elsewhere.
 
 mod barrier;
+mod claims;
 mod copy;
 mod disk;
 mod extent;
@@ -19,6 +20,7 @@ mod tables;
 mod upgrade;
 
 pub use barrier::catches_panics;
+pub use claims::{Claims, Proof};
 pub use disk::{Disk, Moment};
 pub use journal::{Journal, Sealed};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};

@@ -18,7 +18,7 @@ use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What the name of a store ends in that is not finished.
 const UNFINISHED: &str = ".x0x-unfinished";
@@ -439,7 +439,8 @@ mod tests {
         let before = fs::read(&path).unwrap();
         for refused in [Store::open_to_read(&path), Store::open_to_write(&path)] {
             let error = refused.err().unwrap();
-            assert!(matches!(error, TrackerError::Format { found: 3, known: 2 }), "{error}");
+            let TrackerError::Format { found, known } = error else { panic!("{error}") };
+            assert_eq!((found, known), (FORMAT + 1, FORMAT));
         }
         assert!(fs::read(&path).unwrap() == before);
     }

@@ -172,11 +172,16 @@ impl Writing {
         self.put_row(&row_key(birth), row, json)
     }
 
+    /// Puts another record in the place of an issue's.
+    pub fn put_view(&self, key: DocumentKey, json: &str) -> Result<(), TrackerError> {
+        self.put(Table::Views, &key.0, json.as_bytes())
+    }
+
     fn put_row(&self, row_key: &[u8], row: &Row, json: &str) -> Result<(), TrackerError> {
         for name in names_of(row) {
             self.put(Table::Names, &name_key(name, row.key), row_key)?;
         }
-        self.put(Table::Views, &row.key.0, json.as_bytes())?;
+        self.put_view(row.key, json)?;
         self.put(Table::Rows, row_key, &encode(row)?)
     }
 }

@@ -45,13 +45,17 @@ pub enum Table {
     Touches,
     /// Hash of a commit -> its place in the order of application.
     Hashes,
+    /// Hash of a claim -> the commit that carried it, and the key of the document.
+    Proofs,
+    /// Hash of a claim, or of the end of one -> when it was last seen, by this machine's uptime.
+    Beats,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -67,6 +71,8 @@ impl Table {
         Self::LineOf,
         Self::Touches,
         Self::Hashes,
+        Self::Proofs,
+        Self::Beats,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
@@ -91,6 +97,8 @@ impl Table {
             Self::LineOf => "line_of",
             Self::Touches => "touches",
             Self::Hashes => "hashes",
+            Self::Proofs => "proofs",
+            Self::Beats => "beats",
         })
     }
 }

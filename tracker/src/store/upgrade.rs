@@ -11,7 +11,8 @@ use crate::interface::TrackerError;
 pub(super) type Upgrade = fn(&Writing) -> Result<(), TrackerError>;
 
 /// Upgrades by the format that they start from.
-pub(super) const UPGRADES: &[(u32, Upgrade)] = &[(1, pack_values_and_index_commits)];
+pub(super) const UPGRADES: &[(u32, Upgrade)] =
+    &[(1, pack_values_and_index_commits), (2, widen_rows)];
 
 /// About how many bytes of values are held in memory at once.
 const BATCH_BYTES: usize = 4 << 20;
@@ -19,6 +20,25 @@ const BATCH_BYTES: usize = 4 << 20;
 fn pack_values_and_index_commits(writing: &Writing) -> Result<(), TrackerError> {
     pack_values(writing)?;
     writing.index_commits()
+}
+
+/// What format 3 has at the end of a row that nobody claimed: no holder, no end, and five counts of 0.
+const UNCLAIMED: [u8; 7] = [0; 7];
+
+/// Adds to each row what format 3 knows of claims; format 2 had none.
+fn widen_rows(writing: &Writing) -> Result<(), TrackerError> {
+    let mut start = Vec::new();
+    loop {
+        let batch = batch(writing, Table::Rows, &start)?;
+        let Some((last, _)) = batch.last() else { break };
+        start.clone_from(last);
+        start.push(0);
+        for (key, mut row) in batch {
+            row.extend_from_slice(&UNCLAIMED);
+            writing.put_stored(Table::Rows, &key, &row)?;
+        }
+    }
+    Ok(())
 }
 
 /// Packs the values that format 1 held as they were.
@@ -54,6 +74,16 @@ mod tests {
     use super::*;
     use crate::id::ListId;
     use crate::store::{Founding, Store, Tables};
+
+    #[test]
+    fn a_row_of_format_2_is_a_row_that_nobody_claimed() {
+        let row = crate::testing::row();
+        let stored = crate::store::rows::encode(&row).unwrap();
+        assert!(stored.ends_with(&UNCLAIMED));
+        let old = &stored[..stored.len() - UNCLAIMED.len()];
+        assert!(crate::store::row_of(old).is_err());
+        assert_eq!(crate::store::row_of(&[old, &UNCLAIMED].concat()).unwrap(), row);
+    }
 
     #[test]
     fn values_of_format_1_are_packed_and_read_the_same() {

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 
+use super::blocking::is_over;
 use super::names;
+use super::watching::Watching;
 use crate::blocker;
 use crate::interface::TrackerError;
 use crate::interface::report::{Named, Reason, Row};
-use crate::state::{self, State};
+use crate::state::State;
 use crate::store::{CreatedBytes, Reading, Rows, created_bytes, row_of};
 
 /// How many bytes of rows are kept in one piece, so that none is ever copied to grow.
@@ -214,13 +216,18 @@ impl Board {
     /// Returns why an open issue is not ready; `None` where it is.
     pub(super) fn reason(
         &self,
-        reading: &Reading,
+        watching: &Watching<'_, Reading>,
         at: usize,
         row: &Row,
         rings: &[Ring],
     ) -> Result<Option<Reason>, TrackerError> {
-        if row.state.as_deref().and_then(State::parse) != Some(State::Todo) {
+        let reading = watching.tables();
+        let known = row.state.as_deref().and_then(State::parse);
+        if !matches!(known, Some(State::Todo | State::InProgress)) {
             return Ok(Some(Reason::State(row.state.clone())));
+        }
+        if let Some(reason) = watching.reason(row)? {
+            return Ok(Some(reason));
         }
         if let Some(ring) = rings.iter().find(|ring| ring.members.contains(&at)) {
             return Ok(Some(Reason::Cycle(ring.names.clone())));
@@ -241,10 +248,6 @@ impl Board {
         }
         Ok((!blockers.is_empty()).then_some(Reason::BlockedBy(blockers)))
     }
-}
-
-fn is_over(row: &Row) -> bool {
-    row.deleted || state::is_terminal(row.state.as_deref())
 }
 
 fn rank(row: &Row) -> u8 {

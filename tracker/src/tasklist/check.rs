@@ -38,6 +38,8 @@ struct Walked {
     touches: BTreeSet<Entry>,
     /// What [`Table::Hashes`] must hold.
     hashes: BTreeSet<Entry>,
+    /// What [`Table::Proofs`] must hold.
+    proofs: BTreeSet<Entry>,
 }
 
 /// Returns what is wrong in a store.
@@ -132,7 +134,12 @@ fn journal(
 
 /// Compares the tables that find commits by document and by hash with the commits.
 fn indexes(reading: &Reading, walked: &Walked, faults: &mut Faults) -> Result<(), TrackerError> {
-    for (table, expected) in [(Table::Touches, &walked.touches), (Table::Hashes, &walked.hashes)] {
+    let tables = [
+        (Table::Touches, &walked.touches),
+        (Table::Hashes, &walked.hashes),
+        (Table::Proofs, &walked.proofs),
+    ];
+    for (table, expected) in tables {
         let mut found = BTreeSet::new();
         reading.visit(table, &[], &mut |key, value| {
             found.insert((key.to_vec(), value.to_vec()));
@@ -182,7 +189,12 @@ fn take(opened: &Opened, walked: &mut Walked, faults: &mut Faults) {
         let (_, hashes) = walked.changes.entry(key).or_insert((entry.birth.clone(), Vec::new()));
         for bytes in &entry.changes {
             match admit::check(&entry.birth, bytes, opened.header.log) {
-                Ok(change) => hashes.push(change.hash().0),
+                Ok(checked) => {
+                    hashes.push(checked.change.hash().0);
+                    let claims = checked.records.iter().filter(|record| record.claim().is_some());
+                    let proof = [opened.hash.0, key.0].concat();
+                    walked.proofs.extend(claims.map(|r| (r.hash().0.to_vec(), proof.clone())));
+                }
                 Err(error) => faults.note(error.to_string()),
             }
         }
@@ -249,7 +261,8 @@ fn derived(
         format!("the row of {id} is not what its document says")
     });
     let view = reading.view(document.key())?;
-    faults.unless(view.as_deref() == Some(&content.issue.canonical_json()), || {
+    let json = row::proved(reading, &content)?.canonical_json();
+    faults.unless(view.as_deref() == Some(&json), || {
         format!("the record of {id} is not what its document says")
     });
     Ok(row)
@@ -290,7 +303,7 @@ fn files(reading: &Reading, faults: &mut Faults) -> Result<(), TrackerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::{Draft, Tracker};
+    use crate::interface::{Draft, Pick, Terms, Tracker};
     use crate::store::{LINE_GAP, Store, Writing};
     use crate::testing::{self, StandInVerifier};
 
@@ -300,9 +313,13 @@ mod tests {
     fn faults_after(tamper: impl FnOnce(&Writing)) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let mut tracker = testing::found(dir.path(), 1).unwrap();
-        let line = "{\"id\":\"a\",\"identifier\":\"T-7\",\"title\":\"one\"}\n";
+        let line = "{\"id\":\"a\",\"identifier\":\"T-7\",\"title\":\"one\",\"state\":\"todo\"}\n";
         tracker.import(FILE, &mut line.as_bytes(), &Default::default(), &mut |_| {}).unwrap();
         tracker.create(&Draft::titled("two")).unwrap();
+        for name in ["T-7", "T-0008"] {
+            let terms = Terms { worker: "main".to_owned(), ttl_ms: None, resume: false };
+            tracker.claim(&Pick::Issue(name.to_owned()), &terms).unwrap();
+        }
         assert_eq!(tracker.check(&StandInVerifier).unwrap(), [""; 0]);
         drop(tracker);
         let store = Store::open_to_write(&dir.path().join("list.redb")).unwrap();
@@ -326,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_entry_missing_in_any_table_is_found() {
-        let free = [Table::Meta, Table::Signatures, Table::Statements];
+        let free = [Table::Meta, Table::Signatures, Table::Statements, Table::Beats];
         for table in Table::ALL.into_iter().filter(|table| !free.contains(table)) {
             for at in 0..2 {
                 let mut count = 0;
@@ -386,7 +403,7 @@ mod tests {
             value[9] ^= 1;
             writing.put(Table::Signatures, &key, &value).unwrap();
         });
-        assert!(faults[0].starts_with("commit 2 of log "), "{faults:?}");
+        assert!(faults[0].starts_with("commit 4 of log "), "{faults:?}");
     }
 
     #[test]

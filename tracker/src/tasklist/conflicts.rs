@@ -25,7 +25,7 @@ pub(super) fn list(reading: &Reading, name: Option<&str>) -> Result<Vec<Disputed
             let document = names::document(reading, row.key)?;
             let fields = document.disputes(&document.read());
             let name = names::display_name(reading, &row)?;
-            Ok(Disputed { issue: Shown { name, row, json: None }, fields })
+            Ok(Disputed { issue: Shown { name, row, json: None, watch: None }, fields })
         })
         .collect()
 }
@@ -45,6 +45,10 @@ pub(super) fn settlement(
         };
         return Err(fields::invalid(field, "it is not disputed", &hint));
     };
+    if field == "handoff" && !content.tree.standing_handoffs().is_empty() {
+        let hint = "`x0x issues reopen` sends all of them back; `done` ends the issue";
+        return Err(fields::invalid(field, "several workers handed the issue off", hint));
+    }
     let mut edit = Edit::default();
     match choice {
         Choice::Keep => edit.settle(content, field, content.issue.json(field)),

@@ -1,9 +1,11 @@
 //! One writing to the store: changes of documents, gathered into signed commits, made durable
 //! together.
 
+use super::watching::Outlook;
 use super::{Host, names, row};
+use crate::claim::{Act, Record};
 use crate::document::{Birth, Content, Document, Edit, Heads, creation};
-use crate::id::{ListId, LogId, StatementHash};
+use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHash};
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
 use crate::journal::JournalError;
@@ -11,7 +13,7 @@ use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
 };
-use crate::store::{Founding, Journal, Meta, Sealed, Store, Writing, place_of};
+use crate::store::{Claims, Founding, Journal, Meta, Proof, Sealed, Store, Writing, place_of};
 use crate::timestamp::Timestamp;
 
 /// Past this many bytes of changes a commit is closed: well under the bound, for what encoding adds.
@@ -38,6 +40,7 @@ pub fn founding(name: &str, prefix: &str, host: &Host) -> Result<Founding, Track
 
 /// A writing that is going on; dropped without [`Edition::finish`], it never was.
 pub(super) struct Edition<'a> {
+    store: &'a Store,
     host: &'a Host,
     writing: Writing,
     list: ListId,
@@ -48,12 +51,16 @@ pub(super) struct Edition<'a> {
     entries: Vec<Entry>,
     bytes: usize,
     now: Timestamp,
+    /// Claims in the entries, and their documents.
+    claimed: Vec<(RecordHash, DocumentKey)>,
+    /// Documents whose record lacks the commit that proves their claim.
+    unproved: Vec<DocumentKey>,
 }
 
 impl<'a> Edition<'a> {
     /// Starts a writing in this store's own log; opens a new log where the store is another file
     /// than the one in which its log was opened.
-    pub(super) fn start(store: &Store, host: &'a Host) -> Result<Self, TrackerError> {
+    pub(super) fn start(store: &'a Store, host: &'a Host) -> Result<Self, TrackerError> {
         let writing = store.write()?;
         let place = place_of(store.path())?;
         let agent = host.signer.agent();
@@ -70,6 +77,7 @@ impl<'a> Edition<'a> {
         };
         let charter = Charter::from_statements(&writing.statements()?, host.verifier.as_ref())?;
         Ok(Self {
+            store,
             host,
             list: writing.list_id()?,
             prefix: writing.prefix()?,
@@ -80,7 +88,30 @@ impl<'a> Edition<'a> {
             entries: Vec::new(),
             bytes: 0,
             now: (host.clock)(),
+            claimed: Vec::new(),
+            unproved: Vec::new(),
         })
+    }
+
+    /// Returns the store that is written.
+    pub(super) fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// Returns the heads of the charter as this agent knows it.
+    pub(super) fn charter(&self) -> &[StatementHash] {
+        &self.charter
+    }
+
+    /// Returns the record that an act becomes in this writing.
+    pub(super) fn record(&self, act: Act) -> Record {
+        Record { by: self.log.agent, at: self.now, act }
+    }
+
+    /// Returns who asks, and when.
+    pub(super) fn outlook(&self) -> Outlook {
+        let agent = Some(self.host.signer.agent());
+        Outlook { agent, uptime: (self.host.uptime)(), now: self.now }
     }
 
     /// Returns the tables as they are in this writing.
@@ -113,7 +144,9 @@ impl<'a> Edition<'a> {
             };
             changes.extend(change);
         }
-        self.take(document, changes)
+        let records = edit.records(self.log, self.now);
+        let claims = records.iter().filter(|record| record.claim().is_some());
+        self.take(document, changes, claims.map(Record::hash).collect())
     }
 
     /// Writes several small edits of a document, each as a change of its own.
@@ -126,14 +159,23 @@ impl<'a> Edition<'a> {
         for edit in edits {
             changes.extend(document.write(edit, self.log, self.now)?);
         }
-        self.take(document, changes)
+        self.take(document, changes, Vec::new())
     }
 
-    /// Stores a document after one's own changes, and gathers those for the next commit.
-    fn take(&mut self, document: &Document, changes: Vec<Vec<u8>>) -> Result<(), TrackerError> {
+    /// Stores a document after one's own changes, of which the first makes some claims, and gathers
+    /// them for the next commit.
+    fn take(
+        &mut self,
+        document: &Document,
+        changes: Vec<Vec<u8>>,
+        claims: Vec<RecordHash>,
+    ) -> Result<(), TrackerError> {
         self.keep(document, &changes)?;
+        let mut claims = claims.into_iter().map(|claim| (claim, document.key()));
         for change in changes {
             self.add(document.birth(), change)?;
+            // Only now: what came before it may have been sealed just then.
+            self.claimed.extend(claims.by_ref());
         }
         Ok(())
     }
@@ -164,8 +206,13 @@ impl<'a> Edition<'a> {
     ) -> Result<Content, TrackerError> {
         let content = document.read();
         let row = row::of(&content);
-        let json = content.issue.canonical_json();
+        let json = row::proved(&self.writing, &content)?.canonical_json();
         self.writing.put_document(document, changes, &row, &json)?;
+        if let Some(held) = &row.held
+            && self.writing.proof(held.claim)?.is_none()
+        {
+            self.unproved.push(row.key);
+        }
         self.count_names(&row)?;
         Ok(content)
     }
@@ -223,6 +270,19 @@ impl<'a> Edition<'a> {
             self.writing.put_seen(&frontier)?;
         }
         self.position = Some(position);
+        self.prove(position.hash)
+    }
+
+    /// Notes which commit proves the claims that it carried, and shows it in their records.
+    fn prove(&mut self, commit: CommitHash) -> Result<(), TrackerError> {
+        for (claim, document) in std::mem::take(&mut self.claimed) {
+            self.writing.put_proof(claim, Proof { commit, document })?;
+        }
+        for key in std::mem::take(&mut self.unproved) {
+            let content = names::document(&self.writing, key)?.read();
+            let json = row::proved(&self.writing, &content)?.canonical_json();
+            self.writing.put_view(key, &json)?;
+        }
         Ok(())
     }
 

@@ -9,10 +9,10 @@ use crate::document::{Document, admit};
 use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Signed};
+use crate::journal::charter::{Charter, Role, Signed};
 use crate::journal::commit::{Commit, Header, Opened, Position};
 use crate::journal::frontier::Frontier;
-use crate::store::{Journal, Meta, Rows, Sealed};
+use crate::store::{Journal, Meta, Proof, Rows, Sealed};
 
 impl LocalTracker {
     /// Returns how far each log is here.
@@ -79,7 +79,8 @@ impl LocalTracker {
                 }
                 known_alike(&edition, *log, position.number, position.hash)?;
             }
-            apply(&mut edition, opened)?;
+            let role = charter.role_under(header.log.agent, &header.charter);
+            apply(&mut edition, opened, role == Some(Role::Maintainer))?;
             let position = Position { number: header.number, hash: opened.hash };
             let sealed = Sealed { log: header.log, position, commit: commit.clone() };
             edition.tables().append_commit(&sealed, &opened.body)?;
@@ -127,7 +128,9 @@ fn prove_runs(
 }
 
 /// Applies the changes of a commit to copies of their documents, and keeps those.
-fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError> {
+///
+/// `may_rule` tells whether its author was a maintainer under the charter that it names.
+fn apply(edition: &mut Edition<'_>, opened: &Opened, may_rule: bool) -> Result<(), TrackerError> {
     let mut documents: BTreeMap<DocumentKey, (Document, Vec<Vec<u8>>)> = BTreeMap::new();
     for entry in &opened.body.entries {
         admit::check_entry(&entry.birth, entry.changes.len())?;
@@ -141,8 +144,15 @@ fn apply(edition: &mut Edition<'_>, opened: &Opened) -> Result<(), TrackerError>
             }
         };
         for bytes in &entry.changes {
-            let change = admit::check(&entry.birth, bytes, opened.header.log)?;
-            document.admit(change)?;
+            let checked = admit::check(&entry.birth, bytes, opened.header.log)?;
+            if checked.needs_maintainer() && !may_rule {
+                return Err(JournalError::NotAllowed { agent: opened.header.log.agent }.into());
+            }
+            for claim in checked.records.iter().filter(|record| record.claim().is_some()) {
+                let proof = Proof { commit: opened.hash, document: key };
+                edition.tables().put_proof(claim.hash(), proof)?;
+            }
+            document.admit(checked)?;
             taken.push(bytes.clone());
         }
     }

@@ -3,7 +3,7 @@
 //! Import is more lenient: it keeps whatever a file says.
 
 use crate::document::schema::{self, Place};
-use crate::document::{Content, Edit, elements};
+use crate::document::{Content, Edit, elements, verdict};
 use crate::id::DocumentKey;
 use crate::interface::TrackerError;
 use crate::interface::request::{Draft, FieldChange, ListChange, Patch};
@@ -63,6 +63,10 @@ pub(super) fn of_patch(
     let mut edit = Edit::default();
     for (name, change) in &patch.changes {
         editable(name)?;
+        if name == "handoff" && !content.tree.standing_handoffs().is_empty() {
+            let hint = "`x0x issues reopen` sends it back";
+            return Err(invalid(name, "it is what a worker handed off", hint));
+        }
         let there = content.issue.elements(name);
         let wanted = match change {
             FieldChange::Remove => {
@@ -83,9 +87,23 @@ pub(super) fn of_patch(
             check(name, json, &there)?;
             fits_the_list(reading, content, name, json)?;
         }
+        if name == "state" {
+            follows_from_no_claim(content, wanted.as_deref())?;
+        }
         edit.set(content, name, wanted.as_deref());
     }
     Ok(edit)
+}
+
+/// Refuses a state that an issue cannot have while a claim says otherwise.
+pub(super) fn follows_from_no_claim(
+    content: &Content,
+    wanted: Option<&str>,
+) -> Result<(), TrackerError> {
+    let Some(reason) = verdict::obstacle(content, wanted) else { return Ok(()) };
+    let hint = "`x0x issues release` or `handoff` ends a claim, `reopen` sends a handoff back, \
+                `done` and `cancel` end the issue";
+    Err(invalid("state", &format!("it follows from a claim: {reason}"), hint))
 }
 
 /// Returns a value for a field, checked and in the spelling that is stored.
@@ -182,7 +200,7 @@ pub(super) fn not_over(content: &Content) -> TrackerError {
     invalid(
         "state",
         &format!("it is {state}, so there is nothing to reopen"),
-        "only an issue that is done, cancelled or duplicate can be reopened",
+        "only an issue that is done, cancelled, duplicate or in review can be reopened",
     )
 }
 

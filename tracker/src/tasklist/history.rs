@@ -57,7 +57,12 @@ pub(super) fn show_at(reading: &Reading, name: &str, at: &Moment) -> Result<Show
         true => names::display_name(reading, &now)?,
         false => then.identifier.clone().unwrap_or_else(|| then.id.clone()),
     };
-    Ok(Shown { name, row: then, json: Some(content.issue.canonical_json()) })
+    Ok(Shown {
+        name,
+        row: then,
+        json: Some(row::proved(reading, &content)?.canonical_json()),
+        watch: None,
+    })
 }
 
 fn heads_at(reading: &Reading, document: &Document, at: &Moment) -> Result<Heads, TrackerError> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, Read};
 
 use super::edition::Edition;
-use super::{Host, names};
+use super::{Host, names, row};
 use crate::document::edit::same;
 use crate::document::{Birth, Document, version_of};
 use crate::interface::request::ImportOptions;
 use crate::interface::{ImportReport, Progress, TrackerError};
+use crate::issue::Issue;
 use crate::jsonl::import::{self, Base, Decision, Powers};
 use crate::jsonl::read::{self, Content, Problem, RawLine};
 use crate::jsonl::record::{self, Record, Seen};
@@ -98,7 +99,7 @@ struct Import<'a> {
 
 impl<'a> Import<'a> {
     fn start(
-        store: &Store,
+        store: &'a Store,
         host: &'a Host,
         file: &'a str,
         options: &'a ImportOptions,
@@ -231,7 +232,8 @@ impl<'a> Import<'a> {
         let pending = decision.pending.iter().map(|(field, _)| field);
         let pending: Vec<String> = pending.chain(&decision.kept).cloned().collect();
         let mut line = line_record(&document);
-        line.differs = differs(&record.fields, &document, &pending, !decision.is_empty());
+        let shown = row::proved(self.edition.tables(), &document.read())?;
+        line.differs = differs(&record.fields, &shown, &pending, !decision.is_empty());
         if line.differs || !pending.is_empty() {
             line.since = decision.since;
         }
@@ -412,14 +414,8 @@ fn takes_anew(powers: Powers, line: &Line) -> bool {
 
 /// Tells whether export has to renew a line: whether it says anything else than its issue, apart
 /// from what waits for a decision. A date alone counts only where this import wrote the issue.
-fn differs(
-    fields: &import::Fields,
-    document: &Document,
-    pending: &[String],
-    was_written: bool,
-) -> bool {
-    let wanted: BTreeMap<String, String> =
-        document.read().issue.in_canonical_order().into_iter().collect();
+fn differs(fields: &import::Fields, shown: &Issue, pending: &[String], was_written: bool) -> bool {
+    let wanted: BTreeMap<String, String> = shown.in_canonical_order().into_iter().collect();
     fields.keys().chain(wanted.keys()).any(|name| {
         let counts = !pending.contains(name) && (was_written || name != "updated_at");
         let (theirs, ours) = (fields.get(name), wanted.get(name));

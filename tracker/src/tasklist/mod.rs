@@ -4,37 +4,43 @@
 //! where in `store`.
 
 mod aging;
+mod blocking;
 mod board;
 mod check;
+mod claims;
 mod conflicts;
 mod edition;
 mod exchange;
 mod export;
 mod fields;
+mod handoff;
 mod history;
+mod holding;
 mod import;
 mod names;
 mod query;
 mod row;
+mod ruling;
 mod search;
 mod undo;
+mod watching;
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::claim::Uptime;
 use crate::document::{Birth, Content, Edit};
 use crate::id;
 use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
-    Agenda, Choice, Disputed, ExportReport, ImportReport, IssueLog, ListInfo, LogFilter, Moment,
-    Open, Progress, Share, Shown, Stats, Tracker, TrackerError, Undo, UndoReport,
+    Agenda, Choice, Disputed, ExportReport, Holding, ImportReport, IssueLog, Kept, ListInfo,
+    LogFilter, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
+    TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role};
 use crate::journal::signature::{Signer, Verifier};
-use crate::state::State;
 use crate::store::{
     Journal, Meta, Reading, Repair, RowKey, Rows, SharedLock, Store, StoreLock, Table, Tables,
 };
@@ -42,12 +48,18 @@ use crate::timestamp::Timestamp;
 
 pub use check::FAULTS_MAX;
 pub use edition::founding;
+pub use watching::Outlook;
+
+use ruling::may_rule;
 
 /// Below this many written issues the file of a store is not shrunk.
 const SHRINK_FROM_WRITES: u64 = 1_000;
 
 /// Tells what time it is.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Tells how long the machine has been running.
+pub type UptimeClock = Box<dyn Fn() -> Uptime + Send + Sync>;
 
 /// Fills bytes with randomness.
 pub type Entropy = Box<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -60,6 +72,8 @@ pub struct Host {
     pub verifier: Box<dyn Verifier>,
     /// Tells what time it is.
     pub clock: Clock,
+    /// Tells how long the machine has been running, sleep included.
+    pub uptime: UptimeClock,
     /// Fills bytes with randomness.
     pub entropy: Entropy,
 }
@@ -68,6 +82,8 @@ pub struct Host {
 pub struct LocalTracker {
     store: Store,
     host: Option<Host>,
+    /// Who reads, and when; a writer asks its host.
+    outlook: Outlook,
     /// Held as long as this may write, or rehearses it.
     _lock: Lock,
 }
@@ -82,18 +98,24 @@ enum Lock {
 impl LocalTracker {
     /// Opens a list to read; waits for nobody and changes nothing.
     pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
-        Ok(Self { store: Store::open_to_read(path)?, host: None, _lock: Lock::None })
+        Ok(Self::reader(Store::open_to_read(path)?))
+    }
+
+    /// Returns the list as somebody sees it at some time: whose claims are their own, and which have
+    /// lapsed.
+    pub fn seen_by(self, outlook: Outlook) -> Self {
+        Self { outlook, ..self }
     }
 
     /// Returns what the list in a file is, also where the file has an older format.
     pub fn info_of_any_format(path: &Path) -> Result<ListInfo, TrackerError> {
-        Self { store: Store::open_to_copy(path)?, host: None, _lock: Lock::None }.info()
+        Self::reader(Store::open_to_copy(path)?).info()
     }
 
     /// Opens a list to write, under the lock of the data directory.
     pub fn open_to_write(path: &Path, host: Host, lock: StoreLock) -> Result<Self, TrackerError> {
         let store = Store::open_to_write(path)?;
-        Ok(Self { store, host: Some(host), _lock: Lock::Whole { _lock: lock } })
+        Ok(Self { _lock: Lock::Whole { _lock: lock }, ..Self::over(store, host) })
     }
 
     /// Opens a list for writes that stay in memory; changes nothing.
@@ -103,17 +125,21 @@ impl LocalTracker {
         lock: SharedLock,
     ) -> Result<Self, TrackerError> {
         let store = Store::open_to_rehearse(path)?;
-        Ok(Self { store, host: Some(host), _lock: Lock::Shared { _lock: lock } })
+        Ok(Self { _lock: Lock::Shared { _lock: lock }, ..Self::over(store, host) })
     }
 
     /// Opens a list to read after every page of its store was verified; changes nothing.
     pub fn open_to_check(path: &Path) -> Result<Self, TrackerError> {
-        Ok(Self { store: Store::open_to_check(path)?, host: None, _lock: Lock::None })
+        Ok(Self::reader(Store::open_to_check(path)?))
+    }
+
+    fn reader(store: Store) -> Self {
+        Self { store, host: None, outlook: Outlook::default(), _lock: Lock::None }
     }
 
     /// Returns a list whose store is open to write, and which nobody else can open.
     pub fn over(store: Store, host: Host) -> Self {
-        Self { store, host: Some(host), _lock: Lock::None }
+        Self { store, host: Some(host), outlook: Outlook::default(), _lock: Lock::None }
     }
 
     /// Returns whether opening had to repair what an interrupted writer left, and where it did.
@@ -137,9 +163,17 @@ impl LocalTracker {
         })
     }
 
+    fn outlook(&self) -> Outlook {
+        let of = |host: &Host| Outlook {
+            agent: Some(host.signer.agent()),
+            uptime: (host.uptime)(),
+            now: (host.clock)(),
+        };
+        self.host.as_ref().map_or(self.outlook, of)
+    }
+
     fn shown(&self, row_key: &[u8]) -> Result<Shown, TrackerError> {
-        let reading = self.store.read()?;
-        names::shown(&reading, row_key)
+        names::shown(&self.store.read()?, row_key, self.outlook())
     }
 
     /// Changes one issue by an edit made from its content, and returns it.
@@ -160,7 +194,7 @@ impl LocalTracker {
         }
         let now = (self.host()?.clock)();
         let mut edit = plan(&reading, &content, now)?;
-        if edit.ends_or_reopens(&content) && !may_rule(&reading, self.host()?)? {
+        if edit.needs_maintainer(&content) && !may_rule(&reading, self.host()?)? {
             let agent = self.host()?.signer.agent();
             return Err(JournalError::NotAllowed { agent }.into());
         }
@@ -189,7 +223,7 @@ fn edit_one(
     let mut document = names::document(tables, names::row(tables, &row_key)?.key)?;
     let content = document.read();
     let mut edit = fields::of_patch(tables, &content, patch)?;
-    if edit.ends_or_reopens(&content) && !may_rule {
+    if edit.needs_maintainer(&content) && !may_rule {
         return Err(JournalError::NotAllowed { agent: host.signer.agent() }.into());
     }
     if !edit.is_empty() {
@@ -198,14 +232,6 @@ fn edit_one(
         fields::fits_a_line(edition.tables(), document.key())?;
     }
     Ok(row_key)
-}
-
-/// Tells whether the host's agent may end issues and open them again: a maintainer may; without a
-/// charter the file is all there is, and whoever may write it may rule.
-fn may_rule(tables: &impl Journal, host: &Host) -> Result<bool, TrackerError> {
-    let charter = Charter::from_statements(&tables.statements()?, host.verifier.as_ref())?;
-    let role = charter.role(host.signer.agent());
-    Ok(charter.list().is_none() || role == Some(Role::Maintainer))
 }
 
 /// Dates an edit now, or after the version that it was made from where that is later.
@@ -233,12 +259,12 @@ impl Tracker for LocalTracker {
         filter: &Filter,
         visit: &mut dyn FnMut(&Shown) -> ControlFlow<()>,
     ) -> Result<Option<String>, TrackerError> {
-        query::list(&self.store.read()?, filter, visit)
+        query::list(&self.store.read()?, filter, self.outlook(), visit)
     }
 
     fn show(&self, name: &str) -> Result<Shown, TrackerError> {
         let reading = self.store.read()?;
-        names::shown(&reading, &names::resolve(&reading, name)?)
+        names::shown(&reading, &names::resolve(&reading, name)?, self.outlook())
     }
 
     fn agenda(
@@ -246,11 +272,11 @@ impl Tracker for LocalTracker {
         filter: &Filter,
         visit: &mut dyn FnMut(Open) -> ControlFlow<()>,
     ) -> Result<Agenda, TrackerError> {
-        query::agenda(&self.store.read()?, filter, visit)
+        query::agenda(&self.store.read()?, filter, self.outlook(), visit)
     }
 
     fn stats(&self) -> Result<Stats, TrackerError> {
-        let mut stats = query::stats(&self.store.read()?)?;
+        let mut stats = query::stats(&self.store.read()?, self.outlook())?;
         stats.store_bytes = self.store.bytes();
         Ok(stats)
     }
@@ -325,25 +351,55 @@ impl Tracker for LocalTracker {
         })
     }
 
-    fn rule(&mut self, name: &str, ruling: &Ruling) -> Result<Shown, TrackerError> {
+    fn rule(
+        &mut self,
+        name: &str,
+        ruling: &Ruling,
+        reason: Option<&str>,
+    ) -> Result<Shown, TrackerError> {
+        claims::check_reason(reason)?;
         self.change(name, None, |reading, content, _| {
-            let mut edit = Edit::default();
-            let is_over = content.issue.is_terminal();
-            let state = match ruling {
-                Ruling::Done => State::Done,
-                Ruling::Cancelled => State::Cancelled,
-                Ruling::Duplicate { of } => {
-                    if let Some(of) = of {
-                        fields::link_duplicate(reading, content, of, &mut edit)?;
-                    }
-                    State::Duplicate
-                }
-                Ruling::Reopened if is_over => State::Todo,
-                Ruling::Reopened => return Err(fields::not_over(content)),
-            };
-            edit.set(content, "state", Some(&fields::quoted(state.name())));
-            Ok(edit)
+            ruling::plan(reading, content, ruling, reason)
         })
+    }
+
+    fn claim(&mut self, pick: &Pick, terms: &Terms) -> Result<Kept, TrackerError> {
+        claims::claim(&self.store, self.host()?, pick, terms)
+    }
+
+    fn heartbeat(&mut self, holding: &Holding) -> Result<Kept, TrackerError> {
+        claims::heartbeat(&self.store, self.host()?, holding)
+    }
+
+    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Shown, TrackerError> {
+        claims::release(&self.store, self.host()?, holding, release)
+    }
+
+    fn hand_off(&mut self, holding: &Holding, handoff: &str) -> Result<Kept, TrackerError> {
+        claims::hand_off(&self.store, self.host()?, holding, handoff)
+    }
+
+    fn reshard(
+        &mut self,
+        name: &str,
+        reason: &str,
+        ttl_ms: Option<u64>,
+    ) -> Result<Shown, TrackerError> {
+        claims::reshard(&self.store, self.host()?, name, reason, ttl_ms)
+    }
+
+    fn claims(&self, worker: Option<&str>) -> Result<Vec<Shown>, TrackerError> {
+        let outlook = self.outlook();
+        let Some(agent) = outlook.agent else { return Ok(Vec::new()) };
+        let reading = self.store.read()?;
+        let row_keys = holding::issues_of(&reading, agent, worker)?;
+        row_keys.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
+    }
+
+    fn handoffs(&self, name: &str) -> Result<Vec<String>, TrackerError> {
+        let reading = self.store.read()?;
+        let row = names::row(&reading, &names::resolve(&reading, name)?)?;
+        Ok(holding::handoffs(&names::document(&reading, row.key)?.read()))
     }
 
     fn log(&self, name: &str, filter: &LogFilter) -> Result<IssueLog, TrackerError> {

@@ -1,5 +1,6 @@
 //! What an issue is called: finding it by a name, and naming it so that nothing else is meant.
 
+use super::watching::{Outlook, Watching};
 use crate::document::Document;
 use crate::id::{self, DocumentKey};
 use crate::interface::report::Row;
@@ -122,11 +123,16 @@ fn key_digits(row: &Row) -> String {
 }
 
 /// Returns an issue with its name and record.
-pub(super) fn shown(tables: &impl Tables, row_key: &[u8]) -> Result<Shown, TrackerError> {
+pub(super) fn shown(
+    tables: &impl Tables,
+    row_key: &[u8],
+    outlook: Outlook,
+) -> Result<Shown, TrackerError> {
     let row = row(tables, row_key)?;
     let name = display_name(tables, &row)?;
     let json = tables.view(row.key)?;
-    Ok(Shown { name, row, json })
+    let watch = Watching::of(tables, outlook).watch(&row)?;
+    Ok(Shown { name, row, json, watch })
 }
 
 /// Returns the row of a key that was just found.

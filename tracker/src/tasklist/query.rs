@@ -6,9 +6,11 @@ use data_encoding::HEXLOWER;
 
 use super::board::Board;
 use super::search::Found;
+use super::watching::{Outlook, Watching};
 use super::{names, search};
+use crate::interface::ClaimStats;
 use crate::interface::TrackerError;
-use crate::interface::report::{Agenda, Open, Row, Shown, Stats, Waiting};
+use crate::interface::report::{Agenda, Open, Row, Shown, Stats, Tally, Waiting};
 use crate::interface::request::Filter;
 use crate::store::{Reading, Rows, Table, Tables};
 use crate::timestamp;
@@ -17,9 +19,11 @@ use crate::timestamp;
 pub(super) fn list(
     reading: &Reading,
     filter: &Filter,
+    outlook: Outlook,
     visit: &mut dyn FnMut(&Shown) -> ControlFlow<()>,
 ) -> Result<Option<String>, TrackerError> {
     let sieve = Sieve::of(reading, filter)?;
+    let watching = Watching::of(reading, outlook);
     let after = filter.after.as_deref().map(read_cursor).transpose()?;
     let (mut passed, mut last, mut cursor) = (0, None, None);
     let mut each = |key: &[u8], row: Row| {
@@ -32,7 +36,7 @@ pub(super) fn list(
         }
         passed += 1;
         let name = names::display_name(reading, &row)?;
-        let shown = shown(reading, row, name, filter.with_json)?;
+        let shown = shown(&watching, row, name, filter.with_json)?;
         last = Some(HEXLOWER.encode(key));
         Ok(visit(&shown))
     };
@@ -53,9 +57,11 @@ pub(super) fn list(
 pub(super) fn agenda(
     reading: &Reading,
     filter: &Filter,
+    outlook: Outlook,
     visit: &mut dyn FnMut(Open) -> ControlFlow<()>,
 ) -> Result<Agenda, TrackerError> {
     let sieve = Sieve::of(reading, filter)?;
+    let watching = Watching::of(reading, outlook);
     let board = Board::read(reading)?;
     let rings = board.rings(reading)?;
     let mut agenda = Agenda::default();
@@ -64,7 +70,7 @@ pub(super) fn agenda(
             continue;
         }
         let row = board.row(at)?;
-        let reason = board.reason(reading, at, &row, &rings)?;
+        let reason = board.reason(&watching, at, &row, &rings)?;
         let is_full = filter.limit.is_some_and(|limit| agenda.ready >= limit as u64);
         if reason.is_none() && is_full || !sieve.passes(&row) {
             continue;
@@ -73,11 +79,14 @@ pub(super) fn agenda(
         let open = match reason {
             None => {
                 agenda.ready += 1;
-                Open::Ready(shown(reading, row, name, filter.with_json)?)
+                Open::Ready(shown(&watching, row, name, filter.with_json)?)
             }
             Some(reason) => {
                 agenda.waiting += 1;
-                Open::Waiting(Waiting { issue: Shown { name, row, json: None }, reason })
+                Open::Waiting(Waiting {
+                    issue: Shown { name, row, json: None, watch: None },
+                    reason,
+                })
             }
         };
         if visit(open).is_break() {
@@ -89,9 +98,10 @@ pub(super) fn agenda(
 }
 
 /// Returns counts over all issues.
-pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
+pub(super) fn stats(reading: &Reading, outlook: Outlook) -> Result<Stats, TrackerError> {
     let board = Board::read(reading)?;
     let rings = board.rings(reading)?;
+    let watching = Watching::of(reading, outlook);
     let mut stats = Stats { commits: reading.len(Table::Commits)?, ..Stats::default() };
     for at in 0..board.len() {
         let row = board.row(at)?;
@@ -99,16 +109,45 @@ pub(super) fn stats(reading: &Reading) -> Result<Stats, TrackerError> {
             stats.deleted += 1;
             continue;
         }
-        if !board.is_over(at) && board.reason(reading, at, &row, &rings)?.is_none() {
+        if !board.is_over(at) && board.reason(&watching, at, &row, &rings)?.is_none() {
             stats.ready += 1;
         }
         stats.issues += 1;
+        count(&mut stats.claims, &watching, &row)?;
         *stats.by_state.entry(row.state.unwrap_or_default()).or_default() += 1;
         *stats.by_priority.entry(row.priority).or_default() += 1;
         stats.conflicts += u64::from(row.conflicts > 0);
         stats.comments += u64::from(row.comments);
     }
     Ok(stats)
+}
+
+/// Adds what workers did on one issue.
+fn count(
+    stats: &mut ClaimStats,
+    watching: &Watching<'_, Reading>,
+    row: &Row,
+) -> Result<(), TrackerError> {
+    let Tally { claims, takeovers, abandons, handoffs, rework } = row.tally;
+    stats.claims += u64::from(claims);
+    stats.takeovers += u64::from(takeovers);
+    stats.abandons += u64::from(abandons);
+    stats.handoffs += u64::from(handoffs);
+    stats.rework += u64::from(rework);
+    if let Some(watch) = watching.watch(row)? {
+        stats.held += 1;
+        stats.stale += u64::from(watch.is_stale);
+    }
+    Ok(())
+}
+
+/// Tells whether a filter lets an issue pass.
+pub(super) fn lets_pass(
+    reading: &Reading,
+    filter: &Filter,
+    row: &Row,
+) -> Result<bool, TrackerError> {
+    Ok(Sieve::of(reading, filter)?.passes(row))
 }
 
 /// A filter, ready to be applied.
@@ -162,13 +201,14 @@ impl<'a> Sieve<'a> {
 }
 
 fn shown(
-    reading: &Reading,
+    watching: &Watching<'_, Reading>,
     row: Row,
     name: String,
     with_json: bool,
 ) -> Result<Shown, TrackerError> {
-    let json = if with_json { reading.view(row.key)? } else { None };
-    Ok(Shown { name, row, json })
+    let json = if with_json { watching.tables().view(row.key)? } else { None };
+    let watch = watching.watch(&row)?;
+    Ok(Shown { name, row, json, watch })
 }
 
 fn read_cursor(cursor: &str) -> Result<Vec<u8>, TrackerError> {

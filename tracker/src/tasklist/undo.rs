@@ -124,7 +124,7 @@ fn take_all_back(
     }
     let mut issues = Vec::new();
     for ((_, row_key, _), (restored, left)) in target.issues.iter().zip(reversals) {
-        let mut issue: Shown = names::shown(edition.tables(), row_key)?;
+        let mut issue: Shown = names::shown(edition.tables(), row_key, edition.outlook())?;
         if total > 1 {
             issue.json = None;
         }
@@ -150,7 +150,7 @@ fn take_back(
         }
     }
     let host = edition.host();
-    if reversal.edit.ends_or_reopens(&content) && !may_rule(edition.tables(), host)? {
+    if reversal.edit.needs_maintainer(&content) && !may_rule(edition.tables(), host)? {
         return Err(JournalError::NotAllowed { agent: host.signer.agent() }.into());
     }
     if !reversal.edit.is_empty() {

@@ -1,0 +1,88 @@
+//! `x0x issues claim`: an issue for one worker alone; and what is told of a claim.
+
+use std::io::Write;
+
+use x0x_tracker::Tracker;
+use x0x_tracker::interface::{Kept, Pick, Terms, TrackerError};
+
+use crate::args::claims::ClaimArgs;
+use crate::args::filter::ShapeArgs;
+use crate::error::{CliError, Exit};
+use crate::output::{claim, record};
+use crate::resolve::Session;
+
+/// Claims an issue and answers it.
+pub fn run(session: &Session, args: &ClaimArgs) -> Result<Exit, CliError> {
+    let filter = &args.filter;
+    let pick = match &args.id {
+        None => Pick::First(filter.filter(true)),
+        Some(_) if filter.narrows() || filter.deleted || filter.limit.is_some() => {
+            return Err(CliError::usage(
+                "an ID and a filter were given",
+                "name the issue, or say which of the ready ones are meant",
+            ));
+        }
+        Some(id) => Pick::Issue(id.clone()),
+    };
+    take(session, &pick, &args.terms.terms()?, &args.shape)
+}
+
+/// Claims what was picked and answers it; without a ready issue it says nothing to people and answers
+/// "not found".
+pub fn take(
+    session: &Session,
+    pick: &Pick,
+    terms: &Terms,
+    shape: &ShapeArgs,
+) -> Result<Exit, CliError> {
+    let mut tracker = session.writer()?;
+    match tracker.claim(pick, terms) {
+        Ok(kept) => {
+            answer(session, &tracker, kept, shape)?;
+            Ok(Exit::Done)
+        }
+        Err(TrackerError::NothingReady) => nothing_ready(session),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends a command that found nothing ready: an error for programs, silence for people.
+pub fn nothing_ready(session: &Session) -> Result<Exit, CliError> {
+    if session.output.json { Err(TrackerError::NothingReady.into()) } else { Ok(Exit::NotFound) }
+}
+
+/// Answers an issue that somebody holds: one line for people, the object for programs. Notes where the
+/// claim is another one than before.
+pub fn answer(
+    session: &Session,
+    tracker: &dyn Tracker,
+    kept: Kept,
+    shape: &ShapeArgs,
+) -> Result<(), CliError> {
+    let kept = whole(tracker, kept)?;
+    note_renewal(session, &kept);
+    let text = match session.output.json {
+        true => record::shaped_claim(&kept, shape),
+        false => claim::line(&kept.issue),
+    };
+    session.output.data(|stdout| writeln!(stdout, "{text}"))
+}
+
+/// Says that a claim had lapsed and was renewed.
+pub fn note_renewal(session: &Session, kept: &Kept) {
+    if kept.renewed {
+        session.output.note(&format!(
+            "{}: the claim had lapsed and nobody had taken it over; it is renewed as {}",
+            kept.issue.name,
+            kept.claim.short()
+        ));
+    }
+}
+
+/// Returns the same with the issue's record, where that was not read.
+pub fn whole(tracker: &dyn Tracker, kept: Kept) -> Result<Kept, CliError> {
+    if kept.issue.json.is_some() {
+        return Ok(kept);
+    }
+    Ok(Kept { issue: tracker.show(&kept.issue.name)?, ..kept })
+}

@@ -1,0 +1,18 @@
+//! `x0x issues heartbeat`: a worker is still at it.
+
+use x0x_tracker::Tracker;
+
+use super::claim;
+use crate::args::claims::HoldingArgs;
+use crate::args::filter::ShapeArgs;
+use crate::error::{CliError, Exit};
+use crate::resolve::Session;
+
+/// Beats, and says until when the claim lives now.
+pub fn run(session: &Session, args: &HoldingArgs) -> Result<Exit, CliError> {
+    let holding = args.holding()?;
+    let mut tracker = session.writer()?;
+    let kept = tracker.heartbeat(&holding)?;
+    claim::answer(session, &tracker, kept, &ShapeArgs::default())?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,181 @@
+//! Who may claim an issue, and who may take over a claim that went stale.
+//!
+//! Asked before a claim is made, of what one node knows. What becomes of claims that were made
+//! without knowing of each other is decided in [`super::tree`].
+
+use super::record::{Origin, TTL_MS_DEFAULT, Verdict};
+use super::slate::{SLOT_OTHER, slot};
+use super::tree::{Phase, Tree};
+use crate::id::{AgentId, RecordHash};
+use crate::journal::charter::Role;
+
+/// How long an issue must have been seen unheld before an agent may claim it that is not on its
+/// slate, while a member of the slate is online. A guess: long enough for the slate to hear of it.
+pub const OPEN_AFTER_MS: u64 = 30_000;
+
+/// After how many times its time to live any worker may take over a silent claim. A guess: the
+/// slate had two whole lives to do so.
+pub const RESCUE_AFTER_TTLS: u64 = 3;
+
+/// The members of a slate may take over this part of the time to live apart, so that two rarely do
+/// it at once.
+pub const TURN_PARTS: u64 = 8;
+
+/// What a node knows beyond the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// For how long no beat of the claim was seen; `None` where nobody here watches it.
+    pub silent_ms: Option<u64>,
+    /// For how long the issue was seen unheld.
+    pub unheld_ms: u64,
+    /// Whether a member of the slate other than the one who asks is online.
+    pub slate_online: bool,
+    /// Whether the node is up to date: it has compared with a neighbour since it started, woke or
+    /// was cut off, and waited a quarter of the time to live since.
+    pub is_settled: bool,
+}
+
+impl Sight {
+    /// Returns what a machine knows that is by itself: nobody else is online, and nothing is to be
+    /// compared.
+    pub fn alone(silent_ms: Option<u64>) -> Self {
+        Self { silent_ms, unheld_ms: 0, slate_online: false, is_settled: true }
+    }
+}
+
+/// Why an issue may not be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The agent is no member that may work.
+    NoWorker,
+    /// A maintainer ended the issue.
+    Over(Verdict),
+    /// It was handed off and waits for a verdict.
+    InReview(RecordHash),
+    /// Somebody holds it.
+    Held {
+        /// The claim.
+        claim: RecordHash,
+        /// For how long no beat of it was seen; `None` where nobody here watches it.
+        silent_ms: Option<u64>,
+        /// In how long the one who asks may take it over, if nothing is heard of it until then.
+        retry_after_ms: Option<u64>,
+    },
+    /// The slate comes first.
+    SlateFirst {
+        /// How long it still has.
+        retry_after_ms: u64,
+    },
+}
+
+/// Returns what a claim of this agent would start from.
+///
+/// `slate` is the one that counts for new claims. Whether the issue's stored state and its blockers
+/// let it be worked on is not asked here.
+///
+/// # Errors
+/// Why the agent may not claim the issue now.
+pub fn may_claim(
+    tree: &Tree,
+    slate: &[AgentId],
+    agent: AgentId,
+    role: Option<Role>,
+    sight: &Sight,
+) -> Result<Origin, Refusal> {
+    if !role.is_some_and(Role::may_write) {
+        return Err(Refusal::NoWorker);
+    }
+    match tree.phase() {
+        Phase::Ruled(verdict) => return Err(Refusal::Over(verdict)),
+        Phase::Review(claim) => return Err(Refusal::InReview(claim)),
+        Phase::Held(claim) => return may_take_over(tree, claim, slate, agent, sight),
+        Phase::Open => {}
+    }
+    if slot(slate, agent) == SLOT_OTHER && sight.slate_online && sight.unheld_ms < OPEN_AFTER_MS {
+        return Err(Refusal::SlateFirst { retry_after_ms: OPEN_AFTER_MS - sight.unheld_ms });
+    }
+    Ok(after(tree))
+}
+
+/// Returns what a claim of this agent would start from that takes over a live one.
+///
+/// # Errors
+/// [`Refusal::Held`] while the claim is not stale, or not for long enough for this agent's turn.
+pub fn may_take_over(
+    tree: &Tree,
+    claim: RecordHash,
+    slate: &[AgentId],
+    agent: AgentId,
+    sight: &Sight,
+) -> Result<Origin, Refusal> {
+    let wait_ms = takeover_after_ms(ttl_ms(tree, claim), slot(slate, agent));
+    match sight.silent_ms {
+        Some(silent_ms) if silent_ms > wait_ms && sight.is_settled => Ok(Origin::Takeover(claim)),
+        silent_ms => {
+            let left = |silent_ms: u64| (wait_ms + 1).saturating_sub(silent_ms).max(1);
+            Err(Refusal::Held { claim, silent_ms, retry_after_ms: silent_ms.map(left) })
+        }
+    }
+}
+
+/// Returns after how long a silence an agent in this slot may take a claim over.
+pub fn takeover_after_ms(ttl_ms: u64, slot: u8) -> u64 {
+    match slot {
+        SLOT_OTHER.. => ttl_ms * RESCUE_AFTER_TTLS,
+        slot => ttl_ms + ttl_ms / TURN_PARTS * u64::from(slot),
+    }
+}
+
+/// Tells whether a lease has lapsed: no beat for longer than the claim lives without one.
+pub fn is_lapsed(tree: &Tree, claim: RecordHash, silent_ms: u64) -> bool {
+    silent_ms > ttl_ms(tree, claim)
+}
+
+/// What has become of a claim, as its holder has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It holds the issue.
+    Holds,
+    /// It was handed off.
+    HandedOff,
+    /// It is over.
+    Ended,
+    /// A maintainer ended the issue, and with it every claim.
+    Over(Verdict),
+    /// It lost to this claim.
+    Lost(RecordHash),
+    /// There is no such claim.
+    Unknown,
+}
+
+/// Returns what has become of a claim.
+pub fn fate(tree: &Tree, claim: RecordHash) -> Fate {
+    if tree.claim(claim).is_none() {
+        return Fate::Unknown;
+    }
+    match (tree.phase(), tree.winner()) {
+        (Phase::Held(holder), _) if holder == claim => Fate::Holds,
+        _ if tree.is_handed_off(claim) => Fate::HandedOff,
+        _ if !tree.is_live(claim) => Fate::Ended,
+        (Phase::Ruled(verdict), _) => Fate::Over(verdict),
+        (_, Some(winner)) if winner != claim => Fate::Lost(winner),
+        _ => Fate::Ended,
+    }
+}
+
+fn ttl_ms(tree: &Tree, claim: RecordHash) -> u64 {
+    tree.claim(claim).map_or(TTL_MS_DEFAULT, |(_, claim)| claim.ttl_ms)
+}
+
+/// Returns what a claim starts from where nobody holds the issue.
+fn after(tree: &Tree) -> Origin {
+    let Some(winner) = tree.winner() else { return Origin::First };
+    match tree.reopened(winner).or_else(|| tree.end_of(winner)) {
+        Some(end) => Origin::After { claim: winner, end },
+        // The winner of an open tree is over.
+        None => Origin::Takeover(winner),
+    }
+}
+
+#[cfg(test)]
+mod tests;

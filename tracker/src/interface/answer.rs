@@ -1,0 +1,244 @@
+//! Issues and holders as programs get them, in JSON. Not: which issues, and how much of each.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::claims::{Holder, Kept, Watch};
+use super::report::{Held, Shown};
+use crate::id::RecordHash;
+
+impl Shown {
+    /// Returns the record in the form that programs get: `identifier` is the name that is not
+    /// ambiguous, `claim` of an issue that is held also says how the claim stands here, and
+    /// `_version` is added.
+    pub fn answer_json(&self) -> Option<String> {
+        let standing = self.row.held.as_ref().map(|held| standing(held, self.watch.as_ref()));
+        self.answer_with(standing.unwrap_or_default())
+    }
+
+    /// Returns the answer, in which these members are added to the object under `claim`.
+    fn answer_with(&self, claim: Map<String, Value>) -> Option<String> {
+        let mut answer = self.renamed()?;
+        add_to_claim(&mut answer, claim);
+        answer.pop();
+        answer.push_str(&format!(",\"_version\":\"{}\"}}", self.row.version));
+        Some(answer)
+    }
+
+    /// Returns the record under the name to call it by.
+    fn renamed(&self) -> Option<String> {
+        let json = self.json.as_deref()?;
+        let quote = |text: &str| Value::from(text).to_string();
+        let named = match &self.row.identifier {
+            Some(stored) if *stored == self.name => json.to_owned(),
+            Some(stored) => {
+                let old = format!("\"identifier\":{}", quote(stored));
+                let new = format!("\"identifier\":{}", quote(&self.name));
+                json.replacen(&old, &new, 1)
+            }
+            None => {
+                let id = format!("{{\"id\":{}", quote(&self.row.id));
+                let rest = json.strip_prefix(&id).unwrap_or_default();
+                if rest.starts_with(",\"identifier\":") {
+                    // It is no string; it stays as it is.
+                    json.to_owned()
+                } else {
+                    format!("{id},\"identifier\":{}{rest}", quote(&self.name))
+                }
+            }
+        };
+        Some(named)
+    }
+}
+
+impl Kept {
+    /// Returns the issue in the form that programs get; `claim` names the claim that was kept, also
+    /// where a handoff ended it, and says whether it was renewed.
+    pub fn answer_json(&self) -> Option<String> {
+        let row = &self.issue.row;
+        let held = row.held.as_ref().filter(|held| held.claim == self.claim);
+        let mut claim = match held {
+            Some(held) => standing(held, self.issue.watch.as_ref()),
+            None => Map::from_iter([identity(self.claim)]),
+        };
+        claim.insert("renewed".to_owned(), self.renewed.into());
+        self.issue.answer_with(claim)
+    }
+}
+
+impl Holder {
+    /// Returns who holds an issue in the form that programs get: {agent, worker, claim, at, ttl_ms,
+    /// silent_ms, fence, slot}; `silent_ms` is null where nobody here watches the claim.
+    pub fn json(&self) -> Value {
+        let held = &self.held;
+        json!({
+            "agent": held.agent.to_string(),
+            "worker": held.worker,
+            "claim": held.claim.to_string(),
+            "at": held.at.to_string(),
+            "ttl_ms": held.ttl_ms,
+            "silent_ms": self.silent_ms,
+            "fence": held.fence,
+            "slot": held.slot,
+        })
+    }
+}
+
+fn identity(claim: RecordHash) -> (String, Value) {
+    ("id".to_owned(), claim.to_string().into())
+}
+
+/// Returns what is known of a claim beyond its record.
+fn standing(held: &Held, watch: Option<&Watch>) -> Map<String, Value> {
+    let mut members = Map::from_iter([identity(held.claim)]);
+    let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
+    add("worker", held.worker.as_str().into());
+    add("fence", held.fence.into());
+    add("slot", held.slot.into());
+    add("ttl_ms", held.ttl_ms.into());
+    let Some(watch) = watch else { return members };
+    add("deadline", watch.deadline.map_or(Value::Null, |at| at.to_string().into()));
+    add("age_ms", watch.age_ms.into());
+    add("silent_ms", watch.silent_ms.into());
+    add("left_ms", watch.left_ms(held.ttl_ms).into());
+    add("stale", watch.is_stale.into());
+    add("standing", watch.standing.name().into());
+    if !watch.unheard.is_empty() {
+        add("unheard", watch.unheard.iter().map(|agent| Value::from(agent.to_string())).collect());
+    }
+    members
+}
+
+/// Adds members to the object under `claim` of a record, or makes one of them.
+fn add_to_claim(record: &mut String, members: Map<String, Value>) {
+    #[derive(Deserialize)]
+    struct Claimed<'a> {
+        #[serde(borrow)]
+        claim: &'a RawValue,
+    }
+    if members.is_empty() {
+        return;
+    }
+    let written = serde_json::from_str::<Claimed<'_>>(record).ok().map(|claimed| {
+        let claim = claimed.claim.get();
+        // The value is a part of the text that it was read from.
+        let start = claim.as_ptr().addr() - record.as_ptr().addr();
+        (start..start + claim.len(), serde_json::from_str::<Map<String, Value>>(claim).ok())
+    });
+    let whole = |own: Option<Map<String, Value>>| {
+        let mut whole = own.unwrap_or_default();
+        whole.extend(members);
+        Value::Object(whole).to_string()
+    };
+    match written {
+        Some((range, own)) => record.replace_range(range, &whole(own)),
+        None => {
+            record.pop();
+            record.push_str(&format!(",\"claim\":{}}}", whole(None)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tracker;
+    use crate::id::AgentId;
+    use crate::interface::Draft;
+    use crate::interface::claims::Standing;
+    use crate::testing;
+    use crate::timestamp::Timestamp;
+
+    fn held() -> Held {
+        Held {
+            claim: RecordHash([7; 32]),
+            agent: AgentId([1; 32]),
+            worker: "w".to_owned(),
+            at: Timestamp(0),
+            ttl_ms: 60_000,
+            slot: 0,
+            fence: 2,
+        }
+    }
+
+    fn watch() -> Watch {
+        Watch {
+            age_ms: 5_000,
+            silent_ms: Some(4_000),
+            deadline: Some(Timestamp(56_000)),
+            is_stale: false,
+            is_own: true,
+            standing: Standing::Provisional,
+            unheard: vec![AgentId([2; 32])],
+        }
+    }
+
+    /// Returns an issue that is held, and whose record says `claim`.
+    fn shown(claim: &str) -> Shown {
+        let dir = tempfile::tempdir().unwrap();
+        let mut list = testing::found(dir.path(), 1).unwrap();
+        let mut shown = list.create(&Draft::titled("one")).unwrap();
+        let json = shown.json.take().unwrap();
+        let (before, after) = json.split_once(",\"title\"").unwrap();
+        shown.json = Some(format!("{before}{claim},\"title\"{after}"));
+        shown.row.held = Some(held());
+        shown.watch = Some(watch());
+        shown
+    }
+
+    fn parsed(json: Option<String>) -> Value {
+        serde_json::from_str(&json.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_claim_of_a_held_issue_says_how_it_stands() {
+        let nested = ",\"links\":[{\"claim\":{\"by\":0}}],\"claim\":{\"by\":\"me\",\"at\":\"now\"}";
+        let answer = parsed(shown(nested).answer_json());
+        assert_eq!(answer["links"], json!([{"claim": {"by": 0}}]));
+        let expected = json!({
+            "by": "me", "at": "now", "id": "07".repeat(32), "worker": "w", "fence": 2, "slot": 0,
+            "ttl_ms": 60_000, "deadline": "1970-01-01T00:00:56.000Z", "age_ms": 5_000,
+            "silent_ms": 4_000, "left_ms": 56_000, "stale": false, "standing": "provisional",
+            "unheard": ["02".repeat(32)],
+        });
+        assert_eq!(answer["claim"], expected);
+        assert!(answer["_version"].is_string() && answer["title"] == "one");
+    }
+
+    #[test]
+    fn a_claim_that_nobody_watches_says_what_its_record_says() {
+        let mut shown = shown("");
+        shown.watch = None;
+        let claim = &parsed(shown.answer_json())["claim"];
+        assert_eq!((&claim["fence"], &claim["slot"]), (&json!(2), &json!(0)));
+        assert!(claim.get("left_ms").is_none() && claim.get("stale").is_none(), "{claim}");
+        shown.row.held = None;
+        assert!(parsed(shown.answer_json()).get("claim").is_none());
+    }
+
+    #[test]
+    fn what_became_of_a_claim_is_told_also_once_it_is_over() {
+        let kept = |issue| Kept { issue, claim: RecordHash([7; 32]), renewed: true };
+        let still = parsed(kept(shown(",\"claim\":null")).answer_json());
+        assert_eq!(
+            (&still["claim"]["renewed"], &still["claim"]["fence"]),
+            (&json!(true), &json!(2))
+        );
+        let mut over = shown("");
+        over.row.held = None;
+        let over = parsed(kept(over).answer_json());
+        assert_eq!(over["claim"], json!({"id": "07".repeat(32), "renewed": true}));
+    }
+
+    #[test]
+    fn a_holder_is_told_with_everything_that_tells_it_from_others() {
+        let holder = Holder { held: held(), silent_ms: None };
+        let expected = json!({
+            "agent": "01".repeat(32), "worker": "w", "claim": "07".repeat(32),
+            "at": "1970-01-01T00:00:00.000Z", "ttl_ms": 60_000, "silent_ms": null, "fence": 2,
+            "slot": 0,
+        });
+        assert_eq!(holder.json(), expected);
+    }
+}

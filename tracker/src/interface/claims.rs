@@ -1,0 +1,140 @@
+//! What workers ask for, and what they are told: claims, and what becomes of them.
+
+use crate::id::{AgentId, RecordHash};
+use crate::timestamp::Timestamp;
+
+use super::report::{Held, Shown};
+use super::request::Filter;
+
+/// Which issue is to be claimed.
+#[derive(Clone, Debug)]
+pub enum Pick {
+    /// The one of this name.
+    Issue(String),
+    /// The first that is ready, of those that the filter lets pass.
+    First(Filter),
+}
+
+/// Who claims, and for how long.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Which runner or terminal of the agent.
+    pub worker: String,
+    /// How long the claim lives without a beat; by default what the shard record says.
+    pub ttl_ms: Option<u64>,
+    /// Continue the claim that this worker has already, on the issue or, with [`Pick::First`], on any
+    /// that passes the filter; where it has none, claim as ever.
+    pub resume: bool,
+}
+
+/// Which claim is meant: by its issue, by its token, or the only one that the worker has.
+#[derive(Clone, Debug, Default)]
+pub struct Holding {
+    /// Which runner or terminal of the agent.
+    pub worker: String,
+    /// The issue.
+    pub issue: Option<String>,
+    /// The token: the hash of the claim record, or a unique beginning of it of at least eight digits.
+    pub claim: Option<String>,
+}
+
+/// How a claim is given up.
+#[derive(Clone, Debug, Default)]
+pub struct Release {
+    /// Why.
+    pub reason: Option<String>,
+    /// End the claim whoever holds it; only a maintainer may, and has to say why.
+    pub force: bool,
+    /// How long the issue is to be left alone.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What became of a claim that its holder beat, or handed off.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The issue as it is now.
+    pub issue: Shown,
+    /// The claim: another one than before where it was renewed.
+    pub claim: RecordHash,
+    /// Whether the lease had lapsed, so that a new claim was made.
+    pub renewed: bool,
+}
+
+/// A claim that somebody has on an issue, for those who want it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The claim.
+    pub held: Held,
+    /// For how long no beat of it was seen, in milliseconds; `None` where nobody here watches it.
+    pub silent_ms: Option<u64>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Held { agent, worker, ttl_ms, .. } = &self.held;
+        write!(f, "worker {worker} of agent {}", agent.short())?;
+        match self.silent_ms {
+            None => Ok(()),
+            Some(ms) if ms > *ttl_ms => {
+                write!(f, " (silent for {}, lapsed)", duration(ms))
+            }
+            Some(ms) => write!(f, " (last beat {} ago)", duration(ms)),
+        }
+    }
+}
+
+/// Returns a duration for people, in its largest unit and the next.
+pub fn duration(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// How sure a claim is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everybody who could claim the issue too is known not to have done so.
+    Confirmed,
+    /// Others could have claimed it too without being heard yet.
+    Provisional,
+}
+
+impl Standing {
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Provisional => "provisional",
+        }
+    }
+}
+
+/// How the claim that holds an issue stands, as this machine sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How long ago it was made, by the wall clock, in milliseconds.
+    pub age_ms: u64,
+    /// For how long no beat of it was seen; `None` where nobody here watches it.
+    pub silent_ms: Option<u64>,
+    /// When it lapses unless a beat comes, by the wall clock; `None` where nobody here watches it.
+    pub deadline: Option<Timestamp>,
+    /// Whether its lease has lapsed.
+    pub is_stale: bool,
+    /// Whether it is of the agent who asks.
+    pub is_own: bool,
+    /// How sure it is.
+    pub standing: Standing,
+    /// Members that could have claimed the issue too and were not heard; none when confirmed.
+    pub unheard: Vec<AgentId>,
+}
+
+impl Watch {
+    /// Returns how long it lives from now without a beat, in milliseconds; 0 where it has lapsed.
+    pub fn left_ms(&self, ttl_ms: u64) -> Option<u64> {
+        self.silent_ms.map(|silent_ms| ttl_ms.saturating_sub(silent_ms))
+    }
+}
