@@ -7,6 +7,7 @@ pub mod filter;
 pub mod history;
 mod issues;
 mod mistyped;
+pub mod run;
 pub mod values;
 
 use std::path::PathBuf;

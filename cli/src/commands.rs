@@ -31,6 +31,7 @@ mod release;
 mod reshard;
 mod resolution;
 mod rule;
+mod run;
 mod show;
 mod stats;
 mod sync;
@@ -75,6 +76,7 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Heartbeat(args) => heartbeat::run(session, &args),
         IssuesCommand::Release(args) => release::run(session, &args),
         IssuesCommand::Handoff(args) => handoff::run(session, &args),
+        IssuesCommand::Run(args) => run::run(session, &args),
         IssuesCommand::Reshard(args) => reshard::run(session, &args),
         IssuesCommand::Done(args) => rule::done(session, *args),
         IssuesCommand::Cancel(args) => rule::run(session, args, &Ruling::Cancelled),

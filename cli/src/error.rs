@@ -110,6 +110,14 @@ pub enum CliError {
         /// What is wrong with it.
         source: Box<CliError>,
     },
+    /// A name that only one process may have is another's.
+    #[error("{detail}")]
+    Taken {
+        /// Whose.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
     /// An error of which more is known than its source can say.
     #[error("{source}")]
     Hinted {
@@ -251,7 +259,8 @@ impl CliError {
         causes
     }
 
-    fn tracker(&self) -> Option<&TrackerError> {
+    /// Returns what the task list said, where it said it.
+    pub fn tracker(&self) -> Option<&TrackerError> {
         match self {
             Self::Tracker(error) => Some(error),
             Self::Partly { source, .. }
@@ -278,6 +287,7 @@ impl CliError {
             Self::Missing { .. } => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::Io { .. } => "io",
+            Self::Taken { .. } => "worker_taken",
             Self::Git { fault: GitFault::Failed, .. } => "git",
             Self::Git { fault: GitFault::UnderWay | GitFault::Locked, .. } => "git_busy",
             Self::Git { fault: GitFault::Taken, .. } => "git_conflict",
@@ -296,6 +306,7 @@ impl CliError {
             | Self::Missing { hint, .. }
             | Self::Invalid { hint, .. }
             | Self::Git { hint, .. }
+            | Self::Taken { hint, .. }
             | Self::Hinted { hint, .. } => hint.clone(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Partly { source, .. } | Self::InLine { source, .. } => source.hint(),
@@ -323,7 +334,7 @@ impl CliError {
             Self::Missing { .. } => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
             Self::Io { .. } | Self::Git { fault: GitFault::Failed, .. } => Exit::Failed,
-            Self::Git { .. } => Exit::Conflict,
+            Self::Git { .. } | Self::Taken { .. } => Exit::Conflict,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.exit(),

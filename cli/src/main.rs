@@ -8,6 +8,7 @@ mod git;
 mod input;
 mod output;
 mod resolve;
+mod runner;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     silence_caught_panics();
+    if let Some(task) = runner::keeper::Task::from_args(std::env::args_os().skip(1)) {
+        return runner::keeper::run(&task);
+    }
     let typed = match args::parse() {
         Ok(typed) => typed,
         Err(exit) => return exit.into(),

@@ -7,6 +7,7 @@ use super::claims::{
 };
 use super::fields::{CreateArgs, EditArgs};
 use super::history::{ConflictsArgs, LogArgs, UndoArgs};
+use super::run::RunArgs;
 use super::{
     BlockArgs, CommentArgs, DuplicateArgs, ExportArgs, ImportArgs, ListArgs, MergeArgs, NextArgs,
     ReadyArgs, ShowArgs, SyncArgs, UnblockArgs, ValidateArgs,
@@ -242,6 +243,24 @@ Examples:
   x0x issues sync --commit --message 'issues: the pump is mended'"
     )]
     Sync(SyncArgs),
+    /// Claim issues and run a command on each: beats, proofs, handoff
+    #[command(
+        override_usage = "x0x issues run [OPTIONS] [ID] -- <COMMAND> [ARGS]...",
+        after_help = "The command gets the issue as JSON on stdin, and in its environment X0X_ISSUE_ID, _IDENTIFIER, _TITLE,
+_STATE, _PRIORITY, _BRANCH_NAME, _URL, _ATTEMPT (how many claims the issue has had), X0X_CLAIM,
+X0X_CLAIM_FENCE, X0X_WORKER, X0X_PROOFS (a directory for files of its own), X0X_HANDOFF (where it may
+write its handoff, a JSON object) and X0X_DATA_DIR. Exit 0 hands the issue off; anything else
+releases it with the exit code as the reason. With --json, each event is one object a line.
+
+Exit codes without --loop: 0 handed off, 3 nothing ready, 4 claim refused or lost, 1 the command
+failed or took too long.
+
+Examples:
+  x0x issues run X0X-0042 -- ./work.sh
+  x0x issues run --next --label pump -- make check
+  x0x issues run --loop --max-parallel 4 --timeout 1h -- agent --quiet"
+    )]
+    Run(Box<RunArgs>),
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
     Stats,

@@ -1,0 +1,320 @@
+//! What a runner asks of the task list, one act after the other. The store is open no longer than an
+//! act takes, so that others can work while commands run. Not: what to ask next.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use x0x::home::Home;
+use x0x::time;
+use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
+use x0x_tracker::id::{ListId, RecordHash};
+use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Terms};
+use x0x_tracker::timestamp::Timestamp;
+use x0x_tracker::{LocalTracker, Tracker, TrackerError};
+
+use super::foreman::{Act, Beat, Job, Outcome};
+use super::handoff::{self, Seen};
+use super::proofs::{Closing, Proofs};
+use crate::error::CliError;
+
+/// Where the acts go.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The agent's data directory.
+    pub home: Home,
+    /// The task list.
+    pub list: ListId,
+    /// How long an act waits for other writers.
+    pub wait: Duration,
+    /// Which worker the runner is.
+    pub worker: String,
+    /// How long its claims live without a beat.
+    pub ttl_ms: Option<u64>,
+    /// Proofs are named from here in handoffs.
+    pub root: PathBuf,
+}
+
+/// An issue that was claimed.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The issue, as the claim left it.
+    pub issue: Shown,
+    /// The issue in JSON, as programs get it.
+    pub json: String,
+    /// The token of the claim.
+    pub claim: RecordHash,
+    /// How often in a row it failed before.
+    pub failures: u32,
+}
+
+/// What is to be stored of a job.
+#[derive(Debug)]
+pub struct Settlement {
+    /// Which job.
+    pub job: Job,
+    /// The id of the issue.
+    pub issue: String,
+    /// Its claim.
+    pub claim: RecordHash,
+    /// What came of it.
+    pub act: Act,
+    /// Whether it is given up where it fails once more.
+    pub is_last: bool,
+    /// Its directory; `None` where none could be made.
+    pub proofs: Option<Proofs>,
+    /// How the command ended, as its manifest has it.
+    pub closing: Closing,
+}
+
+/// What was stored of a job, for those who want to know.
+#[derive(Debug)]
+pub struct Record {
+    /// How the job ended.
+    pub outcome: Outcome,
+    /// Why, where that says more.
+    pub reason: Option<String>,
+    /// In how long the issue may be claimed again.
+    pub retry_after_ms: Option<u64>,
+    /// Where its proofs are.
+    pub dir: Option<PathBuf>,
+    /// What went wrong beside it.
+    pub complaint: Option<String>,
+}
+
+impl Desk {
+    /// Opens the list to write.
+    pub fn open(&self) -> Result<LocalTracker, CliError> {
+        Ok(self.home.write(self.list, self.wait)?)
+    }
+
+    /// Claims the issue of this name, or the first that is ready and not under way here.
+    pub fn claim(
+        &self,
+        name: Option<&str>,
+        filter: &Filter,
+        under_way: &BTreeSet<String>,
+    ) -> Result<Taken, CliError> {
+        let mut tracker = self.open()?;
+        let wanted = match name {
+            Some(name) => tracker.show(name)?,
+            None => first_ready(&tracker, filter, under_way)?,
+        };
+        let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
+        let terms =
+            Terms { worker: self.worker.clone(), ttl_ms: self.ttl_ms, resume: name.is_some() };
+        let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.row.id), &terms)?;
+        let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.row.id)? };
+        let json = issue.answer_json().unwrap_or_default();
+        Ok(Taken { issue, json, claim, failures })
+    }
+
+    /// Beats claims, all in one opening.
+    pub fn beat(&self, claims: &[(Job, String, RecordHash)]) -> Vec<(Job, Beat)> {
+        let Ok(mut tracker) = self.open() else {
+            return claims.iter().map(|(job, ..)| (*job, Beat::Later)).collect();
+        };
+        let mut beat = |issue: &str, claim| match tracker.heartbeat(&self.holding(issue, claim)) {
+            Ok(kept) => Beat::Kept(kept.claim),
+            Err(TrackerError::ClaimLost { by_holder: true, .. }) => Beat::Settled,
+            Err(error) if is_loss(&error) => Beat::Lost(error.to_string()),
+            Err(_) => Beat::Later,
+        };
+        claims.iter().map(|(job, issue, claim)| (*job, beat(issue, *claim))).collect()
+    }
+
+    /// Stores what came of a job, and closes its proofs; `None` where that has to be tried again.
+    pub fn settle(&self, settlement: &mut Settlement) -> Option<Record> {
+        let record = match self.act(settlement) {
+            Ok(record) => record,
+            Err(_) if !settlement.is_last => return None,
+            Err(error) => {
+                Record { reason: Some(error.to_string()), ..Record::of(Outcome::Unrecorded) }
+            }
+        };
+        Some(self.close(settlement, record))
+    }
+
+    fn act(&self, settlement: &Settlement) -> Result<Record, CliError> {
+        let result = match &settlement.act {
+            Act::Abandon { why } => {
+                return Ok(Record { reason: Some(why.clone()), ..Record::of(Outcome::Abandoned) });
+            }
+            Act::Leave => return self.left(&settlement.issue),
+            Act::HandOff => self.hand_off(settlement),
+            Act::Release { outcome, reason, retry_after_ms } => {
+                self.release(settlement, *outcome, reason, *retry_after_ms)
+            }
+        };
+        match result {
+            Err(CliError::Tracker(error)) => match *error {
+                TrackerError::ClaimLost { by_holder: true, .. } => self.left(&settlement.issue),
+                error if is_loss(&error) => {
+                    let reason = Some(error.to_string());
+                    Ok(Record { reason, ..Record::of(Outcome::Abandoned) })
+                }
+                // It would be refused again and again; who looks at the issue has to know.
+                error if error.fault() == Fault::Invalid && settlement.act == Act::HandOff => {
+                    let reason = cut(&format!("its handoff was refused: {error}"));
+                    let rest_ms = Some(RETRY_AFTER_MS_MAX);
+                    self.release(settlement, Outcome::Failed, &reason, rest_ms)
+                }
+                error => Err(error.into()),
+            },
+            result => result,
+        }
+    }
+
+    fn hand_off(&self, settlement: &Settlement) -> Result<Record, CliError> {
+        let holding = self.holding(&settlement.issue, settlement.claim);
+        let (handoff, complaint) = self.handoff(settlement);
+        let mut tracker = self.open()?;
+        let text = Value::Object(handoff).to_string();
+        let mut record = Record { complaint, ..Record::of(Outcome::HandedOff) };
+        match tracker.hand_off(&holding, &text) {
+            Ok(_) => {}
+            // What the command wrote does not lose its work.
+            Err(error @ TrackerError::Invalid { .. }) => {
+                let why = error.to_string();
+                let own = handoff::without(&why, super::proofs::HANDOFF, &self.seen(settlement));
+                tracker.hand_off(&holding, &Value::Object(own).to_string())?;
+                record.complaint = Some(why);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(record)
+    }
+
+    fn release(
+        &self,
+        settlement: &Settlement,
+        outcome: Outcome,
+        reason: &str,
+        retry_after_ms: Option<u64>,
+    ) -> Result<Record, CliError> {
+        let reason = Some(cut(reason));
+        let release = Release { reason: reason.clone(), force: false, retry_after_ms };
+        let holding = self.holding(&settlement.issue, settlement.claim);
+        self.open()?.release(&holding, &release)?;
+        Ok(Record { reason, retry_after_ms, ..Record::of(outcome) })
+    }
+
+    /// Returns what a command did with its claim that ended it itself.
+    fn left(&self, issue: &str) -> Result<Record, CliError> {
+        let shown = self.home.read(self.list)?.show(issue)?;
+        let is_handed_off = shown.row.state.as_deref() == Some("review");
+        let outcome = if is_handed_off { Outcome::HandedOff } else { Outcome::Released };
+        let reason = Some("its command said so itself".to_owned());
+        Ok(Record { reason, ..Record::of(outcome) })
+    }
+
+    /// Returns the handoff of a command that succeeded, and what is wrong with what it wrote.
+    fn handoff(&self, settlement: &Settlement) -> (serde_json::Map<String, Value>, Option<String>) {
+        let seen = self.seen(settlement);
+        let written = settlement.proofs.as_ref().map(|proofs| written(&proofs.handoff()));
+        let merged = match written {
+            None | Some(Ok(None)) => return (handoff::own(&seen), None),
+            Some(Ok(Some(text))) => handoff::merged(&text, &seen),
+            Some(Err(why)) => Err(why),
+        };
+        match merged {
+            Ok(handoff) => (handoff, None),
+            Err(why) => (handoff::without(&why, super::proofs::HANDOFF, &seen), Some(why)),
+        }
+    }
+
+    fn seen(&self, settlement: &Settlement) -> Seen {
+        let proofs = settlement.proofs.as_ref();
+        let dir = proofs.map(|proofs| proofs.dir.as_path()).unwrap_or(&self.root);
+        Seen {
+            command: proofs
+                .map_or(String::new(), |proofs| handoff::command_line(&proofs.manifest().command)),
+            duration_ms: settlement.closing.duration_ms.unwrap_or(0),
+            proofs_dir: named_from(&self.root, dir),
+        }
+    }
+
+    /// Closes the proofs of a job; where that fails, the job is what it is all the same.
+    fn close(&self, settlement: &mut Settlement, mut record: Record) -> Record {
+        let Some(proofs) = &mut settlement.proofs else { return record };
+        let closing = settlement.closing.clone();
+        let now = Timestamp(time::now_ms());
+        let closed = proofs.close(record.outcome, record.reason.as_deref(), closing, Some(now));
+        if let Err(error) = closed {
+            let text = format!("cannot close {}: {error}", proofs.dir.display());
+            record.complaint.get_or_insert(text);
+        }
+        record.dir = Some(proofs.dir.clone());
+        record
+    }
+
+    fn holding(&self, issue: &str, claim: RecordHash) -> Holding {
+        Holding {
+            worker: self.worker.clone(),
+            issue: Some(issue.to_owned()),
+            claim: Some(claim.to_string()),
+        }
+    }
+}
+
+impl Record {
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, reason: None, retry_after_ms: None, dir: None, complaint: None }
+    }
+}
+
+/// Returns as much of a reason as a release takes.
+fn cut(reason: &str) -> String {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason[..end].to_owned()
+}
+
+/// Returns a path as a handoff names it: from the root where it lies below.
+pub fn named_from(root: &std::path::Path, dir: &std::path::Path) -> String {
+    dir.strip_prefix(root).unwrap_or(dir).to_string_lossy().into_owned()
+}
+
+fn first_ready(
+    tracker: &dyn Tracker,
+    filter: &Filter,
+    under_way: &BTreeSet<String>,
+) -> Result<Shown, TrackerError> {
+    let filter = Filter { limit: None, with_json: false, ..filter.clone() };
+    let mut first = None;
+    tracker.agenda(&filter, &mut |open| match open {
+        // A claim that lapsed while the store could not be written looks free.
+        Open::Ready(shown) if !under_way.contains(&shown.row.id) => {
+            first = Some(shown);
+            ControlFlow::Break(())
+        }
+        Open::Ready(_) | Open::Waiting(_) => ControlFlow::Continue(()),
+    })?;
+    first.ok_or(TrackerError::NothingReady)
+}
+
+/// Reads what a command wrote of its work; `None` where it wrote nothing.
+fn written(file: &std::path::Path) -> Result<Option<String>, String> {
+    let metadata = match file.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    if metadata.len() > handoff::BYTES_MAX {
+        return Err(format!("it has {} bytes, more than {}", metadata.len(), handoff::BYTES_MAX));
+    }
+    std::fs::read_to_string(file).map(Some).map_err(|error| error.to_string())
+}
+
+/// Tells whether an error says that a claim is not this worker's, or no longer.
+fn is_loss(error: &TrackerError) -> bool {
+    matches!(error.fault(), Fault::Conflict | Fault::NotFound)
+}

@@ -1,0 +1,116 @@
+//! What a runner says: a line for each event on stderr, or for programs an object a line on stdout.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use x0x::time;
+use x0x_tracker::interface::claims::duration;
+use x0x_tracker::timestamp::Timestamp;
+
+use super::desk::{Record, Taken};
+use super::foreman::Outcome;
+use crate::output::Output;
+use crate::output::plain::one_line;
+
+/// How many digits of a token people are shown.
+const TOKEN_DIGITS: usize = 12;
+
+/// Says what happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// How to say it.
+    pub output: Output,
+}
+
+impl Told {
+    /// An issue was claimed, and its command is being started.
+    pub fn claimed(&self, taken: &Taken, proofs: &Path) {
+        let name = one_line(&taken.issue.name);
+        let token = taken.claim.to_string();
+        let digits = token.get(..TOKEN_DIGITS).unwrap_or(&token);
+        let title = one_line(&taken.issue.row.title);
+        self.line(&format!("{name}  {title}: claimed ({digits}), proofs in {}", proofs.display()));
+        let row = &taken.issue.row;
+        self.event(
+            "claimed",
+            json!({
+                "issue": row.id,
+                "identifier": taken.issue.name,
+                "claim": token,
+                "fence": row.held.as_ref().map(|held| held.fence),
+                "attempt": row.tally.claims,
+                "proofs": proofs,
+            }),
+        );
+    }
+
+    /// A job is over.
+    pub fn settled(&self, id: &str, name: &str, record: &Record) {
+        let mut text = format!("{}: {}", one_line(name), words(record.outcome));
+        if let Some(reason) = &record.reason {
+            text.push_str(&format!(": {}", one_line(reason)));
+        }
+        if let Some(ms) = record.retry_after_ms {
+            text.push_str(&format!(" (again in {})", duration(ms)));
+        }
+        if let Some(complaint) = &record.complaint {
+            text.push_str(&format!("; {}", one_line(complaint)));
+        }
+        self.line(&text);
+        self.event(
+            record.outcome.name(),
+            json!({
+                "issue": id,
+                "identifier": name,
+                "reason": record.reason,
+                "retry_after_ms": record.retry_after_ms,
+                "complaint": record.complaint,
+                "proofs": record.dir,
+            }),
+        );
+    }
+
+    /// A claim of a killed runner was released.
+    pub fn recovered(&self, id: &str, name: &str) {
+        self.line(&format!("{}: released, {}", one_line(name), super::reaper::SILENT));
+        self.event("recovered", json!({"issue": id, "identifier": name}));
+    }
+
+    /// Something that an issue has no part in.
+    pub fn note(&self, event: &str, text: &str) {
+        self.line(text);
+        self.event(event, json!({"detail": text}));
+    }
+
+    fn line(&self, text: &str) {
+        if self.output.notes() {
+            self.output.tell(text);
+        }
+    }
+
+    fn event(&self, event: &str, more: Value) {
+        if !self.output.json {
+            return;
+        }
+        let mut object = Map::new();
+        object.insert("event".to_owned(), event.into());
+        object.insert("at".to_owned(), Timestamp(time::now_ms()).to_string().into());
+        if let Value::Object(more) = more {
+            object.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        // Work does not end because nobody listens any more.
+        let _ = self.output.json(&Value::Object(object));
+    }
+}
+
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::HandedOff => "handed off",
+        Outcome::Failed => "failed",
+        Outcome::TimedOut => "took too long",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Abandoned => "lost",
+        Outcome::Released => "released",
+        Outcome::Unrecorded => "over, but that could not be stored; the claim lapses by itself",
+    }
+}
