@@ -94,8 +94,9 @@ fn plan(args: &RunArgs) -> Plan {
         poll_ms: ms(args.poll),
         timeout_ms: args.timeout.map(ms),
         backoff: Backoff {
-            first_ms: ms(args.backoff).min(RETRY_AFTER_MS_MAX),
-            most_ms: ms(args.backoff_max).min(RETRY_AFTER_MS_MAX),
+            // A release without a delay is not counted as a failure.
+            first_ms: ms(args.backoff).clamp(1, RETRY_AFTER_MS_MAX),
+            most_ms: ms(args.backoff_max).clamp(1, RETRY_AFTER_MS_MAX),
             attempts_max: args.attempts,
             given_up_ms: RETRY_AFTER_MS_MAX,
         },

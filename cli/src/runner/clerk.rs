@@ -70,9 +70,8 @@ impl Clerk {
         let mut recovered = Vec::new();
         for shown in tracker.claims(Some(worker))? {
             let Some(held) = &shown.row.held else { continue };
-            // Records are dated in milliseconds or coarser; what was claimed by hand before that runner
-            // began is not its own.
-            if held.at.0 < since.0 / 1_000 * 1_000 {
+            // What was claimed by hand before that runner began is not its own.
+            if held.at < since {
                 continue;
             }
             let holding = Holding {

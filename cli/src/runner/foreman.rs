@@ -94,6 +94,8 @@ pub struct Foreman {
     taken: u64,
     is_claiming: bool,
     is_beating: bool,
+    /// When the claim under way was asked for.
+    asked_ms: u64,
     ask_at_ms: u64,
     /// When issues of its own that failed may be tried again.
     resting_until_ms: Vec<u64>,
@@ -113,6 +115,7 @@ impl Foreman {
             taken: 0,
             is_claiming: false,
             is_beating: false,
+            asked_ms: 0,
             ask_at_ms: 0,
             resting_until_ms: Vec::new(),
             is_closing: false,
@@ -162,7 +165,9 @@ impl Foreman {
             Event::NothingReady => {
                 self.is_claiming = false;
                 self.ask_at_ms = now_ms + self.plan.poll_ms;
-                self.resting_until_ms.retain(|until_ms| *until_ms > now_ms);
+                // The answer says how it was when the question was asked.
+                let asked_ms = self.asked_ms;
+                self.resting_until_ms.retain(|until_ms| *until_ms > asked_ms);
                 let rested_ms = self.resting_until_ms.iter().min().copied();
                 self.ask_at_ms = self.ask_at_ms.min(rested_ms.unwrap_or(u64::MAX));
                 let rests = self.plan.until_idle && !self.resting_until_ms.is_empty();
@@ -332,6 +337,7 @@ impl Foreman {
         self.is_closing |= is_full;
         if self.may_ask() && now_ms >= self.ask_at_ms {
             self.is_claiming = true;
+            self.asked_ms = now_ms;
             effects.push(Effect::Claim);
         }
         self.is_over = self.is_closing && self.jobs.is_empty() && !self.is_claiming;

@@ -223,6 +223,14 @@ impl Runner {
                 return Err(CliError::Io { what: "cannot go on".to_owned(), source });
             }
         }
+        // What was asked for besides is done to its end.
+        drop(std::mem::replace(&mut self.asks, mpsc::channel().0));
+        let _ = self.seated.join();
+        for last in heard.try_iter() {
+            if let Heard::Answer(Answer::Reaped(count)) = last {
+                self.told.reaped(count);
+            }
+        }
         let (verdict, leaves_claims) = (self.foreman.verdict(), self.leaves_claims);
         Ok(Done { verdict, fatal: self.fatal, leaves_claims })
     }
@@ -387,11 +395,7 @@ impl Runner {
                 let done = Settled::Done { outcome, retry_after_ms };
                 self.handle(Event::Settled(job, done));
             }
-            Answer::Reaped(0) => {}
-            Answer::Reaped(count) => {
-                let noun = if count == 1 { "proofs of 1 job" } else { "proofs of older jobs" };
-                self.told.note("reaped", &format!("{noun} went ({count}), which no handoff names"));
-            }
+            Answer::Reaped(count) => self.told.reaped(count),
         }
     }
 

@@ -35,7 +35,7 @@ impl Reaper<'_> {
     /// Writes into the manifests of this worker, whose runner is dead, how its jobs ended.
     pub fn complete(&self, worker: &str, tracker: &dyn Tracker) -> Result<(), TrackerError> {
         let agent = self.agent.to_string();
-        for mut found in self.all() {
+        for mut found in self.all(Timestamp(i64::MAX)) {
             let Manifest { state, worker: of, agent: by, issue, .. } = found.manifest();
             if *state == Stage::Ended || of != worker || *by != agent {
                 continue;
@@ -61,13 +61,8 @@ impl Reaper<'_> {
     ) -> Result<Vec<PathBuf>, TrackerError> {
         let oldest = Timestamp(now.0.saturating_sub(i64::from(keep_days) * DAY_MS));
         let mut removed = Vec::new();
-        for found in self.all() {
-            let name = found.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_old = proofs::time_of(name).is_some_and(|time| time < oldest);
-            if !is_old || !self.is_needless(tracker, &found)? {
-                continue;
-            }
-            if fs::remove_dir_all(&found.dir).is_ok() {
+        for found in self.all(oldest) {
+            if self.is_needless(tracker, &found)? && remove(&found.dir).is_ok() {
                 // The issue's own directory goes with its last proofs, and stays while it has others.
                 let _: io::Result<()> = found.dir.parent().map_or(Ok(()), fs::remove_dir);
                 removed.push(found.dir);
@@ -118,20 +113,29 @@ impl Reaper<'_> {
         Ok(Some(handoffs.iter().any(|handoff| names(handoff).unwrap_or(false))))
     }
 
-    /// Returns all proofs of runners, in the order of their names; links are not followed.
-    fn all(&self) -> Vec<Proofs> {
-        let mut found: Vec<Proofs> = folders(self.proofs)
-            .iter()
-            .flat_map(|issue| folders(issue))
-            .filter(|dir| {
-                let name = dir.file_name().and_then(|name| name.to_str());
-                name.is_some_and(|name| proofs::time_of(name).is_some())
-            })
-            .filter_map(|dir| Proofs::read(&dir))
-            .collect();
-        found.sort_by(|a, b| a.dir.cmp(&b.dir));
-        found
+    /// Returns the proofs of runners whose names tell an earlier time; links are not followed.
+    fn all(&self, before: Timestamp) -> Vec<Proofs> {
+        let is_earlier = |dir: &PathBuf| {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            name.and_then(proofs::time_of).is_some_and(|time| time < before)
+        };
+        let issues = folders(self.proofs).into_iter();
+        let jobs = issues.flat_map(|issue| folders(&issue)).filter(is_earlier);
+        jobs.filter_map(|dir| Proofs::read(&dir)).collect()
     }
+}
+
+/// Removes proofs, their manifest last: by it the rest is known, should this be interrupted.
+fn remove(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != proofs::MANIFEST {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir_all(dir)
 }
 
 fn folders(dir: &Path) -> Vec<PathBuf> {

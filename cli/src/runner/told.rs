@@ -76,6 +76,18 @@ impl Told {
         self.event("recovered", json!({"issue": id, "identifier": name}));
     }
 
+    /// Old proofs were removed.
+    pub fn reaped(&self, count: usize) {
+        match count {
+            0 => {}
+            1 => self.note("reaped", "the old proofs of 1 job went, which no handoff names"),
+            _ => {
+                let text = format!("the old proofs of {count} jobs went, which no handoff names");
+                self.note("reaped", &text);
+            }
+        }
+    }
+
     /// Something that an issue has no part in.
     pub fn note(&self, event: &str, text: &str) {
         self.line(text);

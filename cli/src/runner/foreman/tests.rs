@@ -285,6 +285,20 @@ fn a_loop_until_idle_waits_for_what_rests_and_no_longer() {
 }
 
 #[test]
+fn an_answer_from_before_the_end_of_a_rest_does_not_end_the_loop() {
+    let mut scene = Scene::of(Plan { until_idle: true, ..plan() });
+    scene.begin(1, 0);
+    scene.hear(ended(1, Some(1), None, false));
+    let rests = Settled::Done { outcome: Outcome::Failed, retry_after_ms: Some(1) };
+    assert_eq!(scene.hear(Event::Settled(1, rests)), [Effect::Claim]);
+    scene.now_ms += 1_000;
+    assert_eq!(scene.hear(Event::NothingReady), [Effect::Claim]);
+    assert!(!scene.foreman.is_over());
+    scene.hear(Event::NothingReady);
+    assert!(scene.foreman.is_over());
+}
+
+#[test]
 fn a_loop_until_idle_does_not_end_before_its_jobs() {
     let mut scene = Scene::of(Plan { until_idle: true, parallel_max: 2, ..plan() });
     scene.begin(1, 0);
