@@ -53,6 +53,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("issues release", Writes(&[])),
     ("issues handoff", Writes(&[])),
     ("issues reshard", Writes(&[])),
+    ("issues run", Writes(&[])),
     ("issues done", Writes(&[])),
     ("issues cancel", Writes(&[])),
     ("issues duplicate", Writes(&[])),
