@@ -87,6 +87,18 @@ fn one_field_changed_on_both_sides_keeps_the_later_and_lists_both() {
 }
 
 #[test]
+fn what_each_side_says_of_claims_is_no_dispute() {
+    let with = |claim: &str, day| record("A-1", &[("claim", claim), ("shard", claim), day]);
+    let base = record("A-1", &[]);
+    let (ours, theirs) = (with("{\"by\":\"us\"}", DAY_3), with("{\"by\":\"them\"}", DAY_2));
+    for (ours, theirs) in [(&ours, &theirs), (&theirs, &ours)] {
+        let (file, disputed) = merged(&base, ours, theirs);
+        assert_eq!((field(&file, 0, "claim")["by"].as_str(), disputed), (Some("us"), Vec::new()));
+        assert_eq!(field(&file, 0, "conflicts"), serde_json::Value::Null);
+    }
+}
+
+#[test]
 fn the_value_that_a_merge_gave_up_stays_listed_where_it_was_shown() {
     let base = record("A-1", &[]);
     let mut list = List::new(1);

@@ -402,6 +402,9 @@ impl<'a> Merge<'a> {
         let mut stored = self.now.issue.conflicts.clone();
         let mut is_news = false;
         for (name, values) in listed {
+            if self.follows_from_claims(&name) {
+                continue;
+            }
             for value in values.iter().map(|value| text::compact(value.get())) {
                 let known = stored.get(&name).is_some_and(|all| all.contains(&value));
                 let theirs = self.file.get(&name).is_some_and(|theirs| text::equal(theirs, &value));

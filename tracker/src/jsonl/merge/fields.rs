@@ -108,6 +108,9 @@ impl Merging {
             if timestamp::compare(&date_of(theirs), &date_of(&self.fields)).is_gt() {
                 self.set(name, their_value);
             }
+        } else if schema::place_of(name) == Place::Records {
+            // It tells how claims stood on each side; what counts follows from the records.
+            self.decide(name, theirs);
         } else {
             return true;
         }
