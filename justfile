@@ -34,6 +34,10 @@ power operations='500' damages='2000':
     X0X_POWER_OPERATIONS={{operations}} cargo test --locked -p x0x-tracker --test power -- --nocapture
     X0X_DAMAGES={{damages}} cargo test --locked -p x0x-tracker --test damage -- --nocapture
 
+# Explores the rules of claims in wider bounds than the tests do; takes an hour or two.
+model:
+    X0X_MODEL=long cargo test --locked -p x0x-tracker --test claim_model -- --nocapture every_history
+
 # Runs the benchmarks.
 bench:
     cargo bench --workspace --locked

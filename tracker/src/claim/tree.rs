@@ -54,7 +54,11 @@ impl Tree {
     /// Returns what some records of the issue with this id come to. A record that speaks of one that
     /// is not among them has no effect.
     pub fn of(issue: &str, records: impl IntoIterator<Item = Record>) -> Self {
-        let records = records.into_iter().map(|record| (record.hash(), record)).collect();
+        Self::of_hashed(issue, records.into_iter().map(|record| (record.hash(), record)).collect())
+    }
+
+    /// Returns what records come to whose hashes are known.
+    pub fn of_hashed(issue: &str, records: BTreeMap<RecordHash, Record>) -> Self {
         let mut tree = Self { issue: issue.to_owned(), records, ..Self::default() };
         if tree.records.is_empty() {
             return tree;
@@ -308,6 +312,9 @@ impl Tree {
     /// Returns the best of rivals: by what they lead to, then uncontested ones, then slot, distance
     /// and hash of the rival itself.
     fn best(&self, rivals: &[RecordHash]) -> Option<RecordHash> {
+        if let [only] = rivals {
+            return Some(*only);
+        }
         let rank = |hash: &RecordHash| {
             let agent = self.records.get(hash).map(|record| record.by);
             let distance = agent.map(|agent| slate::distance(&self.issue, agent));
