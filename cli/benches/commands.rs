@@ -21,6 +21,9 @@ use x0x::home::Home;
 /// How often a command that changes nothing is measured; the median counts.
 const REPEATS: usize = 7;
 
+/// Issues that may be claimed: their state is todo and nothing blocks them.
+const FREE_ISSUES: [usize; REPEATS] = [12, 18, 30, 36, 42, 48, 60];
+
 /// Bytes of a line.
 const LINE_BYTES: usize = 2_048;
 
@@ -49,9 +52,14 @@ fn bench(size: usize, changes: u32, table: &mut Table) {
     let file = repo.join("issues/issues.jsonl");
     std::fs::write(&file, lines(size)).unwrap();
     yardsticks(size, &file, table);
+    // One command, for each issue in turn that is named where a {} stands.
     let mut run = |name: &str, repeats: usize, arguments: &[&str]| {
-        let mut costs: Vec<Cost> =
-            (0..repeats).map(|_| measure(dir.path(), &repo, arguments)).collect();
+        let measure = |at: usize| {
+            let issue = format!("B-{:04}", FREE_ISSUES[at % FREE_ISSUES.len()]);
+            let named = |argument: &&str| argument.replace("{}", &issue);
+            measure(dir.path(), &repo, &arguments.iter().map(named).collect::<Vec<_>>())
+        };
+        let mut costs: Vec<Cost> = (0..repeats).map(measure).collect();
         costs.sort_by_key(|cost| cost.wall);
         table.report(name, size, costs.swap_remove(repeats / 2));
     };
@@ -81,6 +89,13 @@ fn bench(size: usize, changes: u32, table: &mut Table) {
     run("issues create", REPEATS, &["issues", "create", "--title", "a new issue", "--silent"]);
     run("issues edit", 1, &["issues", "edit", "B-0007", "--priority", "1", "--quiet"]);
     run("issues undo", 1, &["issues", "undo", "B-0007", "--quiet"]);
+    run("issues claim ID", REPEATS, &["issues", "claim", "{}", "--worker", "a", "--quiet"]);
+    run("issues heartbeat ID", REPEATS, &["issues", "heartbeat", "{}", "--worker", "a", "--quiet"]);
+    run("issues release ID", REPEATS, &["issues", "release", "{}", "--worker", "a", "--quiet"]);
+    run("issues claim ID (again)", REPEATS, &["issues", "claim", "{}", "--worker", "a", "--quiet"]);
+    let handoff = ["issues", "handoff", "{}", "--worker", "a", "--summary", "done", "--quiet"];
+    run("issues handoff ID", REPEATS, &handoff);
+    run("issues next --claim", REPEATS, &["issues", "next", "--claim", "--worker", "b", "--quiet"]);
     run("issues export (some new)", 1, &["issues", "export", "--quiet"]);
     run("backup", 1, &["backup", "kept.x0x", "--quiet"]);
     let lists = std::fs::read_dir(dir.path().join("data/lists")).unwrap();
@@ -267,7 +282,7 @@ impl Cost {
 }
 
 /// Runs one command in a process that measures nothing else, so that its peak memory is its own.
-fn measure(dir: &Path, repo: &Path, arguments: &[&str]) -> Cost {
+fn measure(dir: &Path, repo: &Path, arguments: &[String]) -> Cost {
     let output = Command::new(std::env::current_exe().unwrap())
         .arg("--measure-one")
         .args(arguments)
