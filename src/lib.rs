@@ -6,4 +6,5 @@ pub mod backup;
 pub mod entropy;
 pub mod home;
 pub mod identity;
+pub mod link;
 pub mod time;

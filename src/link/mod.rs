@@ -1,0 +1,8 @@
+//! Connections between two nodes: QUIC, and who is at the other end. Not what is said over them.
+//!
+//! The TLS identity is the agent: both sides show the ML-DSA-65 key that signs their commits, as a raw
+//! public key (RFC 7250), so there are no certificates and nobody to issue them.
+
+pub mod tls;
+
+pub use tls::{Expected, TlsError};
