@@ -7,6 +7,7 @@ mod aging;
 mod blocking;
 mod board;
 mod check;
+mod claiming;
 mod claims;
 mod conflicts;
 mod edition;
