@@ -13,7 +13,11 @@ use automerge::hydrate;
 use rustix::time::{ClockId, clock_gettime};
 use support::{List, record};
 use x0x_tracker::Tracker;
+use x0x_tracker::claim::record::CHANGE_RECORDS_MAX;
+use x0x_tracker::claim::{Act, Origin, Record, Tree, link};
+use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::{Filter, Patch, Shown};
+use x0x_tracker::testing::claims::{ISSUE, Scene, record as record_of};
 
 /// Returns the CPU time of this thread while `work` ran, in seconds.
 fn cpu(work: impl FnOnce()) -> f64 {
@@ -118,4 +122,51 @@ fn hydrated(line: &str) -> hydrate::Map {
         })
         .collect();
     values.into()
+}
+
+/// Returns a tree of claims that each take over the one before, contested by nobody.
+fn chain(claims: usize) -> (Tree, Vec<RecordHash>) {
+    let mut scene = Scene::new();
+    let first = scene.first(0);
+    let mut made = vec![first];
+    for n in 1..claims {
+        made.push(scene.take_over((n % 2) as u8, made[n - 1]));
+    }
+    (scene.tree(), made)
+}
+
+/// Returns what a few runs of something cost at the least, in seconds.
+fn least_cost(work: impl Fn()) -> f64 {
+    (0..5).map(|_| cpu(&work)).fold(f64::MAX, f64::min)
+}
+
+#[test]
+fn what_many_records_of_one_change_cost_grows_with_their_number_alone() {
+    let (tree, claims) = chain(3_000);
+    let contests: Vec<Record> = (1..claims.len())
+        .filter(|n| n % 2 == 1)
+        .take(CHANGE_RECORDS_MAX)
+        .map(|n| record_of(0, Act::Contest { takeover: claims[n] }))
+        .collect();
+    let check = |new: &[Record]| link::check(ISSUE, &tree, new).unwrap();
+    let made = least_cost(|| drop(Tree::of(ISSUE, tree.records().values().cloned())));
+    let all = least_cost(|| check(&contests));
+    println!("checking {} records costs {:.2} of making the tree", contests.len(), all / made);
+    assert!(all < made * 4.0, "{all} against {made}");
+}
+
+#[test]
+fn finding_the_end_of_every_claim_costs_no_more_than_making_the_tree() {
+    let mut scene = Scene::new();
+    let mut origin = Origin::First;
+    for _ in 0..1_500 {
+        let claim = scene.claim(0, origin);
+        origin = Origin::After { claim, end: scene.release(0, claim) };
+    }
+    let tree = scene.tree();
+    let made = least_cost(|| drop(scene.tree()));
+    let found =
+        least_cost(|| assert_eq!(tree.claims().filter_map(|c| tree.end_of(c)).count(), 1_500));
+    println!("finding the ends costs {:.3} of making the tree", found / made);
+    assert!(found < made, "{found} against {made}");
 }
