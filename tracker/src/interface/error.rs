@@ -80,6 +80,12 @@ pub enum TrackerError {
         /// The issues.
         names: Vec<String>,
     },
+    /// An issue has as many claim records as it may.
+    #[error("{name} has as many claim records as an issue may")]
+    NoRoom {
+        /// Which issue.
+        name: String,
+    },
     /// Nothing is ready that could be claimed.
     #[error("nothing is ready")]
     NothingReady,
@@ -246,6 +252,7 @@ impl TrackerError {
             Self::ClaimLost { .. } => "claim_lost",
             Self::NoClaim { .. } => "no_claim",
             Self::ManyClaims { .. } => "many_claims",
+            Self::NoRoom { .. } => "no_room",
             Self::NothingReady => "nothing_ready",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Invalid { .. } => "invalid",
@@ -276,6 +283,7 @@ impl TrackerError {
             | Self::NotImported { .. }
             | Self::WrittenSince { .. }
             | Self::Refused { .. }
+            | Self::NoRoom { .. }
             | Self::ClaimLost { .. } => Fault::Conflict,
             Self::Ambiguous { .. }
             | Self::ManyClaims { .. }
@@ -325,6 +333,10 @@ impl TrackerError {
                     .to_owned()
             }
             Self::ManyClaims { .. } => "say which issue is meant".to_owned(),
+            Self::NoRoom { .. } => {
+                "go on in a new issue; a maintainer can end this one with `x0x issues done` or `cancel`"
+                    .to_owned()
+            }
             Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Ambiguous { .. } => "use one of the names listed".to_owned(),
             Self::Invalid { hint, .. } => hint.clone(),
@@ -416,6 +428,7 @@ mod tests {
             },
             TrackerError::NoClaim { worker: text() },
             TrackerError::ManyClaims { worker: text(), names: vec![text()] },
+            TrackerError::NoRoom { name: text() },
             TrackerError::NothingReady,
             TrackerError::Ambiguous { name: text(), candidates: vec![text()] },
             TrackerError::Invalid { field: text(), reason: text(), hint: text() },
@@ -454,6 +467,7 @@ mod tests {
                 | TrackerError::ClaimLost { .. }
                 | TrackerError::NoClaim { .. }
                 | TrackerError::ManyClaims { .. }
+                | TrackerError::NoRoom { .. }
                 | TrackerError::NothingReady
                 | TrackerError::Ambiguous { .. }
                 | TrackerError::Invalid { .. }
