@@ -58,8 +58,12 @@ pub trait Claims: Tables {
 impl<T: Tables + ?Sized> Claims for T {}
 
 impl Writing {
-    /// Notes which commit proves a claim.
+    /// Notes which commit proves a claim: of several that carried it, the one with the smallest hash,
+    /// in whatever order they came.
     pub fn put_proof(&self, claim: RecordHash, proof: Proof) -> Result<(), TrackerError> {
+        if self.proof(claim)?.is_some_and(|known| known.commit <= proof.commit) {
+            return Ok(());
+        }
         self.put(Table::Proofs, &claim.0, &[proof.commit.0, proof.document.0].concat())
     }
 

@@ -39,7 +39,7 @@ struct Walked {
     /// What [`Table::Hashes`] must hold.
     hashes: BTreeSet<Entry>,
     /// What [`Table::Proofs`] must hold.
-    proofs: BTreeSet<Entry>,
+    proofs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// Returns what is wrong in a store.
@@ -134,10 +134,11 @@ fn journal(
 
 /// Compares the tables that find commits by document and by hash with the commits.
 fn indexes(reading: &Reading, walked: &Walked, faults: &mut Faults) -> Result<(), TrackerError> {
+    let proofs = walked.proofs.clone().into_iter().collect();
     let tables = [
         (Table::Touches, &walked.touches),
         (Table::Hashes, &walked.hashes),
-        (Table::Proofs, &walked.proofs),
+        (Table::Proofs, &proofs),
     ];
     for (table, expected) in tables {
         let mut found = BTreeSet::new();
@@ -193,7 +194,13 @@ fn take(opened: &Opened, walked: &mut Walked, faults: &mut Faults) {
                     hashes.push(checked.change.hash().0);
                     let claims = checked.records.iter().filter(|record| record.claim().is_some());
                     let proof = [opened.hash.0, key.0].concat();
-                    walked.proofs.extend(claims.map(|r| (r.hash().0.to_vec(), proof.clone())));
+                    for claim in claims {
+                        let known = walked.proofs.entry(claim.hash().0.to_vec());
+                        let least = known.or_insert_with(|| proof.clone());
+                        if proof < *least {
+                            least.clone_from(&proof);
+                        }
+                    }
                 }
                 Err(error) => faults.note(error.to_string()),
             }
