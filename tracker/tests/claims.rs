@@ -498,3 +498,49 @@ fn undo_answers_a_verdict_and_leaves_a_claim() {
     assert!(machine.tracker.undo(&undo, &mut |_| {}).is_err());
     assert_eq!(machine.state("T-0001"), "in_progress");
 }
+
+#[test]
+fn undoing_a_verdict_shows_the_handoff_that_it_was_on() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.hand_off("a", "T-0001").unwrap();
+    machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
+    let undo =
+        x0x_tracker::interface::Undo { what: "T-0001".to_owned(), force: false, dry_run: false };
+    machine.tracker.undo(&undo, &mut |_| {}).unwrap();
+    let shown = machine.tracker.show("T-0001").unwrap();
+    assert_eq!(shown.row.state.as_deref(), Some("review"));
+    assert!(shown.json.unwrap().contains("it works"), "its handoff stands");
+    let sent_back = machine.tracker.rule("T-0001", &Ruling::Reopened, None).unwrap();
+    assert_eq!((sent_back.row.state.as_deref(), sent_back.row.tally.rework), (Some("todo"), 1));
+}
+
+#[test]
+fn a_file_of_a_worker_opens_no_issue_again_that_was_over_when_it_was_read() {
+    let mut a = List::new(1);
+    a.import(&record("A-1", &[]));
+    let mut b = List::member_in_role(&mut a, 2, Role::Worker);
+    exchange(&mut a, &mut b);
+    a.tracker.rule("A-1", &Ruling::Done, None).unwrap();
+    exchange(&mut a, &mut b);
+    let over = b.export();
+    a.tracker.rule("A-1", &Ruling::Reopened, None).unwrap();
+    exchange(&mut a, &mut b);
+    let report = b.import(&over.replace("\"done\"", "\"in_progress\""));
+    assert_eq!(report.pending.len(), 1, "{report:?}");
+    assert_eq!((report.edited.len(), b.field("A-1", "state")), (0, "todo".into()));
+    assert!(b.export().contains("in_progress"), "the file keeps it");
+    b.set("A-1", "priority", "1");
+    exchange(&mut a, &mut b);
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
+fn a_worker_brings_in_issues_that_are_over() {
+    let mut a = List::new(1);
+    let mut b = List::member_in_role(&mut a, 2, Role::Worker);
+    b.import(&record("A-1", &[("state", "\"done\"")]));
+    exchange(&mut a, &mut b);
+    assert_eq!(a.field("A-1", "state"), "done");
+    assert_eq!(a.canonical(), b.canonical());
+}
