@@ -65,6 +65,35 @@ fn what_touches_one_issue_costs_the_same_in_a_large_list() {
 }
 
 #[test]
+fn what_a_worker_asks_costs_the_same_beside_many_claims() {
+    use x0x_tracker::interface::{Holding, Pick, Release, Terms};
+    let pick = |n: usize| Pick::Issue(format!("B-{n:04}"));
+    let terms = |worker: &str| Terms { worker: worker.to_owned(), ttl_ms: None, resume: true };
+    let claimed = |claims: usize| {
+        let mut list = List::new(1);
+        list.import(&file(800));
+        for n in 0..claims {
+            list.tracker.claim(&pick(n), &terms(&format!("w{n}"))).unwrap();
+        }
+        list
+    };
+    let (mut few, mut many) = (claimed(1), claimed(700));
+    let any = Holding { worker: "w0".to_owned(), ..Holding::default() };
+    let beat = |list: &mut List| drop(list.tracker.heartbeat(&any).unwrap());
+    let claim = |list: &mut List| {
+        list.tracker.claim(&pick(799), &terms("own")).unwrap();
+        let own = Holding { worker: "own".to_owned(), ..Holding::default() };
+        list.tracker.release(&own, &Release::default()).unwrap();
+    };
+    type Work<'a> = &'a dyn Fn(&mut List);
+    for (name, work) in [("heartbeat", &beat as Work<'_>), ("claim", &claim)] {
+        let ratio = usual_cost(&mut many, work) / usual_cost(&mut few, work);
+        println!("{name} beside 700 claims costs {ratio:.2} times what it costs beside 1");
+        assert!(ratio < 3.0, "{name}: {ratio}");
+    }
+}
+
+#[test]
 fn looking_for_text_costs_about_what_listing_everything_does() {
     let mut list = List::new(1);
     list.import(&file(1_500));

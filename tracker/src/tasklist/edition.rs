@@ -3,7 +3,7 @@
 
 use super::watching::Outlook;
 use super::{Host, names, row};
-use crate::claim::{Act, Record, link};
+use crate::claim::{Act, Phase, Record, link};
 use crate::document::{Birth, Content, Document, DocumentError, Edit, Heads, creation};
 use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHash};
 use crate::interface::TrackerError;
@@ -238,8 +238,21 @@ impl<'a> Edition<'a> {
         {
             self.unproved.push(row.key);
         }
+        if matches!(content.tree.phase(), Phase::Ruled(_)) {
+            self.rouse(&content)?;
+        }
         self.count_names(&row)?;
         Ok(content)
+    }
+
+    /// Forgets when failures of an issue were seen: it is over, and would not rest if it were opened.
+    fn rouse(&self, content: &Content) -> Result<(), TrackerError> {
+        for (hash, record) in content.tree.records() {
+            if matches!(&record.act, Act::End(end) if end.retry_after_ms.is_some()) {
+                self.writing.remove_beat(*hash)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves the number of the next identifier past those of an issue.
