@@ -7,6 +7,7 @@ mod aging;
 mod blocking;
 mod board;
 mod check;
+mod claiming;
 mod claims;
 mod conflicts;
 mod edition;
@@ -17,6 +18,7 @@ mod handoff;
 mod history;
 mod holding;
 mod import;
+mod losses;
 mod names;
 mod query;
 mod row;
@@ -371,7 +373,7 @@ impl Tracker for LocalTracker {
         claims::heartbeat(&self.store, self.host()?, holding)
     }
 
-    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Shown, TrackerError> {
+    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Kept, TrackerError> {
         claims::release(&self.store, self.host()?, holding, release)
     }
 
@@ -392,8 +394,8 @@ impl Tracker for LocalTracker {
         let outlook = self.outlook();
         let Some(agent) = outlook.agent else { return Ok(Vec::new()) };
         let reading = self.store.read()?;
-        let row_keys = holding::issues_of(&reading, agent, worker)?;
-        row_keys.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
+        let own = holding::own(&reading, agent, worker)?;
+        own.held.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
     }
 
     fn handoffs(&self, name: &str) -> Result<Vec<String>, TrackerError> {
