@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+#[path = "run/claims.rs"]
+mod claims;
 mod common;
 #[path = "run/loops.rs"]
 mod loops;

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use x0x::time;
 use x0x_tracker::Tracker;
-use x0x_tracker::id::{AgentId, RecordHash};
+use x0x_tracker::id::{AgentId, DocumentKey, RecordHash};
 use x0x_tracker::interface::{Filter, Holding, Release};
 use x0x_tracker::timestamp::Timestamp;
 
@@ -20,9 +20,9 @@ use std::path::PathBuf;
 /// What is to be done.
 pub enum Ask {
     /// Claim an issue, of which none of these is under way.
-    Claim(BTreeSet<String>),
+    Claim(BTreeSet<DocumentKey>),
     /// Beat these claims.
-    Beat(Vec<(Job, String, RecordHash)>),
+    Beat(Vec<(Job, RecordHash)>),
     /// Store what came of a job.
     Settle(Box<Settlement>),
     /// Remove old proofs.

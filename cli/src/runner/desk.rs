@@ -10,8 +10,9 @@ use serde_json::Value;
 use x0x::home::Home;
 use x0x::time;
 use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
-use x0x_tracker::id::{ListId, RecordHash};
+use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::report::Held;
 use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Terms};
 use x0x_tracker::timestamp::Timestamp;
 use x0x_tracker::{LocalTracker, Tracker, TrackerError};
@@ -26,6 +27,8 @@ use crate::error::CliError;
 pub struct Desk {
     /// The agent's data directory.
     pub home: Home,
+    /// The agent.
+    pub agent: AgentId,
     /// The task list.
     pub list: ListId,
     /// How long an act waits for other writers.
@@ -56,7 +59,7 @@ pub struct Taken {
 pub struct Settlement {
     /// Which job.
     pub job: Job,
-    /// The id of the issue.
+    /// The issue, by a name that no other has.
     pub issue: String,
     /// Its claim.
     pub claim: RecordHash,
@@ -96,7 +99,7 @@ impl Desk {
         &self,
         name: Option<&str>,
         filter: &Filter,
-        under_way: &BTreeSet<String>,
+        under_way: &BTreeSet<DocumentKey>,
     ) -> Result<Taken, CliError> {
         let mut tracker = self.open()?;
         let wanted = match name {
@@ -106,24 +109,24 @@ impl Desk {
         let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
         let terms =
             Terms { worker: self.worker.clone(), ttl_ms: self.ttl_ms, resume: name.is_some() };
-        let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.row.id), &terms)?;
-        let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.row.id)? };
+        let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
+        let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();
         Ok(Taken { issue, json, claim, failures })
     }
 
     /// Beats claims, all in one opening.
-    pub fn beat(&self, claims: &[(Job, String, RecordHash)]) -> Vec<(Job, Beat)> {
+    pub fn beat(&self, claims: &[(Job, RecordHash)]) -> Vec<(Job, Beat)> {
         let Ok(mut tracker) = self.open() else {
-            return claims.iter().map(|(job, ..)| (*job, Beat::Later)).collect();
+            return claims.iter().map(|(job, _)| (*job, Beat::Later)).collect();
         };
-        let mut beat = |issue: &str, claim| match tracker.heartbeat(&self.holding(issue, claim)) {
+        let mut beat = |claim| match self.by(claim, |holding| tracker.heartbeat(holding)) {
             Ok(kept) => Beat::Kept(kept.claim),
             Err(TrackerError::ClaimLost { by_holder: true, .. }) => Beat::Settled,
             Err(error) if is_loss(&error) => Beat::Lost(error.to_string()),
             Err(_) => Beat::Later,
         };
-        claims.iter().map(|(job, issue, claim)| (*job, beat(issue, *claim))).collect()
+        claims.iter().map(|(job, claim)| (*job, beat(*claim))).collect()
     }
 
     /// Stores what came of a job, and closes its proofs; `None` where that has to be tried again.
@@ -169,18 +172,19 @@ impl Desk {
     }
 
     fn hand_off(&self, settlement: &Settlement) -> Result<Record, CliError> {
-        let holding = self.holding(&settlement.issue, settlement.claim);
         let (handoff, complaint) = self.handoff(settlement);
         let mut tracker = self.open()?;
         let text = Value::Object(handoff).to_string();
         let mut record = Record { complaint, ..Record::of(Outcome::HandedOff) };
-        match tracker.hand_off(&holding, &text) {
+        let mut hand_off =
+            |text: &str| self.by(settlement.claim, |holding| tracker.hand_off(holding, text));
+        match hand_off(&text) {
             Ok(_) => {}
             // What the command wrote does not lose its work.
             Err(error @ TrackerError::Invalid { .. }) => {
                 let why = error.to_string();
                 let own = handoff::without(&why, super::proofs::HANDOFF, &self.seen(settlement));
-                tracker.hand_off(&holding, &Value::Object(own).to_string())?;
+                hand_off(&Value::Object(own).to_string())?;
                 record.complaint = Some(why);
             }
             Err(error) => return Err(error.into()),
@@ -197,15 +201,20 @@ impl Desk {
     ) -> Result<Record, CliError> {
         let reason = Some(cut(reason));
         let release = Release { reason: reason.clone(), force: false, retry_after_ms };
-        let holding = self.holding(&settlement.issue, settlement.claim);
-        self.open()?.release(&holding, &release)?;
+        let mut tracker = self.open()?;
+        self.by(settlement.claim, |holding| tracker.release(holding, &release))?;
         Ok(Record { reason, retry_after_ms, ..Record::of(outcome) })
     }
 
     /// Returns what a command did with its claim that ended it itself.
     fn left(&self, issue: &str) -> Result<Record, CliError> {
-        let shown = self.home.read(self.list)?.show(issue)?;
-        let is_handed_off = shown.row.state.as_deref() == Some("review");
+        let tracker = self.home.read(self.list)?;
+        let is_handed_off = match tracker.show(issue) {
+            Ok(shown) => shown.row.state.as_deref() == Some("review"),
+            // It has another name by now.
+            Err(TrackerError::NotFound { .. } | TrackerError::Ambiguous { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
         let outcome = if is_handed_off { Outcome::HandedOff } else { Outcome::Released };
         let reason = Some("its command said so itself".to_owned());
         Ok(Record { reason, ..Record::of(outcome) })
@@ -251,12 +260,33 @@ impl Desk {
         record
     }
 
-    fn holding(&self, issue: &str, claim: RecordHash) -> Holding {
-        Holding {
+    /// Does something by a claim, or by the one in its place: a claim that lapsed is renewed by
+    /// whichever act comes first, be it of the runner or of its command. The lock on the worker's name
+    /// keeps everybody else from claiming as this worker.
+    fn by<T>(
+        &self,
+        claim: RecordHash,
+        mut act: impl FnMut(&Holding) -> Result<T, TrackerError>,
+    ) -> Result<T, TrackerError> {
+        let holding = |claim: RecordHash| Holding {
             worker: self.worker.clone(),
-            issue: Some(issue.to_owned()),
+            // The token alone: an issue may share its id with another.
+            issue: None,
             claim: Some(claim.to_string()),
+        };
+        let result = act(&holding(claim));
+        let Err(TrackerError::ClaimLost { holder: Some(holder), .. }) = &result else {
+            return result;
+        };
+        match self.is_own(&holder.held) && holder.held.claim != claim {
+            true => act(&holding(holder.held.claim)),
+            false => result,
         }
+    }
+
+    /// Tells whether a claim is this worker's.
+    pub fn is_own(&self, held: &Held) -> bool {
+        held.agent == self.agent && held.worker == self.worker
     }
 }
 
@@ -283,13 +313,13 @@ pub fn named_from(root: &std::path::Path, dir: &std::path::Path) -> String {
 fn first_ready(
     tracker: &dyn Tracker,
     filter: &Filter,
-    under_way: &BTreeSet<String>,
+    under_way: &BTreeSet<DocumentKey>,
 ) -> Result<Shown, TrackerError> {
     let filter = Filter { limit: None, with_json: false, ..filter.clone() };
     let mut first = None;
     tracker.agenda(&filter, &mut |open| match open {
         // A claim that lapsed while the store could not be written looks free.
-        Open::Ready(shown) if !under_way.contains(&shown.row.id) => {
+        Open::Ready(shown) if !under_way.contains(&shown.row.key) => {
             first = Some(shown);
             ControlFlow::Break(())
         }

@@ -85,6 +85,7 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
     let clerk = Clerk {
         desk: Desk {
             home: settings.home.clone(),
+            agent: settings.agent,
             list: settings.list,
             wait: settings.lock_timeout,
             worker: worker.name.clone(),

@@ -165,7 +165,7 @@ impl Shift {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Claim => {
-                let under_way = self.jobs.values().map(|job| job.taken.issue.row.id.clone());
+                let under_way = self.jobs.values().map(|job| job.taken.issue.row.key);
                 let under_way = under_way.collect();
                 self.ask(Ask::Claim(under_way));
             }
@@ -175,10 +175,8 @@ impl Shift {
                 }
             }
             Effect::Beat(jobs) => {
-                let claims = jobs.into_iter().filter_map(|job| {
-                    let id = self.jobs.get(&job)?.taken.issue.row.id.clone();
-                    Some((job, id, self.foreman.claim_of(job)?))
-                });
+                let claims =
+                    jobs.into_iter().filter_map(|job| Some((job, self.foreman.claim_of(job)?)));
                 let claims = claims.collect();
                 self.ask(Ask::Beat(claims));
             }
@@ -282,7 +280,7 @@ impl Shift {
         let settlement = ongoing.settlement.take().unwrap_or_else(|| {
             Box::new(Settlement {
                 job,
-                issue: ongoing.taken.issue.row.id.clone(),
+                issue: ongoing.taken.issue.name.clone(),
                 claim,
                 act,
                 is_last,

@@ -203,6 +203,6 @@ pub fn manifest(dir: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn holding(worker: &str, issue: &str) -> Holding {
+pub fn holding(worker: &str, issue: &str) -> Holding {
     Holding { worker: worker.to_owned(), issue: Some(issue.to_owned()), claim: None }
 }
