@@ -130,6 +130,11 @@ impl Foreman {
         self.is_over
     }
 
+    /// Tells whether somebody wanted it to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
     /// Returns what came of it all.
     pub fn verdict(&self) -> Verdict {
         self.verdict

@@ -14,8 +14,10 @@ mod handoff;
 pub mod keeper;
 mod proofs;
 mod reaper;
+mod recovery;
 mod shift;
 mod signals;
+mod sweeper;
 mod told;
 pub mod worker;
 
@@ -25,10 +27,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use x0x::home::Home;
-use x0x::time;
-use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::Tracker;
+use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::interface::Filter;
-use x0x_tracker::timestamp::Timestamp;
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -36,8 +37,9 @@ use clerk::Clerk;
 use desk::Desk;
 use foreman::{Plan, Verdict};
 use shift::{Channels, Done, Heard, Shift};
+use sweeper::Sweeper;
 use told::Told;
-use worker::Worker;
+use worker::{Debt, Worker};
 
 /// What a runner was asked for, and where it works.
 #[derive(Debug)]
@@ -82,31 +84,33 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
     let mut worker = Worker::take(settings.home.dir(), settings.worker.as_deref(), |text| {
         told.note("waiting", text);
     })?;
-    let clerk = Clerk {
-        desk: Desk {
-            home: settings.home.clone(),
-            agent: settings.agent,
-            list: settings.list,
-            wait: settings.lock_timeout,
-            worker: worker.name.clone(),
-            ttl_ms: settings.ttl_ms,
-            root: settings.root.clone(),
-        },
-        name: settings.name.clone(),
-        filter: settings.filter.clone(),
+    let desk = Desk {
+        home: settings.home.clone(),
+        agent: settings.agent,
+        list: settings.list,
+        wait: settings.lock_timeout,
+        worker: worker.name.clone(),
+        ttl_ms: settings.ttl_ms,
+        root: settings.root.clone(),
+    };
+    let retry_after_ms = settings.plan.backoff.first_ms;
+    told.recovered(&recovery::recover(&desk, &mut worker, retry_after_ms));
+    let debt = Debt {
+        list: settings.list,
+        proofs: settings.proofs.clone(),
+        root: settings.root.clone(),
+        spared: spared(&desk, &worker)?,
+    };
+    let failed = |what: &str, source| CliError::Io { what: what.to_owned(), source };
+    worker.begin(debt).map_err(|error| failed("cannot note that this runner has begun", error))?;
+    told.recovered(&recovery::recover_others(&desk, retry_after_ms));
+    let sweeper = Sweeper {
+        desk: desk.clone(),
         proofs: settings.proofs.clone(),
         keep_days: settings.keep_days,
-        agent: settings.agent,
+        retry_after_ms,
     };
-    if let Some(since) = worker.silent_since {
-        for (id, name) in clerk.recover(since, settings.plan.backoff.first_ms)? {
-            told.recovered(&id, &name);
-        }
-    }
-    let failed = |what: &str, source| CliError::Io { what: what.to_owned(), source };
-    worker
-        .begin(Timestamp(time::now_ms()))
-        .map_err(|error| failed("cannot note that this runner has begun", error))?;
+    let clerk = Clerk { desk, name: settings.name.clone(), filter: settings.filter.clone() };
     let (words, heard) = mpsc::channel();
     let interrupts = words.clone();
     signals::listen(move || {
@@ -118,12 +122,27 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
     let seated = clerk.sit_down(asked, move |answer| {
         let _ = answers.send(Heard::Answer(answer));
     });
-    let shift = Shift::new(settings, &worker, told, Channels { asks, words, seated })
+    let shift = Shift::new(settings, &worker, told, Channels { asks, words, seated }, sweeper)
         .map_err(|error| failed("cannot keep commands", error))?;
     let Done { verdict, fatal, leaves_claims } = shift.work(&heard)?;
+    let mut debts = std::mem::take(&mut worker.debts);
     // What could not be stored is dealt with by the next runner of this name.
     if !leaves_claims {
-        let _ = worker.end();
+        debts.pop();
     }
+    let _ = worker.end(debts);
     fatal.map_or(Ok(verdict), Err)
+}
+
+/// Returns the claims that a worker has before its runner begins, and that are not the runner's.
+fn spared(desk: &Desk, worker: &Worker) -> Result<Vec<RecordHash>, CliError> {
+    let claims = desk.home.read(desk.list)?.claims(Some(&desk.worker))?;
+    let held = claims.iter().filter_map(|shown| shown.row.held.as_ref());
+    let own = held.filter(|held| desk.is_own(held)).map(|held| held.claim);
+    // Those of a dead runner that could not be given back just now are none of them.
+    let is_older = |claim: &RecordHash| {
+        let mut debts = worker.debts.iter().filter(|debt| debt.list == desk.list);
+        debts.all(|debt| debt.spared.contains(claim))
+    };
+    Ok(own.filter(is_older).collect())
 }

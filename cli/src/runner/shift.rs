@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use x0x::time;
@@ -17,13 +17,14 @@ use super::desk::{self, Settlement, Taken};
 use super::foreman::{self, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
 use super::keeper::{self, Ending, Task};
 use super::proofs::{self, Closing, FORMAT, Manifest, Proofs, Stage};
+use super::sweeper::{Sweeper, Swept};
 use super::told::Told;
 use super::worker::Worker;
 use super::{Settings, environment};
 use crate::error::CliError;
 
-/// How often old proofs are looked for.
-const REAP_EVERY_MS: u64 = 3_600_000;
+/// How often it is swept.
+const SWEEP_EVERY_MS: u64 = 3_600_000;
 
 /// The longest wait at a stretch: a wait does not go on while the machine sleeps, claims do.
 const WAIT_MS_MAX: u64 = 5_000;
@@ -34,6 +35,8 @@ pub enum Heard {
     Answer(Answer),
     /// From a keeper, with what lies among the proofs.
     Crew(Job, crew::Report, Vec<proofs::Listed>),
+    /// From the sweeper.
+    Swept(Swept),
     /// From the system: somebody wants the runner to end.
     Interrupted,
 }
@@ -80,8 +83,10 @@ pub struct Shift {
     jobs_begun: Job,
     asks: mpsc::Sender<Ask>,
     words: mpsc::Sender<Heard>,
-    seated: JoinHandle<()>,
-    reap_due_ms: u64,
+    seated: Option<JoinHandle<()>>,
+    sweeper: Sweeper,
+    sweeping: Option<JoinHandle<()>>,
+    sweep_due_ms: u64,
     /// Whether it was said that nothing is ready.
     is_idle: bool,
     fatal: Option<CliError>,
@@ -95,6 +100,7 @@ impl Shift {
         worker: &Worker,
         told: Told,
         channels: Channels,
+        sweeper: Sweeper,
     ) -> io::Result<Self> {
         let Channels { asks, words, seated } = channels;
         Ok(Self {
@@ -108,8 +114,10 @@ impl Shift {
             jobs_begun: 0,
             asks,
             words,
-            seated,
-            reap_due_ms: 0,
+            seated: Some(seated),
+            sweeper,
+            sweeping: None,
+            sweep_due_ms: 0,
             is_idle: false,
             fatal: None,
             leaves_claims: false,
@@ -121,22 +129,23 @@ impl Shift {
         self.handle(Event::Tick);
         while !self.foreman.is_over() {
             let now_ms = time::uptime().ms;
-            if now_ms >= self.reap_due_ms {
-                self.reap_due_ms = now_ms + REAP_EVERY_MS;
-                self.ask(Ask::Reap);
+            if now_ms >= self.sweep_due_ms {
+                self.sweep_due_ms = now_ms + SWEEP_EVERY_MS;
+                self.sweep();
             }
-            let due_ms = self.foreman.due_ms().unwrap_or(u64::MAX).min(self.reap_due_ms);
+            let due_ms = self.foreman.due_ms().unwrap_or(u64::MAX).min(self.sweep_due_ms);
             let wait_ms = due_ms.saturating_sub(now_ms).min(WAIT_MS_MAX);
             match heard.recv_timeout(Duration::from_millis(wait_ms)) {
                 Ok(Heard::Answer(answer)) => self.on_answer(answer),
                 Ok(Heard::Crew(job, report, files)) => self.on_report(job, report, files),
+                Ok(Heard::Swept(swept)) => self.on_swept(&swept),
                 Ok(Heard::Interrupted) => {
                     self.told.note("stopping", "stopping; once more ends all commands at once");
                     self.handle(Event::Interrupted);
                 }
                 Err(_) => self.handle(Event::Tick),
             }
-            if self.seated.is_finished() {
+            if self.seated.as_ref().is_none_or(JoinHandle::is_finished) {
                 // Commands end with their keepers, which end with us.
                 let source = io::Error::other("the thread that writes to the task list is gone");
                 return Err(CliError::Io { what: "cannot go on".to_owned(), source });
@@ -144,14 +153,38 @@ impl Shift {
         }
         // What was asked for besides is done to its end.
         drop(std::mem::replace(&mut self.asks, mpsc::channel().0));
-        let _ = self.seated.join();
+        if let Some(seated) = self.seated.take() {
+            let _ = seated.join();
+        }
+        // Nobody who wants the end waits for what the next runner does as well.
+        if !self.foreman.is_interrupted()
+            && let Some(sweeping) = self.sweeping.take()
+        {
+            let _ = sweeping.join();
+        }
         for last in heard.try_iter() {
-            if let Heard::Answer(Answer::Reaped(count)) = last {
-                self.told.reaped(count);
+            if let Heard::Swept(swept) = last {
+                self.on_swept(&swept);
             }
         }
         let (verdict, leaves_claims) = (self.foreman.verdict(), self.leaves_claims);
         Ok(Done { verdict, fatal: self.fatal, leaves_claims })
+    }
+
+    /// Sweeps on a thread of its own, unless that is still being done.
+    fn sweep(&mut self) {
+        if self.sweeping.as_ref().is_some_and(|sweeping| !sweeping.is_finished()) {
+            return;
+        }
+        let (sweeper, words) = (self.sweeper.clone(), self.words.clone());
+        self.sweeping = Some(thread::spawn(move || {
+            let _ = words.send(Heard::Swept(sweeper.sweep()));
+        }));
+    }
+
+    fn on_swept(&self, swept: &Swept) {
+        self.told.recovered(&swept.recovered);
+        self.told.reaped(swept.removed);
     }
 
     fn handle(&mut self, event: Event) {
@@ -312,7 +345,6 @@ impl Shift {
                 let done = Settled::Done { outcome, retry_after_ms };
                 self.handle(Event::Settled(job, done));
             }
-            Answer::Reaped(count) => self.told.reaped(count),
         }
     }
 

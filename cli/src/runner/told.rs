@@ -9,6 +9,7 @@ use x0x_tracker::timestamp::Timestamp;
 
 use super::desk::{Record, Taken};
 use super::foreman::Outcome;
+use super::recovery::{Found, Recovered};
 use crate::output::Output;
 use crate::output::plain::one_line;
 
@@ -70,10 +71,18 @@ impl Told {
         );
     }
 
-    /// A claim of a killed runner was released.
-    pub fn recovered(&self, id: &str, name: &str) {
-        self.line(&format!("{}: released, {}", one_line(name), super::reaper::SILENT));
-        self.event("recovered", json!({"issue": id, "identifier": name}));
+    /// What runners left that ended without a word was dealt with.
+    pub fn recovered(&self, recovered: &Recovered) {
+        for Found { id, name, lost } in &recovered.found {
+            let how = lost.as_deref().unwrap_or(super::reaper::SILENT);
+            let act = if lost.is_some() { "not given back" } else { "released" };
+            self.line(&format!("{}: {act}, {}", one_line(name), one_line(how)));
+            let event = if lost.is_some() { "lost" } else { "recovered" };
+            self.event(event, json!({"issue": id, "identifier": name, "reason": lost}));
+        }
+        for complaint in &recovered.complaints {
+            self.note("unrecovered", &one_line(complaint));
+        }
     }
 
     /// Old proofs were removed.
