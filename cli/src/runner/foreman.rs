@@ -31,6 +31,9 @@ const SETTLE_PAUSE_MS: u64 = 500;
 /// See [`SETTLE_PAUSE_MS`].
 const SETTLE_PAUSE_MS_MAX: u64 = 30_000;
 
+/// Signals that come within this time of the first say the same. A guess.
+const ONE_WISH_MS: u64 = 1_000;
+
 /// A rest is over here a little after it is over in the store, which measured it first.
 const REST_SLACK_MS: u64 = 20;
 
@@ -101,7 +104,8 @@ pub struct Foreman {
     resting_until_ms: Vec<u64>,
     /// No further issue is claimed.
     is_closing: bool,
-    is_interrupted: bool,
+    /// Somebody wanted it to end then.
+    interrupted_ms: Option<u64>,
     verdict: Verdict,
     is_over: bool,
 }
@@ -119,7 +123,7 @@ impl Foreman {
             ask_at_ms: 0,
             resting_until_ms: Vec::new(),
             is_closing: false,
-            is_interrupted: false,
+            interrupted_ms: None,
             verdict: Verdict::Nothing,
             is_over: false,
         }
@@ -132,7 +136,7 @@ impl Foreman {
 
     /// Tells whether somebody wanted it to end.
     pub fn is_interrupted(&self) -> bool {
-        self.is_interrupted
+        self.interrupted_ms.is_some()
     }
 
     /// Returns what came of it all.
@@ -204,7 +208,7 @@ impl Foreman {
             Event::Ended(job, ending) => self.on_ended(now_ms, job, ending, effects),
             Event::Beaten(beats) => self.on_beaten(now_ms, beats, effects),
             Event::Settled(job, settled) => self.on_settled(now_ms, job, settled),
-            Event::Interrupted => self.on_interrupted(effects),
+            Event::Interrupted { by_hand } => self.on_interrupted(now_ms, by_hand, effects),
         }
         self.on_time(now_ms, effects);
     }
@@ -225,7 +229,7 @@ impl Foreman {
             phase: Phase::Starting,
         };
         self.jobs.insert(job, work);
-        if self.is_interrupted {
+        if self.is_interrupted() {
             self.settle(job, Act::interrupted(), effects);
         } else {
             effects.push(Effect::Start(job));
@@ -302,9 +306,15 @@ impl Foreman {
     }
 
     /// The first time everything is told to stop, the second time it is made to.
-    fn on_interrupted(&mut self, effects: &mut Vec<Effect>) {
-        let at_once = self.is_interrupted;
-        self.is_interrupted = true;
+    ///
+    /// The end of a session sends several signals at once, and by that wants nothing sooner.
+    fn on_interrupted(&mut self, now_ms: u64, by_hand: bool, effects: &mut Vec<Effect>) {
+        let is_another = |since_ms: u64| by_hand || now_ms >= since_ms.saturating_add(ONE_WISH_MS);
+        let at_once = self.interrupted_ms.is_some_and(is_another);
+        if self.is_interrupted() && !at_once {
+            return;
+        }
+        self.interrupted_ms.get_or_insert(now_ms);
         self.is_closing = true;
         for (job, work) in &mut self.jobs {
             if matches!(work.phase, Phase::Starting | Phase::Running { .. }) {
@@ -317,7 +327,7 @@ impl Foreman {
     /// Does what time has come for.
     fn on_time(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         let tries_max =
-            if self.is_interrupted { SETTLE_TRIES_MAX_AT_THE_END } else { SETTLE_TRIES_MAX };
+            if self.is_interrupted() { SETTLE_TRIES_MAX_AT_THE_END } else { SETTLE_TRIES_MAX };
         for (job, work) in &mut self.jobs {
             match &mut work.phase {
                 Phase::Running { since_ms } if work.stop.is_none() && work.lost.is_none() => {

@@ -112,9 +112,9 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
     };
     let clerk = Clerk { desk, name: settings.name.clone(), filter: settings.filter.clone() };
     let (words, heard) = mpsc::channel();
-    let interrupts = words.clone();
-    signals::listen(move || {
-        let _ = interrupts.send(Heard::Interrupted);
+    let wishes = words.clone();
+    signals::listen(move |wish| {
+        let _ = wishes.send(Heard::Wish(wish));
     })
     .map_err(|error| failed("cannot listen to signals", error))?;
     let (asks, asked) = mpsc::channel();

@@ -17,6 +17,7 @@ use super::desk::{self, Settlement, Taken};
 use super::foreman::{self, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
 use super::keeper::{self, Ending, Task};
 use super::proofs::{self, Closing, FORMAT, Manifest, Proofs, Stage};
+use super::signals::Wish;
 use super::sweeper::{Sweeper, Swept};
 use super::told::Told;
 use super::worker::Worker;
@@ -37,8 +38,8 @@ pub enum Heard {
     Crew(Job, crew::Report, Vec<proofs::Listed>),
     /// From the sweeper.
     Swept(Swept),
-    /// From the system: somebody wants the runner to end.
-    Interrupted,
+    /// From the system: somebody wants something.
+    Wish(Wish),
 }
 
 /// A job, besides what the foreman knows of it.
@@ -139,10 +140,7 @@ impl Shift {
                 Ok(Heard::Answer(answer)) => self.on_answer(answer),
                 Ok(Heard::Crew(job, report, files)) => self.on_report(job, report, files),
                 Ok(Heard::Swept(swept)) => self.on_swept(&swept),
-                Ok(Heard::Interrupted) => {
-                    self.told.note("stopping", "stopping; once more ends all commands at once");
-                    self.handle(Event::Interrupted);
-                }
+                Ok(Heard::Wish(wish)) => self.on_wish(wish),
                 Err(_) => self.handle(Event::Tick),
             }
             if self.seated.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -169,6 +167,21 @@ impl Shift {
         }
         let (verdict, leaves_claims) = (self.foreman.verdict(), self.leaves_claims);
         Ok(Done { verdict, fatal: self.fatal, leaves_claims })
+    }
+
+    fn on_wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::End { by_hand } => {
+                if !self.foreman.is_interrupted() {
+                    self.told.note("stopping", "stopping; once more ends all commands at once");
+                }
+                self.handle(Event::Interrupted { by_hand });
+            }
+            Wish::Suspend => {
+                let text = "not suspended: its commands would go on, and its claims lapse";
+                self.told.note("not_suspended", text);
+            }
+        }
     }
 
     /// Sweeps on a thread of its own, unless that is still being done.

@@ -1,22 +1,36 @@
-//! The signals by which somebody wants the runner to end.
+//! The signals by which somebody wants something of the runner.
 
 use std::io;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-/// Takes signals for the wish that the runner end. One that the caller had ignored, as `nohup` does,
-/// stays ignored.
-pub fn listen(interrupt: impl Fn() + Send + 'static) -> io::Result<()> {
+/// What somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// That it end.
+    End {
+        /// Whether it came from a person at the keyboard.
+        by_hand: bool,
+    },
+    /// That it stop for now.
+    Suspend,
+}
+
+/// Listens to signals. One that the caller had ignored, as `nohup` does, stays ignored.
+pub fn listen(tell: impl Fn(Wish) + Send + 'static) -> io::Result<()> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = ignored_signals(&status);
-    let wanted = [SIGHUP, SIGINT, SIGTERM];
+    let wanted = [SIGHUP, SIGINT, SIGTERM, SIGTSTP];
     let mut signals =
         Signals::new(wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0))?;
     thread::spawn(move || {
-        for _ in signals.forever() {
-            interrupt();
+        for signal in signals.forever() {
+            tell(match signal {
+                SIGTSTP => Wish::Suspend,
+                signal => Wish::End { by_hand: signal == SIGINT },
+            });
         }
     });
     Ok(())

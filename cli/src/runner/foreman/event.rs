@@ -32,7 +32,10 @@ pub enum Event {
     /// What came of a job was stored, or not yet.
     Settled(Job, Settled),
     /// Somebody wants the runner to end.
-    Interrupted,
+    Interrupted {
+        /// Whether a person at the keyboard does.
+        by_hand: bool,
+    },
 }
 
 /// A claim that was made.

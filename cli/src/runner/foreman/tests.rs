@@ -192,7 +192,7 @@ fn a_command_that_takes_too_long_is_stopped_once() {
 fn work_that_ended_before_the_order_reached_it_is_not_thrown_away() {
     let mut scene = Scene::of(once());
     scene.begin(1, 0);
-    scene.hear(Event::Interrupted);
+    scene.hear(Event::Interrupted { by_hand: true });
     let settle = Effect::Settle { job: 1, act: Act::HandOff, is_last: false };
     assert_eq!(scene.hear(ended(1, Some(0), None, false)), [settle]);
 }
@@ -203,8 +203,8 @@ fn an_interrupt_stops_everything_and_a_second_one_at_once() {
     scene.begin(1, 0);
     scene.begin(2, 0);
     let stop = |job, at_once| Effect::Stop { job, at_once };
-    assert_eq!(scene.hear(Event::Interrupted), [stop(1, false), stop(2, false)]);
-    assert_eq!(scene.hear(Event::Interrupted), [stop(1, true), stop(2, true)]);
+    assert_eq!(scene.hear(Event::Interrupted { by_hand: true }), [stop(1, false), stop(2, false)]);
+    assert_eq!(scene.hear(Event::Interrupted { by_hand: true }), [stop(1, true), stop(2, true)]);
     for job in [1, 2] {
         let effects = scene.hear(ended(job, None, Some(9), true));
         let expected = (Outcome::Interrupted, "interrupted".to_owned(), None);
@@ -216,10 +216,22 @@ fn an_interrupt_stops_everything_and_a_second_one_at_once() {
 }
 
 #[test]
+fn the_signals_at_the_end_of_a_session_are_one_wish() {
+    let mut scene = Scene::of(plan());
+    scene.begin(1, 0);
+    let end = || Event::Interrupted { by_hand: false };
+    assert_eq!(scene.hear(end()), [Effect::Stop { job: 1, at_once: false }]);
+    scene.now_ms += 999;
+    assert_eq!(scene.hear(end()), []);
+    scene.now_ms += 1;
+    assert_eq!(scene.hear(end()), [Effect::Stop { job: 1, at_once: true }]);
+}
+
+#[test]
 fn a_claim_that_was_under_way_when_all_was_stopped_is_given_back() {
     let mut scene = Scene::of(plan());
     assert_eq!(scene.hear(Event::Tick), [Effect::Claim]);
-    scene.hear(Event::Interrupted);
+    scene.hear(Event::Interrupted { by_hand: true });
     assert!(!scene.foreman.is_over(), "the answer is still to come");
     let (outcome, ..) = released(&scene.hear(claimed(1, 0)));
     assert_eq!(outcome, Outcome::Interrupted);
