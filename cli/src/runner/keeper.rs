@@ -18,6 +18,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -116,10 +117,14 @@ pub fn run(task: &Task) -> ExitCode {
 }
 
 fn keep(task: &Task) -> io::Result<()> {
+    // Without a terminal: a command that reads it fails, where it would be stopped and hold its claim.
+    process::setsid()?;
     process::set_child_subreaper(Some(process::getpid()))?;
     let share = File::open(&task.share)?;
     // Whoever holds all of it takes this keeper's runner for dead, and is right.
     share.try_lock_shared()?;
+    // The command inherits it, and with it the share, should this keeper be killed.
+    fcntl_setfd(&share, FdFlags::empty())?;
     let (words, heard) = mpsc::channel();
     listen_to_signals(words.clone())?;
     say(&Word::Ready);
@@ -137,7 +142,8 @@ fn keep(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the command in a process group of its own; it inherits nothing but its three files.
+/// Starts the command in a process group of its own; it inherits nothing but its
+/// three files and the share of the lock.
 fn start(task: &Task) -> io::Result<Pid> {
     let file = |name: &str| task.proofs.join(name);
     let output = |path: &Path| OpenOptions::new().create(true).append(true).open(path);

@@ -12,6 +12,7 @@ mod environment;
 pub mod foreman;
 mod handoff;
 pub mod keeper;
+mod leftover;
 mod proofs;
 mod reaper;
 mod recovery;

@@ -1,7 +1,8 @@
 //! The name of a runner, which no other living runner of the data directory has.
 //!
-//! Two locks a name: the runner itself holds one whole; of the other, each of its keepers holds a
-//! share. Whoever has both knows that nothing of an earlier runner of that name lives.
+//! Two locks a name: the runner itself holds one whole; of the other, each of its keepers and all that
+//! its command starts hold a share. Whoever has both knows that nothing of an earlier runner of that
+//! name lives.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -13,6 +14,7 @@ use rustix::process::{self, Pid};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::id::{ListId, RecordHash};
 
+use super::leftover;
 use crate::error::CliError;
 
 /// The folder of the names in a data directory.
@@ -67,15 +69,15 @@ pub struct Worker {
 impl Worker {
     /// Takes this name, or the first that is free of `run-1`, `run-2`, ...
     ///
-    /// Waits for the commands of an earlier runner of that name, which are on their way to the end;
-    /// `tell` is called before.
+    /// Waits for the commands of an earlier runner of that name, which are on their way to the end, or
+    /// ends them; `tell` is called before.
     ///
     /// # Errors
     /// [`CliError::Taken`] where a living runner has the name.
     pub fn take(
         data_dir: &Path,
         name: Option<&str>,
-        tell: impl FnOnce(&str),
+        tell: impl Fn(&str),
     ) -> Result<Self, CliError> {
         let dir = data_dir.join(DIR);
         fs::DirBuilder::new()
@@ -90,23 +92,11 @@ impl Worker {
         Self::behind(lock, name, &dir, tell)
     }
 
-    fn behind(
-        lock: File,
-        name: String,
-        dir: &Path,
-        tell: impl FnOnce(&str),
-    ) -> Result<Self, CliError> {
+    fn behind(lock: File, name: String, dir: &Path, tell: impl Fn(&str)) -> Result<Self, CliError> {
         let share = share_of(dir, &name);
         let failed = |error| CliError::file("cannot lock", &share, error);
         let jobs = open(&share).map_err(failed)?;
-        match jobs.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                tell("an earlier runner of this name was killed; its commands are being ended");
-                jobs.lock().map_err(failed)?;
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        leftover::take(&jobs, tell).map_err(failed)?;
         Ok(Self::of(name, share, lock))
     }
 
@@ -176,6 +166,9 @@ fn share_of(dir: &Path, name: &str) -> PathBuf {
 fn first_free(dir: &Path) -> Result<(String, File), CliError> {
     for number in 1..=NAMES_MAX {
         let name = format!("run-{number}");
+        if leftover::is_below(&share_of(dir, &name)) {
+            continue;
+        }
         if let Some(lock) = try_lock(dir, &name)? {
             return Ok((name, lock));
         }
@@ -185,6 +178,10 @@ fn first_free(dir: &Path) -> Result<(String, File), CliError> {
 
 /// Locks a name; waits where only what a dead runner left is being dealt with.
 fn lock_named(dir: &Path, name: &str) -> Result<File, CliError> {
+    // To wait for the commands of that worker would be to wait for oneself.
+    if leftover::is_below(&share_of(dir, name)) {
+        return Err(taken(dir, name));
+    }
     if let Some(lock) = try_lock(dir, name)? {
         return Ok(lock);
     }
@@ -234,6 +231,11 @@ fn trace_of(lock: &mut File) -> Option<Trace> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::process::Signal;
+
     use super::*;
 
     fn take(dir: &Path, name: Option<&str>) -> Result<Worker, CliError> {
@@ -289,21 +291,40 @@ mod tests {
         assert_eq!((worker.debts.len(), &worker.debts[0]), (DEBTS_MAX, &debt(1)));
     }
 
+    /// A shell that holds a share of the lock on a name, and reads a line.
+    fn holder(dir: &Path, script: &str) -> Child {
+        let share = take(dir, Some("w")).unwrap().share;
+        let file = File::open(&share).unwrap();
+        file.try_lock_shared().unwrap();
+        fs::write(dir.join(script), "read line\n").unwrap();
+        let mut command = Command::new("sh");
+        command.arg(script).current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::from(file));
+        command.spawn().unwrap()
+    }
+
     #[test]
-    fn the_commands_of_an_earlier_runner_are_waited_for() {
+    fn the_keepers_of_an_earlier_runner_are_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let share = take(dir.path(), Some("w")).unwrap().share;
-        let keeper = File::open(&share).unwrap();
-        keeper.try_lock_shared().unwrap();
+        let mut keeper = holder(dir.path(), crate::runner::keeper::MODE);
         let (told, is_told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {
-                Worker::take(dir.path(), Some("w"), move |_| told.send(()).unwrap()).unwrap()
+                let tell = move |_: &str| told.send(()).unwrap();
+                Worker::take(dir.path(), Some("w"), tell).unwrap()
             });
             is_told.recv().unwrap();
             assert!(!waiting.is_finished());
-            drop(keeper);
+            drop(keeper.stdin.take());
             assert_eq!(waiting.join().unwrap().name, "w");
         });
+        assert_eq!(keeper.wait().unwrap().signal(), None);
+    }
+
+    #[test]
+    fn what_an_earlier_runner_and_its_keeper_left_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut orphan = holder(dir.path(), "work");
+        assert_eq!(take(dir.path(), Some("w")).unwrap().name, "w");
+        assert_eq!(orphan.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
     }
 }
