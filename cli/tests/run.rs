@@ -13,6 +13,8 @@ mod proofs;
 mod scene;
 #[path = "run/stopping.rs"]
 mod stopping;
+#[path = "run/trouble.rs"]
+mod trouble;
 
 use std::fs;
 

@@ -28,8 +28,8 @@ pub enum Answer {
     Claimed(Result<Box<Taken>, CliError>),
     /// Of beats.
     Beaten(Vec<(Job, Beat)>),
-    /// Of a job, which comes back where it has to be stored again.
-    Settled(Job, Result<Record, Box<Settlement>>),
+    /// Of a job; `None` where it has to be stored again.
+    Settled(Box<Settlement>, Option<Record>),
 }
 
 /// Whoever sits at the desk.
@@ -63,9 +63,9 @@ impl Clerk {
                 Answer::Claimed(taken.map(Box::new))
             }
             Ask::Beat(claims) => Answer::Beaten(self.desk.beat(&claims)),
-            Ask::Settle(mut settlement) => {
-                let record = self.desk.settle(&mut settlement);
-                Answer::Settled(settlement.job, record.ok_or(settlement))
+            Ask::Settle(settlement) => {
+                let record = self.desk.settle(&settlement);
+                Answer::Settled(settlement, record)
             }
         }
     }

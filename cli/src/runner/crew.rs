@@ -31,9 +31,20 @@ pub enum Report {
     /// It runs.
     Started,
     /// The command could not be started.
-    NotStarted(String),
+    NotStarted(NotStarted),
     /// The command is over.
     Ended(Ending),
+}
+
+/// Why a command could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStarted {
+    /// What was tried.
+    pub what: String,
+    /// What the system said.
+    pub why: String,
+    /// Whether the same would be said of every other job.
+    pub is_final: bool,
 }
 
 /// All keepers of this runner.
@@ -88,7 +99,9 @@ impl<Id: Copy + Ord + Send + 'static> Crew<Id> {
         }
         self.order(id, keeper::GO);
         let alive = Arc::clone(&self.alive);
-        thread::spawn(move || listen(keeper, words, &alive, tell));
+        let program = task.command.first().cloned().unwrap_or_default();
+        let what = format!("cannot start {}", program.display());
+        thread::spawn(move || listen(keeper, words, what, &alive, tell));
         Ok(())
     }
 
@@ -116,6 +129,7 @@ fn next_word(words: &mut Words) -> Option<Word> {
 fn listen(
     mut keeper: Child,
     mut words: Words,
+    what: String,
     alive: &Mutex<BTreeSet<i32>>,
     tell: impl Fn(Report),
 ) {
@@ -128,7 +142,9 @@ fn listen(
                 group = Pid::from_raw(leader);
                 tell(Report::Started);
             }
-            Word::NotStarted(why) => last = Some(Report::NotStarted(why)),
+            Word::NotStarted { why, is_final } => {
+                last = Some(Report::NotStarted(NotStarted { what: what.clone(), why, is_final }));
+            }
             Word::Ended(ending) => last = Some(Report::Ended(ending)),
         }
     }

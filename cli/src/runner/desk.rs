@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use x0x::home::Home;
+use x0x::home::{Home, HomeError};
 use x0x::time;
 use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
 use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
@@ -19,8 +19,12 @@ use x0x_tracker::{LocalTracker, Tracker, TrackerError};
 
 use super::foreman::{Act, Beat, Job, Outcome};
 use super::handoff::{self, Seen};
-use super::proofs::{Closing, Proofs};
+use super::haste::Haste;
+use super::proofs::{self, Closing, Proofs};
 use crate::error::CliError;
+
+/// How long it waits for other writers before it looks whether to go on.
+const WAIT_AT_A_STRETCH: Duration = Duration::from_millis(500);
 
 /// Where the acts go.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct Desk {
     pub ttl_ms: Option<u64>,
     /// Proofs are named from here in handoffs.
     pub root: PathBuf,
+    /// How much the end of the runner is wanted.
+    pub haste: Haste,
 }
 
 /// An issue that was claimed.
@@ -86,12 +92,30 @@ pub struct Record {
     pub dir: Option<PathBuf>,
     /// What went wrong beside it.
     pub complaint: Option<String>,
+    /// Whether its manifest says still that it runs.
+    pub is_open: bool,
 }
 
 impl Desk {
     /// Opens the list to write.
     pub fn open(&self) -> Result<LocalTracker, CliError> {
-        Ok(self.home.write(self.list, self.wait)?)
+        self.open_unless(Haste::AT_ONCE)
+    }
+
+    /// Opens the list to write; does not wait for other writers once haste is so great.
+    fn open_unless(&self, haste: u8) -> Result<LocalTracker, CliError> {
+        let mut left = self.wait;
+        loop {
+            let wait = left.min(WAIT_AT_A_STRETCH);
+            left -= wait;
+            match self.home.write(self.list, wait) {
+                Err(HomeError::Tracker(error))
+                    if matches!(error, TrackerError::Busy { .. })
+                        && !left.is_zero()
+                        && !self.haste.is(haste) => {}
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Claims the issue of this name, or the first that is ready and not under way here.
@@ -101,7 +125,7 @@ impl Desk {
         filter: &Filter,
         under_way: &BTreeSet<DocumentKey>,
     ) -> Result<Taken, CliError> {
-        let mut tracker = self.open()?;
+        let mut tracker = self.open_unless(Haste::ENDING)?;
         let wanted = match name {
             Some(name) => tracker.show(name)?,
             None => first_ready(&tracker, filter, under_way)?,
@@ -117,7 +141,7 @@ impl Desk {
 
     /// Beats claims, all in one opening.
     pub fn beat(&self, claims: &[(Job, RecordHash)]) -> Vec<(Job, Beat)> {
-        let Ok(mut tracker) = self.open() else {
+        let Ok(mut tracker) = self.open_unless(Haste::ENDING) else {
             return claims.iter().map(|(job, _)| (*job, Beat::Later)).collect();
         };
         let mut beat = |claim| match self.by(claim, |holding| tracker.heartbeat(holding)) {
@@ -129,16 +153,15 @@ impl Desk {
         claims.iter().map(|(job, claim)| (*job, beat(*claim))).collect()
     }
 
-    /// Stores what came of a job, and closes its proofs; `None` where that has to be tried again.
-    pub fn settle(&self, settlement: &mut Settlement) -> Option<Record> {
-        let record = match self.act(settlement) {
-            Ok(record) => record,
-            Err(_) if !settlement.is_last => return None,
+    /// Stores what came of a job; `None` where that has to be tried again.
+    pub fn settle(&self, settlement: &Settlement) -> Option<Record> {
+        match self.act(settlement) {
+            Ok(record) => Some(record),
+            Err(_) if !settlement.is_last => None,
             Err(error) => {
-                Record { reason: Some(error.to_string()), ..Record::of(Outcome::Unrecorded) }
+                Some(Record { reason: Some(error.to_string()), ..Record::of(Outcome::Unrecorded) })
             }
-        };
-        Some(self.close(settlement, record))
+        }
     }
 
     fn act(&self, settlement: &Settlement) -> Result<Record, CliError> {
@@ -183,7 +206,7 @@ impl Desk {
             // What the command wrote does not lose its work.
             Err(error @ TrackerError::Invalid { .. }) => {
                 let why = error.to_string();
-                let own = handoff::without(&why, super::proofs::HANDOFF, &self.seen(settlement));
+                let own = handoff::without(&why, proofs::HANDOFF, &self.seen(settlement));
                 hand_off(&Value::Object(own).to_string())?;
                 record.complaint = Some(why);
             }
@@ -231,7 +254,7 @@ impl Desk {
         };
         match merged {
             Ok(handoff) => (handoff, None),
-            Err(why) => (handoff::without(&why, super::proofs::HANDOFF, &seen), Some(why)),
+            Err(why) => (handoff::without(&why, proofs::HANDOFF, &seen), Some(why)),
         }
     }
 
@@ -243,21 +266,8 @@ impl Desk {
                 .map_or(String::new(), |proofs| handoff::command_line(&proofs.manifest().command)),
             duration_ms: settlement.closing.duration_ms.unwrap_or(0),
             proofs_dir: named_from(&self.root, dir),
+            processes_left: settlement.closing.ending.left,
         }
-    }
-
-    /// Closes the proofs of a job; where that fails, the job is what it is all the same.
-    fn close(&self, settlement: &mut Settlement, mut record: Record) -> Record {
-        let Some(proofs) = &mut settlement.proofs else { return record };
-        let closing = settlement.closing.clone();
-        let now = Timestamp(time::now_ms());
-        let closed = proofs.close(record.outcome, record.reason.as_deref(), closing, Some(now));
-        if let Err(error) = closed {
-            let text = format!("cannot close {}: {error}", proofs.dir.display());
-            record.complaint.get_or_insert(text);
-        }
-        record.dir = Some(proofs.dir.clone());
-        record
     }
 
     /// Does something by a claim, or by the one in its place: a claim that lapsed is renewed by
@@ -290,9 +300,38 @@ impl Desk {
     }
 }
 
+impl Settlement {
+    /// Closes the proofs of a job, of which all is stored; where that fails, the job is what it is all
+    /// the same. It reads all that the command wrote, which may take long.
+    pub fn close(self, mut record: Record, haste: &Haste) -> Record {
+        let Some(mut proofs) = self.proofs else { return record };
+        let files = proofs::listed(&proofs.dir, haste);
+        let closing = Closing { files, ..self.closing };
+        let now = Timestamp(time::now_ms());
+        let closed = proofs.close(record.outcome, record.reason.as_deref(), closing, Some(now));
+        if let Err(error) = closed {
+            let text = format!("cannot close {}: {error}", proofs.dir.display());
+            record.complaint = Some(match record.complaint {
+                Some(complaint) => format!("{complaint}; {text}"),
+                None => text,
+            });
+            record.is_open = true;
+        }
+        record.dir = Some(proofs.dir);
+        record
+    }
+}
+
 impl Record {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, retry_after_ms: None, dir: None, complaint: None }
+        Self {
+            outcome,
+            reason: None,
+            retry_after_ms: None,
+            dir: None,
+            complaint: None,
+            is_open: false,
+        }
     }
 }
 

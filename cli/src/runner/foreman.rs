@@ -106,6 +106,8 @@ pub struct Foreman {
     is_closing: bool,
     /// Somebody wanted it to end then.
     interrupted_ms: Option<u64>,
+    /// And again.
+    is_hurried: bool,
     verdict: Verdict,
     is_over: bool,
 }
@@ -124,6 +126,7 @@ impl Foreman {
             resting_until_ms: Vec::new(),
             is_closing: false,
             interrupted_ms: None,
+            is_hurried: false,
             verdict: Verdict::Nothing,
             is_over: false,
         }
@@ -139,9 +142,18 @@ impl Foreman {
         self.interrupted_ms.is_some()
     }
 
+    /// Tells whether nothing is to be waited for.
+    pub fn is_hurried(&self) -> bool {
+        self.is_hurried
+    }
+
     /// Returns what came of it all.
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.verdict {
+            // Whether something was ready was not found out.
+            Verdict::Nothing if self.is_interrupted() => Verdict::Last(Outcome::Interrupted),
+            verdict => verdict,
+        }
     }
 
     /// Returns the claim of a job as it is now: a renewed one has another than at its start.
@@ -156,7 +168,7 @@ impl Foreman {
             let beat = work.wants_beats().then_some(work.beat_due_ms).filter(|_| !self.is_beating);
             let rest = match &work.phase {
                 Phase::Running { since_ms } if work.stop.is_none() && work.lost.is_none() => {
-                    self.plan.timeout_ms.map(|timeout_ms| since_ms + timeout_ms)
+                    self.plan.timeout_ms.map(|timeout_ms| since_ms.saturating_add(timeout_ms))
                 }
                 Phase::Settling { again_ms, .. } => *again_ms,
                 Phase::Starting | Phase::Running { .. } => None,
@@ -173,7 +185,7 @@ impl Foreman {
             Event::Claimed(claimed) => self.on_claimed(now_ms, claimed, effects),
             Event::NothingReady => {
                 self.is_claiming = false;
-                self.ask_at_ms = now_ms + self.plan.poll_ms;
+                self.ask_at_ms = now_ms.saturating_add(self.plan.poll_ms);
                 // The answer says how it was when the question was asked.
                 let asked_ms = self.asked_ms;
                 self.resting_until_ms.retain(|until_ms| *until_ms > asked_ms);
@@ -185,7 +197,7 @@ impl Foreman {
             }
             Event::ClaimLater => {
                 self.is_claiming = false;
-                self.ask_at_ms = now_ms + self.plan.poll_ms;
+                self.ask_at_ms = now_ms.saturating_add(self.plan.poll_ms);
             }
             Event::ClaimRefused => {
                 self.is_claiming = false;
@@ -197,12 +209,15 @@ impl Foreman {
                     work.phase = Phase::Running { since_ms: now_ms };
                 }
             }
-            Event::NotStarted(job, why) => {
-                // Every other issue would fail alike.
-                self.is_closing = true;
-                let reason = format!("the command could not be started: {why}");
+            Event::NotStarted { job, why, is_final } => {
+                self.is_closing |= is_final;
+                let failures = self.jobs.get(&job).map_or(0, |work| work.failures);
+                let retry_after_ms = (!is_final).then(|| self.plan.backoff.after(failures));
                 let outcome = Outcome::Failed;
-                let act = Act::Release { outcome, reason, retry_after_ms: None };
+                let act = match self.is_interrupted() {
+                    true => Act::interrupted(),
+                    false => Act::Release { outcome, reason: why, retry_after_ms },
+                };
                 self.settle(job, act, effects);
             }
             Event::Ended(job, ending) => self.on_ended(now_ms, job, ending, effects),
@@ -291,7 +306,7 @@ impl Foreman {
                 if let Some(after_ms) = retry_after_ms.filter(|_| self.plan.until_idle)
                     && !self.plan.backoff.is_given_up(after_ms)
                 {
-                    self.resting_until_ms.push(now_ms + after_ms + REST_SLACK_MS);
+                    self.resting_until_ms.push(now_ms.saturating_add(after_ms + REST_SLACK_MS));
                 }
             }
             Settled::Later => {
@@ -315,11 +330,15 @@ impl Foreman {
             return;
         }
         self.interrupted_ms.get_or_insert(now_ms);
+        self.is_hurried |= at_once;
         self.is_closing = true;
         for (job, work) in &mut self.jobs {
             if matches!(work.phase, Phase::Starting | Phase::Running { .. }) {
                 work.stop.get_or_insert(Stop::Interrupted);
                 effects.push(Effect::Stop { job: *job, at_once });
+            }
+            if let Phase::Settling { again_ms: Some(again_ms), .. } = &mut work.phase {
+                *again_ms = now_ms;
             }
         }
     }

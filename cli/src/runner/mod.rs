@@ -11,6 +11,7 @@ mod desk;
 mod environment;
 pub mod foreman;
 mod handoff;
+mod haste;
 pub mod keeper;
 mod leftover;
 mod proofs;
@@ -37,6 +38,7 @@ use crate::output::Output;
 use clerk::Clerk;
 use desk::Desk;
 use foreman::{Plan, Verdict};
+use haste::Haste;
 use shift::{Channels, Done, Heard, Shift};
 use sweeper::Sweeper;
 use told::Told;
@@ -93,6 +95,7 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
         worker: worker.name.clone(),
         ttl_ms: settings.ttl_ms,
         root: settings.root.clone(),
+        haste: Haste::default(),
     };
     let retry_after_ms = settings.plan.backoff.first_ms;
     told.recovered(&recovery::recover(&desk, &mut worker, retry_after_ms));

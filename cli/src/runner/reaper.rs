@@ -14,6 +14,7 @@ use x0x_tracker::timestamp::Timestamp;
 use x0x_tracker::{Tracker, TrackerError};
 
 use super::foreman::Outcome;
+use super::haste::Haste;
 use super::proofs::{self, Closing, Manifest, Proofs, Stage};
 use super::worker;
 
@@ -33,6 +34,8 @@ pub struct Reaper<'a> {
     pub data_dir: &'a Path,
     /// The agent.
     pub agent: AgentId,
+    /// Whether there is time.
+    pub haste: &'a Haste,
 }
 
 impl Reaper<'_> {
@@ -60,7 +63,8 @@ impl Reaper<'_> {
                 false if lost.contains(&found.manifest().issue) => (Outcome::Abandoned, None),
                 false => (Outcome::Interrupted, Some(SILENT)),
             };
-            let closing = Closing { files: proofs::listed(&found.dir), ..Closing::default() };
+            let closing =
+                Closing { files: proofs::listed(&found.dir, self.haste), ..Closing::default() };
             // A manifest that cannot be written says what is true as far as it goes.
             let _ = found.close(outcome, reason, closing, None);
         }

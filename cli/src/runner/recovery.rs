@@ -87,6 +87,7 @@ fn pay(
         root: &debt.root,
         data_dir: desk.home.dir(),
         agent: desk.agent,
+        haste: &desk.haste,
     };
     let completed = reaper.complete(&desk.worker, &lost, &desk.home.read(debt.list)?);
     given_back.and(completed.map_err(CliError::from))

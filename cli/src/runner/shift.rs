@@ -12,11 +12,12 @@ use x0x_tracker::TrackerError;
 use x0x_tracker::timestamp::Timestamp;
 
 use super::clerk::{Answer, Ask};
-use super::crew::{self, Crew};
-use super::desk::{self, Settlement, Taken};
+use super::crew::{self, Crew, NotStarted};
+use super::desk::{Record, Settlement, Taken};
 use super::foreman::{self, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
+use super::haste::Haste;
 use super::keeper::{self, Ending, Task};
-use super::proofs::{self, Closing, FORMAT, Manifest, Proofs, Stage};
+use super::proofs::{Closing, FORMAT, Manifest, Proofs, Stage};
 use super::signals::Wish;
 use super::sweeper::{Sweeper, Swept};
 use super::told::Told;
@@ -34,8 +35,10 @@ const WAIT_MS_MAX: u64 = 5_000;
 pub enum Heard {
     /// From the clerk.
     Answer(Answer),
-    /// From a keeper, with what lies among the proofs.
-    Crew(Job, crew::Report, Vec<proofs::Listed>),
+    /// From a keeper.
+    Crew(Job, crew::Report),
+    /// The proofs of a job are closed, which ends it.
+    Closed(Job, Record),
     /// From the sweeper.
     Swept(Swept),
     /// From the system: somebody wants something.
@@ -90,6 +93,8 @@ pub struct Shift {
     sweep_due_ms: u64,
     /// Whether it was said that nothing is ready.
     is_idle: bool,
+    /// Whether it was said that another writer keeps the store.
+    is_busy: bool,
     fatal: Option<CliError>,
     leaves_claims: bool,
 }
@@ -120,6 +125,7 @@ impl Shift {
             sweeping: None,
             sweep_due_ms: 0,
             is_idle: false,
+            is_busy: false,
             fatal: None,
             leaves_claims: false,
         })
@@ -138,7 +144,8 @@ impl Shift {
             let wait_ms = due_ms.saturating_sub(now_ms).min(WAIT_MS_MAX);
             match heard.recv_timeout(Duration::from_millis(wait_ms)) {
                 Ok(Heard::Answer(answer)) => self.on_answer(answer),
-                Ok(Heard::Crew(job, report, files)) => self.on_report(job, report, files),
+                Ok(Heard::Crew(job, report)) => self.on_report(job, report),
+                Ok(Heard::Closed(job, record)) => self.on_closed(job, &record),
                 Ok(Heard::Swept(swept)) => self.on_swept(&swept),
                 Ok(Heard::Wish(wish)) => self.on_wish(wish),
                 Err(_) => self.handle(Event::Tick),
@@ -176,6 +183,8 @@ impl Shift {
                     self.told.note("stopping", "stopping; once more ends all commands at once");
                 }
                 self.handle(Event::Interrupted { by_hand });
+                let haste = if self.foreman.is_hurried() { Haste::AT_ONCE } else { Haste::ENDING };
+                self.sweeper.desk.haste.set(haste);
             }
             Wish::Suspend => {
                 let text = "not suspended: its commands would go on, and its claims lapse";
@@ -216,8 +225,8 @@ impl Shift {
                 self.ask(Ask::Claim(under_way));
             }
             Effect::Start(job) => {
-                if let Err(error) = self.start(job) {
-                    self.on_report(job, crew::Report::NotStarted(error.to_string()), Vec::new());
+                if let Err(refusal) = self.start(job) {
+                    self.on_report(job, crew::Report::NotStarted(refusal));
                 }
             }
             Effect::Beat(jobs) => {
@@ -234,7 +243,7 @@ impl Shift {
     }
 
     /// Makes room for the proofs of a job and has its command started.
-    fn start(&mut self, job: Job) -> io::Result<()> {
+    fn start(&mut self, job: Job) -> Result<(), NotStarted> {
         let Some(ongoing) = self.jobs.get_mut(&job) else { return Ok(()) };
         let taken = &ongoing.taken;
         let now = Timestamp(time::now_ms());
@@ -255,10 +264,15 @@ impl Shift {
             reason: None,
             exit_code: None,
             signal: None,
+            processes_left: 0,
             files: Vec::new(),
         };
         let stdin = format!("{}\n", taken.json);
-        let proofs = Proofs::open(&self.settings.proofs, manifest, now, &stdin)?;
+        let proofs =
+            Proofs::open(&self.settings.proofs, manifest, now, &stdin).map_err(|error| {
+                let what = format!("cannot keep proofs in {}", self.settings.proofs.display());
+                NotStarted { what, why: error.to_string(), is_final: false }
+            })?;
         let (dir, handoff) = (proofs.dir.clone(), proofs.handoff());
         ongoing.proofs = Some(proofs);
         self.told.claimed(taken, &dir);
@@ -271,31 +285,32 @@ impl Shift {
             command: self.settings.command.clone(),
         };
         let words = self.words.clone();
-        self.crew.start(job, &task, &environment, move |report| {
-            // Hashing what a command said may take long, and is done here, off the main thread.
-            let is_end = report != crew::Report::Started;
-            let files = if is_end { proofs::listed(&dir) } else { Vec::new() };
-            let _ = words.send(Heard::Crew(job, report, files));
+        let started = self.crew.start(job, &task, &environment, move |report| {
+            let _ = words.send(Heard::Crew(job, report));
+        });
+        started.map_err(|error| NotStarted {
+            what: "cannot start the keeper of the command".to_owned(),
+            why: error.to_string(),
+            is_final: keeper::is_final(&error),
         })
     }
 
-    fn on_report(&mut self, job: Job, report: crew::Report, files: Vec<proofs::Listed>) {
+    fn on_report(&mut self, job: Job, report: crew::Report) {
         let now_ms = time::uptime().ms;
         let Some(ongoing) = self.jobs.get_mut(&job) else { return };
-        ongoing.closing.files = files;
         let event = match report {
             crew::Report::Started => {
                 ongoing.started_ms = Some(now_ms);
                 Event::Started(job)
             }
-            crew::Report::NotStarted(why) => {
+            crew::Report::NotStarted(NotStarted { what, why, is_final }) => {
                 self.crew.dismiss(job);
-                let program = self.settings.command.first().cloned().unwrap_or_default();
-                self.fatal.get_or_insert(CliError::Io {
-                    what: format!("cannot start {}", program.display()),
-                    source: io::Error::other(why.clone()),
-                });
-                Event::NotStarted(job, why)
+                let told = format!("{what}: {why}");
+                if is_final {
+                    let source = io::Error::other(why);
+                    self.fatal.get_or_insert(CliError::Io { what, source });
+                }
+                Event::NotStarted { job, why: told, is_final }
             }
             crew::Report::Ended(ending) => {
                 self.crew.dismiss(job);
@@ -342,28 +357,37 @@ impl Shift {
             Answer::Claimed(Ok(taken)) => self.on_taken(taken),
             Answer::Claimed(Err(error)) => self.on_nothing_taken(error),
             Answer::Beaten(beats) => self.handle(Event::Beaten(beats)),
-            Answer::Settled(job, Err(settlement)) => {
+            Answer::Settled(settlement, None) => {
+                let job = settlement.job;
                 if let Some(ongoing) = self.jobs.get_mut(&job) {
                     ongoing.settlement = Some(settlement);
                 }
                 self.handle(Event::Settled(job, Settled::Later));
             }
-            Answer::Settled(job, Ok(record)) => {
-                if let Some(ongoing) = self.jobs.remove(&job) {
-                    let issue = &ongoing.taken.issue;
-                    self.told.settled(&issue.row.id, &issue.name, &record);
-                }
-                self.leaves_claims |= record.outcome == Outcome::Unrecorded;
-                let desk::Record { outcome, retry_after_ms, .. } = record;
-                let done = Settled::Done { outcome, retry_after_ms };
-                self.handle(Event::Settled(job, done));
+            // Reading what a command wrote may take long; its claim is over, and needs no beats.
+            Answer::Settled(settlement, Some(record)) => {
+                let (words, haste) = (self.words.clone(), self.sweeper.desk.haste.clone());
+                thread::spawn(move || {
+                    let job = settlement.job;
+                    let _ = words.send(Heard::Closed(job, settlement.close(record, &haste)));
+                });
             }
         }
     }
 
+    fn on_closed(&mut self, job: Job, record: &Record) {
+        if let Some(ongoing) = self.jobs.remove(&job) {
+            let issue = &ongoing.taken.issue;
+            self.told.settled(&issue.row.id, &issue.name, record);
+        }
+        self.leaves_claims |= record.outcome == Outcome::Unrecorded || record.is_open;
+        let (outcome, retry_after_ms) = (record.outcome, record.retry_after_ms);
+        self.handle(Event::Settled(job, Settled::Done { outcome, retry_after_ms }));
+    }
+
     fn on_taken(&mut self, taken: Box<Taken>) {
         self.jobs_begun += 1;
-        self.is_idle = false;
+        (self.is_idle, self.is_busy) = (false, false);
         let job = self.jobs_begun;
         let held = taken.issue.row.held.as_ref();
         let ttl_ms = held.map_or(x0x_tracker::claim::record::TTL_MS_DEFAULT, |held| held.ttl_ms);
@@ -383,14 +407,21 @@ impl Shift {
         let is_named = self.settings.name.is_some();
         let event = match error.tracker() {
             Some(TrackerError::NothingReady) => {
+                self.is_busy = false;
                 if !self.is_idle && self.jobs.is_empty() && !self.settings.plan.asks_once {
                     self.is_idle = true;
                     self.told.note("idle", "nothing is ready");
                 }
                 Event::NothingReady
             }
-            // Another writer was quicker, or keeps the store.
-            Some(TrackerError::Refused { .. } | TrackerError::Busy { .. }) if !is_named => {
+            // Another writer was quicker.
+            Some(TrackerError::Refused { .. }) if !is_named => Event::ClaimLater,
+            // Another writer keeps the store: whoever wants one issue hears of it at once.
+            Some(TrackerError::Busy { .. }) if self.foreman.is_interrupted() => Event::ClaimLater,
+            Some(TrackerError::Busy { .. }) if !self.settings.plan.asks_once => {
+                if !std::mem::replace(&mut self.is_busy, true) {
+                    self.told.note("busy", &format!("{error}; waiting for it"));
+                }
                 Event::ClaimLater
             }
             _ => {

@@ -49,6 +49,7 @@ impl Sweeper {
             root: &self.desk.root,
             data_dir: self.desk.home.dir(),
             agent: self.desk.agent,
+            haste: &self.desk.haste,
         };
         Ok(reaper.reap(self.keep_days, now, &tracker)?.len())
     }

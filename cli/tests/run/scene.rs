@@ -178,6 +178,20 @@ impl Running {
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
     }
 
+    /// Waits until it listens to SIGINT.
+    pub fn await_signals(&self) {
+        let bit = 1u64 << (Signal::INT.as_raw() - 1);
+        loop {
+            let file = format!("/proc/{}/status", self.child.id());
+            let status = fs::read_to_string(file).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            if u64::from_str_radix(caught.trim(), 16).unwrap() & bit != 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
