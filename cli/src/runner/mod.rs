@@ -19,6 +19,7 @@ mod reaper;
 mod recovery;
 mod shift;
 mod signals;
+mod speaker;
 mod sweeper;
 mod told;
 pub mod worker;
@@ -83,7 +84,7 @@ pub struct Settings {
 /// # Errors
 /// What keeps it from beginning, or from claiming anything more; what was under way has ended then.
 pub fn run(settings: Settings) -> Result<Verdict, CliError> {
-    let told = Told { output: settings.output };
+    let told = Told::new(settings.output);
     let mut worker = Worker::take(settings.home.dir(), settings.worker.as_deref(), |text| {
         told.note("waiting", text);
     })?;
