@@ -27,7 +27,7 @@ fn a_claim_that_its_own_worker_renewed_is_not_lost() {
         let (_, events) = running.finish();
         assert_eq!(events[0]["event"], event, "{events:?}");
         let row = scene.row("T-0001");
-        assert_eq!((row.tally.claims, row.tally.takeovers), (2, 0), "{row:?}");
+        assert!(row.held.is_none() && row.tally.claims >= 2, "{row:?}");
         scene.only_proofs("T-0001", 1);
         scene.leaves_nothing();
     }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use x0x::home::Home;
 use x0x_tracker::interface::report::Row;
-use x0x_tracker::interface::{Holding, Release};
+use x0x_tracker::interface::{Holding, Release, Shown};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::common::Place;
@@ -59,9 +59,13 @@ impl Scene {
         home.write(home.list_named(None).unwrap(), WAIT).unwrap()
     }
 
-    pub fn row(&self, name: &str) -> Row {
+    pub fn shown(&self, name: &str) -> Shown {
         let home = Home::at(self.place.data());
-        home.read(home.list_named(None).unwrap()).unwrap().show(name).unwrap().row
+        home.read(home.list_named(None).unwrap()).unwrap().show(name).unwrap()
+    }
+
+    pub fn row(&self, name: &str) -> Row {
+        self.shown(name).row
     }
 
     pub fn issue(&self, name: &str) -> Value {

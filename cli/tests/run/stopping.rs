@@ -96,11 +96,11 @@ fn a_second_interrupt_waits_for_no_grace() {
 fn a_command_that_takes_too_long_and_ignores_sigterm_is_killed_after_its_grace() {
     let scene = Scene::of(&["One"]);
     let script = format!("trap 'echo no' TERM; {FAMILY} while :; do sleep 1000; done");
-    let args = ["--timeout", "1s", "--grace", "1s"];
+    let args = ["--timeout", "4s", "--grace", "1s"];
     let (running, ..) = up(&scene, &args, &script);
     let (code, events) = running.finish();
     assert_eq!((code, &events[0]["event"]), (1, &"timed_out".into()), "{events:?}");
-    assert_eq!(events[0]["reason"], "timed out after 1 s");
+    assert_eq!(events[0]["reason"], "timed out after 4 s");
     let dir = &scene.only_proofs("T-0001", 1)[0];
     assert_eq!(fs::read_to_string(dir.join("stdout")).unwrap(), "no\n");
     let manifest = manifest(dir);
