@@ -56,6 +56,20 @@ pub fn take(jobs: &File, tell: impl Fn(&str)) -> io::Result<()> {
     }
 }
 
+/// Takes all of a lock unless a keeper has a share of it, which ends its command itself.
+pub fn take_from_orphans(jobs: &File) -> io::Result<bool> {
+    match jobs.try_lock() {
+        Ok(()) => return Ok(true),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let holders = holders_of(jobs)?;
+    if holders.is_empty() || holders.iter().any(|pid| is_keeper(*pid)) {
+        return Ok(false);
+    }
+    take(jobs, |_| {}).map(|()| true)
+}
+
 /// Tells whether this process was started by a command that has a share of a lock.
 pub fn is_below(share: &Path) -> bool {
     let Ok(share) = share.metadata() else { return false };

@@ -105,8 +105,8 @@ impl Worker {
         Self { name, share, debts, lock }
     }
 
-    /// Takes the names of runners that ended without a word and of which nothing lives, as long as
-    /// what they left is dealt with. Waits for nobody.
+    /// Takes the names of runners that ended without a word, as long as what they left is dealt with.
+    /// Waits for no keeper, but ends commands that have none any more.
     pub fn silent(data_dir: &Path) -> Vec<Self> {
         let dir = data_dir.join(DIR);
         let Ok(entries) = fs::read_dir(&dir) else { return Vec::new() };
@@ -119,10 +119,13 @@ impl Worker {
             // What is not known to be silent is not locked, not even for a moment.
             let mut trace = File::open(dir.join(format!("{name}{LOCK}"))).ok()?;
             trace_of(&mut trace).filter(|trace| !trace.debts.is_empty())?;
-            let lock = try_lock(&dir, &name).ok()??;
             let share = share_of(&dir, &name);
+            if leftover::is_below(&share) {
+                return None;
+            }
+            let lock = try_lock(&dir, &name).ok()??;
             let jobs = open(&share).ok()?;
-            jobs.try_lock().ok()?;
+            leftover::take_from_orphans(&jobs).ok().filter(|is_taken| *is_taken)?;
             Some(Self::of(name, share, lock)).filter(|worker| !worker.debts.is_empty())
         };
         names.into_iter().filter_map(take).collect()

@@ -195,20 +195,22 @@ fn a_killed_keeper_takes_its_command_with_it() {
 
 #[test]
 fn a_command_that_outlived_its_runner_and_its_keeper_is_ended_before_its_issue_is_given_out() {
-    let scene = Scene::of(&["One"]);
-    let script = format!("{FAMILY} wait");
-    let (mut running, _, leader) = up(&scene, &["--worker", "w"], &script);
-    let keeper = keeper_of(&leader);
-    // Stopped, the runner cannot see its keeper die.
-    running.signal(Signal::STOP);
-    kill_process(keeper, Signal::KILL).unwrap();
-    running.child.kill().unwrap();
-    running.finish();
-    assert!(scene.processes().len() > 3, "{:?}", scene.processes());
-    let (code, events) = scene.run(&["--worker", "w", "--next"], "true");
-    let told = |event: &str| events.iter().filter(|e| e["event"] == event).count();
-    assert_eq!((code, told("waiting"), told("recovered")), (3, 2, 1), "{events:?}");
-    scene.leaves_nothing();
+    for (next, waits) in [("w", 2), ("another", 0)] {
+        let scene = Scene::of(&["One"]);
+        let script = format!("{FAMILY} wait");
+        let (mut running, _, leader) = up(&scene, &["--worker", "w"], &script);
+        let keeper = keeper_of(&leader);
+        // Stopped, the runner cannot see its keeper die.
+        running.signal(Signal::STOP);
+        kill_process(keeper, Signal::KILL).unwrap();
+        running.child.kill().unwrap();
+        running.finish();
+        assert!(!scene.processes().is_empty(), "they live");
+        let (code, events) = scene.run(&["--worker", next, "--label", "none"], "true");
+        let told = |event: &str| events.iter().filter(|e| e["event"] == event).count();
+        assert_eq!((code, told("waiting"), told("recovered")), (3, waits, 1), "{events:?}");
+        scene.leaves_nothing();
+    }
 }
 
 #[test]
