@@ -670,6 +670,26 @@ fn losses_are_told_together_where_nothing_is_held() {
 }
 
 #[test]
+fn whoever_asks_what_it_lost_is_told_each_once_and_gives_way() {
+    let mut machine = Machine::with_issues(3);
+    for name in ["T-0001", "T-0002", "T-0003"] {
+        machine.claim("a", name).unwrap();
+    }
+    machine.tracker.release(&holding("boss", "T-0001"), &force()).unwrap();
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0002").unwrap();
+    let told = machine.tracker.losses("a").unwrap();
+    let mut names: Vec<_> = told.iter().map(|loss| loss.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["T-0001", "T-0002"]);
+    assert!(told.iter().any(|loss| loss.why.contains("worker b")), "{told:?}");
+    assert_eq!(machine.tracker.show("T-0002").unwrap().row.tally.abandons, 1);
+    assert_eq!(machine.tracker.losses("a").unwrap(), []);
+    assert_eq!(machine.tracker.losses("nobody").unwrap(), []);
+    assert_eq!(machine.tracker.claims(Some("a")).unwrap()[0].name, "T-0003");
+}
+
+#[test]
 fn a_token_means_what_its_claim_became_by_renewals() {
     let mut machine = Machine::with_issues(2);
     let first = machine.claim("a", "T-0001").unwrap().claim;

@@ -247,7 +247,7 @@ Examples:
     #[command(
         override_usage = "x0x issues run [OPTIONS] [ID] -- <COMMAND> [ARGS]...",
         after_help = "The command gets the issue as JSON on stdin, and in its environment X0X_ISSUE_ID, _IDENTIFIER, _TITLE,
-_STATE, _PRIORITY, _BRANCH_NAME, _URL, _ATTEMPT (how many claims the issue has had), X0X_CLAIM,
+_STATE, _PRIORITY, _BRANCH_NAME, _URL, _ATTEMPT (how often the issue was taken up), X0X_CLAIM,
 X0X_CLAIM_FENCE, X0X_WORKER, X0X_PROOFS (a directory for files of its own), X0X_HANDOFF (where it may
 write its handoff, a JSON object) and X0X_DATA_DIR. Exit 0 hands the issue off; anything else
 releases it with the exit code as the reason. With --json, each event is one object a line.

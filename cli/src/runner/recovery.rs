@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use x0x_tracker::Tracker;
+use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::{Holding, Release};
 use x0x_tracker::{LocalTracker, TrackerError};
@@ -104,18 +105,16 @@ fn give_back(
 ) -> Result<(), CliError> {
     let mut tracker = desk.open()?;
     let mut done = Ok(());
+    for loss in tracker.losses(&desk.worker)? {
+        lost.insert(loss.id.clone());
+        recovered.found.push(Found { id: loss.id, name: loss.name, lost: Some(loss.why) });
+    }
     for shown in tracker.claims(Some(&desk.worker))? {
         let own = shown.row.held.as_ref().filter(|held| desk.is_own(held));
-        if own.is_some_and(|held| debt.spared.contains(&held.claim)) {
-            continue;
-        }
-        let claim = own.map(|held| held.claim.to_string());
-        match end(&mut tracker, desk, &shown.name, claim, retry_after_ms) {
-            Ok(why) => {
-                if why.is_some() {
-                    lost.insert(shown.row.id.clone());
-                }
-                recovered.found.push(Found { id: shown.row.id, name: shown.name, lost: why });
+        let Some(held) = own.filter(|held| !debt.spared.contains(&held.claim)) else { continue };
+        match give_back_one(&mut tracker, desk, held.claim, retry_after_ms) {
+            Ok(lost) => {
+                recovered.found.push(Found { id: shown.row.id, name: shown.name, lost });
             }
             Err(error) => done = done.and(Err(error.into())),
         }
@@ -123,33 +122,18 @@ fn give_back(
     done
 }
 
-/// Ends the claim of a worker on an issue; returns why it was over already, if it was.
-fn end(
+/// Gives one claim back; returns why it was over already, if it was.
+fn give_back_one(
     tracker: &mut LocalTracker,
     desk: &Desk,
-    issue: &str,
-    claim: Option<String>,
+    claim: RecordHash,
     retry_after_ms: u64,
 ) -> Result<Option<String>, TrackerError> {
-    let worker = desk.worker.clone();
-    let result = match claim {
-        Some(token) => {
-            let release = Release {
-                reason: Some(SILENT.to_owned()),
-                force: false,
-                retry_after_ms: Some(retry_after_ms),
-            };
-            let holding = Holding { worker, issue: None, claim: Some(token) };
-            tracker.release(&holding, &release).map(|_| ())
-        }
-        // Another holds the issue. That this worker gave way is written down once it asks.
-        None => {
-            let holding = Holding { worker, issue: Some(issue.to_owned()), claim: None };
-            tracker.heartbeat(&holding).map(|_| ())
-        }
-    };
-    match result {
-        Ok(()) => Ok(None),
+    let reason = Some(SILENT.to_owned());
+    let release = Release { reason, force: false, retry_after_ms: Some(retry_after_ms) };
+    let (worker, claim) = (desk.worker.clone(), Some(claim.to_string()));
+    match tracker.release(&Holding { worker, issue: None, claim }, &release) {
+        Ok(_) => Ok(None),
         Err(error @ TrackerError::ClaimLost { .. }) => Ok(Some(error.to_string())),
         Err(error) => Err(error),
     }

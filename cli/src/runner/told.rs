@@ -50,7 +50,7 @@ impl Told {
                 "identifier": taken.issue.name,
                 "claim": token,
                 "fence": row.held.as_ref().map(|held| held.fence),
-                "attempt": row.tally.claims,
+                "attempt": row.tally.attempts(),
                 "proofs": proofs,
             }),
         );

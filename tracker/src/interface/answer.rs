@@ -265,6 +265,7 @@ mod tests {
     #[test]
     fn what_a_worker_lost_is_told_with_what_it_has() {
         let loss = Loss {
+            id: "T-2".to_owned(),
             name: "T-2".to_owned(),
             claim: RecordHash([8; 32]),
             why: "it is over".to_owned(),

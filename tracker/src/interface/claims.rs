@@ -68,6 +68,8 @@ pub struct Kept {
 /// A claim that its worker has no longer, as the worker is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
+    /// The id of the issue.
+    pub id: String,
     /// Which issue.
     pub name: String,
     /// The claim.

@@ -108,6 +108,13 @@ pub trait Tracker {
     /// [`TrackerError::ClaimLost`] with who holds the issue now.
     fn heartbeat(&mut self, holding: &Holding) -> Result<Kept, TrackerError>;
 
+    /// Tells a worker which of its claims are lost or over, and writes that it gives up those that it
+    /// lost. Each is told once, here or by another act of the worker.
+    ///
+    /// # Errors
+    /// Where the worker's name is none, or the store cannot be written.
+    fn losses(&mut self, worker: &str) -> Result<Vec<Loss>, TrackerError>;
+
     /// Gives a claim up, so that others can take the issue.
     ///
     /// # Errors

@@ -3,12 +3,13 @@
 
 use super::edition::Edition;
 use super::holding::{self, Lost, Meant};
-use super::{claiming, names};
+use super::{Host, claiming, names};
 use crate::claim::record::{Act, End, How};
 use crate::claim::rules::{self, Fate};
 use crate::document::{Content, Document};
 use crate::id::RecordHash;
 use crate::interface::{Loss, TrackerError};
+use crate::store::Store;
 
 /// Tells a worker what it lost, and goes on with the claim that it means, where that holds its issue.
 ///
@@ -41,9 +42,21 @@ pub(super) fn settle(edition: &mut Edition<'_>, lost: &[Lost]) -> Result<Vec<Los
     Ok(told)
 }
 
+/// Tells a worker what it lost; see [`crate::interface::Tracker::losses`].
+pub(super) fn told(store: &Store, host: &Host, worker: &str) -> Result<Vec<Loss>, TrackerError> {
+    holding::check_worker(worker)?;
+    let mut edition = Edition::start(store, host)?;
+    let own = holding::own(edition.tables(), host.signer.agent(), Some(worker))?;
+    let told = settle(&mut edition, &own.lost)?;
+    if !told.is_empty() {
+        edition.finish()?;
+    }
+    Ok(told)
+}
+
 /// Returns the error that tells of a loss, and of others beside it.
 pub(super) fn error(loss: Loss, also: Vec<Loss>) -> TrackerError {
-    let Loss { name, claim, why, by_holder, holder } = loss;
+    let Loss { name, claim, why, by_holder, holder, .. } = loss;
     let also = also.into_boxed_slice();
     TrackerError::ClaimLost { name, claim: Some(claim), why, by_holder, holder, also }
 }
@@ -78,6 +91,7 @@ fn loss(
     let row = super::row::of(&document.read());
     let holder = holding::holder(edition.tables(), edition, &row)?;
     Ok(Some(Loss {
+        id: content.issue.id().to_owned(),
         name: names::display_name(edition.tables(), &row)?,
         claim,
         why: holding::told(&content.tree, claim, fate, holder.as_ref()),

@@ -38,7 +38,7 @@ use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
     Agenda, Choice, Disputed, ExportReport, Holding, ImportReport, IssueLog, Kept, ListInfo,
-    LogFilter, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
+    LogFilter, Loss, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
     TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
@@ -371,6 +371,10 @@ impl Tracker for LocalTracker {
 
     fn heartbeat(&mut self, holding: &Holding) -> Result<Kept, TrackerError> {
         claims::heartbeat(&self.store, self.host()?, holding)
+    }
+
+    fn losses(&mut self, worker: &str) -> Result<Vec<Loss>, TrackerError> {
+        losses::told(&self.store, self.host()?, worker)
     }
 
     fn release(&mut self, holding: &Holding, release: &Release) -> Result<Kept, TrackerError> {
