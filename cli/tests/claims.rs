@@ -40,7 +40,7 @@ fn a_claim_is_answered_with_token_deadline_and_fence() {
     assert_eq!(claim["id"].as_str().unwrap().len(), 64);
     assert!(claim["deadline"].as_str().unwrap() > claim["at"].as_str().unwrap());
     let page = place.ok(&["issues", "show", "T-0001"]);
-    for text in ["you, worker a", "primary", "more without a heartbeat", "1 so far"] {
+    for text in ["this agent, worker a", "primary", "more without a heartbeat", "1 so far"] {
         assert!(page.contains(text), "{text}: {page}");
     }
     let list = place.ok(&["issues", "list"]);
@@ -351,14 +351,18 @@ fn only_what_is_left_alone_rests() {
     let page = place.ok(&["issues", "show", "T-0001"]);
     assert!(page.contains("1 so far") && !page.contains("rests"), "{page}");
     claim(&place, "T-0001", "a");
+    place.ok(&["issues", "release", "--worker", "a", "--reason", "no valve here"]);
+    let page = place.ok(&["issues", "show", "T-0001"]);
+    assert!(page.contains("ended: no valve here") && !page.contains("rests"), "{page}");
+    claim(&place, "T-0001", "a");
     place.error(&["issues", "release", "--worker", "a", "--retry-after", "2d"], 7);
     place.ok(&["issues", "release", "--worker", "a", "--retry-after", "1h", "--reason", "exit 1"]);
     let page = place.ok(&["issues", "show", "T-0001"]);
     assert!(page.contains("more after: exit 1"), "{page}");
     let issue = place.json(&["issues", "show", "T-0001"]);
     assert!(issue["_rest"]["left_ms"].as_u64().unwrap() <= 3_600_000, "{issue}");
-    assert_eq!((&issue["_attempts"], &issue["_rest"]["reason"]), (&json!(2), &json!("exit 1")));
-    assert!(place.ok(&["issues", "list"]).contains("2 tries"));
+    assert_eq!((&issue["_attempts"], &issue["_rest"]["reason"]), (&json!(3), &json!("exit 1")));
+    assert!(place.ok(&["issues", "list"]).contains("3 tries"));
 }
 
 /// Issues and loops of the test below; `X0X_STRESS` takes the numbers that the goal names.

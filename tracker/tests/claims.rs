@@ -362,7 +362,8 @@ fn the_file_says_who_holds_an_issue_and_which_commit_proves_it() {
     assert_eq!(claim["signature"], commit.as_str());
     let shard = list.field("A-1", "shard");
     assert_eq!(shard["primary"], agent.as_str());
-    assert_eq!((&shard["claim_ttl_ms"], &shard["created_view_epoch"]), (&10_000.into(), &0.into()));
+    assert_eq!(shard["claim_ttl_ms"], 3_600_000, "what one claim asked for is its own");
+    assert_eq!(shard["created_view_epoch"], 0);
     let report = list.import(&exported);
     assert_eq!((report.unchanged, report.edited.len()), (1, 0));
     list.set("A-1", "priority", "1");
@@ -667,6 +668,28 @@ fn losses_are_told_together_where_nothing_is_held() {
     machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
     let next = machine.claim("a", "T-0003").unwrap();
     assert_eq!(next.lost.len(), 1, "the next claim tells it too");
+}
+
+#[test]
+fn the_time_to_live_of_one_claim_is_not_that_of_the_next() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.tracker.release(&holding("a", "T-0001"), &Release::default()).unwrap();
+    let terms = Terms { worker: "b".to_owned(), ttl_ms: None, resume: false };
+    let kept = machine.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms).unwrap();
+    assert_eq!(kept.issue.row.held.unwrap().ttl_ms, 3_600_000);
+}
+
+#[test]
+fn who_renewed_its_claim_and_handed_off_has_lost_nothing() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.wait(TTL_MS + 1);
+    assert!(machine.beat("a", "T-0001").unwrap().renewed);
+    machine.tracker.hand_off(&holding("a", "T-0001"), HANDOFF).unwrap();
+    let error = machine.tracker.heartbeat(&holding("a", "T-0001")).unwrap_err();
+    assert!(error.to_string().contains("handed off"), "{error}");
+    assert_eq!(machine.tracker.show("T-0001").unwrap().row.tally.abandons, 0);
 }
 
 #[test]

@@ -116,6 +116,10 @@ fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {
     if tally.claims > 0 {
         facts.push(("attempts", format!("{} so far{}", tally.attempts(), outcomes(&shown.row))));
     }
+    let ended = rest.as_ref().and_then(|rest| rest.reason.as_deref());
+    if let (None, Some(reason), None) = (held, ended, shown.rest_left_ms) {
+        facts.push(("last", format!("ended: {reason}")));
+    }
     if let (None, Some(rest), Some(left_ms)) = (held, rest, shown.rest_left_ms) {
         let times = match rest.failures {
             0 | 1 => String::new(),
@@ -133,7 +137,7 @@ fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {
 
 fn holder_facts(held: &Held, watch: Option<&Watch>) -> Vec<(&'static str, String)> {
     let whose = match watch {
-        Some(watch) if watch.is_own => "you".to_owned(),
+        Some(watch) if watch.is_own => "this agent".to_owned(),
         _ => format!("agent {}", held.agent.short()),
     };
     let mut facts = vec![("holder", format!("{whose}, worker {}", held.worker))];

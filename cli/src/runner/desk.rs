@@ -208,7 +208,7 @@ impl Desk {
                 let why = error.to_string();
                 let own = handoff::without(&why, proofs::HANDOFF, &self.seen(settlement));
                 hand_off(&Value::Object(own).to_string())?;
-                record.complaint = Some(why);
+                record.complaint = Some(not_taken(&why));
             }
             Err(error) => return Err(error.into()),
         }
@@ -254,7 +254,7 @@ impl Desk {
         };
         match merged {
             Ok(handoff) => (handoff, None),
-            Err(why) => (handoff::without(&why, proofs::HANDOFF, &seen), Some(why)),
+            Err(why) => (handoff::without(&why, proofs::HANDOFF, &seen), Some(not_taken(&why))),
         }
     }
 
@@ -320,6 +320,11 @@ impl Settlement {
         record.dir = Some(proofs.dir);
         record
     }
+}
+
+/// Says that a handoff file was passed over, and why.
+fn not_taken(why: &str) -> String {
+    format!("what its command wrote to {} was not taken: {why}", proofs::HANDOFF)
 }
 
 impl Record {

@@ -123,8 +123,8 @@ pub(super) fn write_claim(
     let (shard, ttl_ms) = match content.tree.shard() {
         Some((hash, shard)) => (hash, shard.ttl_ms),
         None => {
-            let mut shard = draw(edition, content)?;
-            shard.ttl_ms = terms.ttl_ms.unwrap_or(shard.ttl_ms);
+            // What one claim asks for is its own; others live as long as the list has it.
+            let shard = draw(edition, content)?;
             let ttl_ms = shard.ttl_ms;
             let act = Act::Shard(shard);
             edit.add(act.clone());

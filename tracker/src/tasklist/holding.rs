@@ -362,10 +362,12 @@ fn document_at(tables: &impl Tables, row_key: &RowKey) -> Result<Document, Track
     names::document(tables, names::row(tables, row_key)?.key)
 }
 
-/// Returns the deepest claim of a worker, live ones before others.
+/// Returns the deepest claim of a worker, live ones before others; what became of one by renewals
+/// stands for it.
 fn newest_of(tree: &Tree, agent: AgentId, worker: &str) -> Option<RecordHash> {
     let own = tree.claims().filter(|claim| is_of(tree, *claim, agent, worker));
-    own.max_by_key(|claim| (tree.is_live(*claim), tree.fence(*claim), *claim))
+    own.map(|claim| renewal_of(tree, claim))
+        .max_by_key(|claim| (tree.is_live(*claim), tree.fence(*claim), *claim))
 }
 
 /// Tells whether a claim is of a worker.
