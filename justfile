@@ -34,7 +34,7 @@ power operations='500' damages='2000':
     X0X_POWER_OPERATIONS={{operations}} cargo test --locked -p x0x-tracker --test power -- --nocapture
     X0X_DAMAGES={{damages}} cargo test --locked -p x0x-tracker --test damage -- --nocapture
 
-# Explores the rules of claims in wider bounds than the tests do; takes an hour or two.
+# Explores the rules of claims in wider bounds than the tests do; takes hours.
 model:
     X0X_MODEL=long cargo test --locked -p x0x-tracker --test claim_model -- --nocapture every_history
 

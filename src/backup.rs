@@ -61,7 +61,7 @@ impl Home {
             .and_then(|backup| Ok((backup, LocalTracker::info_of_any_format(file)?)));
         let (backup, found) = opened.map_err(|source| match source {
             TrackerError::Format { .. } => HomeError::from(source),
-            source => HomeError::NotABackup { file: file.to_owned(), source },
+            source => HomeError::NotABackup { file: file.to_owned(), source: Box::new(source) },
         })?;
         self.make_lists_dir()?;
         let _lock = self.lock(wait)?;

@@ -76,7 +76,7 @@ pub enum HomeError {
         file: PathBuf,
         /// What was found.
         #[source]
-        source: TrackerError,
+        source: Box<TrackerError>,
     },
     /// A list of a backup is here, and is not replaced unasked.
     #[error(

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use x0x::home::HomeError;
-use x0x_tracker::interface::TrackerError;
 use x0x_tracker::interface::error::{Fault, hint_of};
+use x0x_tracker::interface::{Loss, TrackerError};
 use x0x_tracker::jsonl::read::Problem;
 
 use crate::output::Output;
@@ -368,8 +368,11 @@ fn add_claim(error: &mut Value, tracker: &TrackerError) {
         error["holder"] = holder.json();
     }
     match tracker {
-        TrackerError::ClaimLost { claim: Some(claim), .. } => {
+        TrackerError::ClaimLost { claim: Some(claim), also, .. } => {
             error["claim"] = json!(claim.to_string());
+            if !also.is_empty() {
+                error["also"] = also.iter().map(Loss::json).collect();
+            }
         }
         TrackerError::Refused { retry_after_ms: Some(retry_after_ms), .. } => {
             error["retry_after_ms"] = json!(retry_after_ms);

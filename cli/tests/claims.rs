@@ -40,11 +40,17 @@ fn a_claim_is_answered_with_token_deadline_and_fence() {
     assert_eq!(claim["id"].as_str().unwrap().len(), 64);
     assert!(claim["deadline"].as_str().unwrap() > claim["at"].as_str().unwrap());
     let page = place.ok(&["issues", "show", "T-0001"]);
-    for text in ["you, worker a", "primary", "more without a heartbeat", "1 so far"] {
+    for text in ["this agent, worker a", "primary", "more without a heartbeat", "1 so far"] {
         assert!(page.contains(text), "{text}: {page}");
     }
     let list = place.ok(&["issues", "list"]);
     assert!(list.contains("HELD BY") && list.contains("a 15m"), "{list}");
+    assert!(list.contains("CLAIM") && list.contains("primary 0s, try 1"), "{list}");
+    let listed = place.json(&["issues", "list"])["issues"][0]["claim"].clone();
+    for (name, value) in [("worker", json!("a")), ("slot", json!(0)), ("attempts", json!(1))] {
+        assert_eq!(listed[name], value, "{listed}");
+    }
+    assert!(listed["age_ms"].is_u64() && listed["left_ms"].is_u64(), "{listed}");
     assert!(place.run(&["issues", "next"]).code == 3);
 }
 
@@ -276,6 +282,87 @@ fn of_fifty_claims_at_once_one_wins_and_the_others_say_who() {
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!(error["holder"]["worker"], issue["claim"]["worker"]);
     }
+}
+
+#[test]
+fn a_token_of_the_environment_is_what_an_old_process_means() {
+    let place = Place::with_list();
+    for title in ["One", "Two"] {
+        place.create(&[title]);
+    }
+    let old = claim(&place, "T-0001", "w")["claim"]["id"].as_str().unwrap().to_owned();
+    place.ok(&["issues", "release", "T-0001", "--force", "--reason", "it hangs"]);
+    let new = claim(&place, "T-0001", "w");
+    let run = |args: &[&str]| {
+        let mut command = place.command(&[args, &["--json"]].concat());
+        let command = command.env("X0X_CLAIM", &old).env("X0X_WORKER", "w");
+        command.output().unwrap()
+    };
+    for args in [&["issues", "heartbeat", "T-0001"][..], &["issues", "heartbeat"]] {
+        assert_eq!(run(args).status.code(), Some(4), "{args:?}");
+    }
+    assert_eq!(place.json(&["issues", "show", "T-0001"])["claim"]["id"], new["claim"]["id"]);
+    // On another issue than the one that is named, the token is not meant.
+    claim(&place, "T-0002", "w");
+    let other = run(&["issues", "heartbeat", "T-0002"]);
+    assert_eq!(other.status.code(), Some(0), "{other:?}");
+    let typed = ["issues", "heartbeat", "T-0002", "--worker", "w", "--claim", &old];
+    place.error(&typed, 7);
+    let unknown = ["issues", "heartbeat", "T-0001", "--claim", "0123456789abcdef"];
+    let error = place.error(&unknown, 3);
+    assert_eq!(
+        (&error["error"], &error["holder"]["worker"]),
+        (&json!("unknown_claim"), &json!("w"))
+    );
+    let force = ["issues", "release", "T-0001", "--force", "--reason", "again"];
+    assert_eq!(run(&force).status.code(), Some(0), "it is not said of the token");
+}
+
+#[test]
+fn what_was_lost_is_told_once_and_beside_what_is_held() {
+    let place = Place::with_list();
+    for title in ["One", "Two"] {
+        place.create(&[title]);
+    }
+    claim(&place, "T-0001", "a");
+    place.ok(&["issues", "done", "T-0001"]);
+    let handoff = ["issues", "handoff", "--worker", "a", "--summary", "s"];
+    let error = place.error(&handoff, 4);
+    assert!(error["detail"].as_str().unwrap().contains("T-0001"), "{error}");
+    assert_eq!(place.error(&handoff, 3)["error"], "no_claim");
+    place.ok(&["issues", "reopen", "T-0001"]);
+    claim(&place, "T-0001", "a");
+    claim(&place, "T-0002", "a");
+    place.ok(&["issues", "cancel", "T-0001"]);
+    let answer = place.run(&["issues", "heartbeat", "--worker", "a"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(answer.stderr.contains("T-0001: the claim is over"), "{answer:?}");
+    assert!(answer.stdout.starts_with("T-0002"), "{answer:?}");
+    let own = place.error(&["issues", "claim", "T-0002", "--worker", "a"], 4);
+    assert!(own["hint"].as_str().unwrap().contains("--resume"), "{own}");
+}
+
+#[test]
+fn only_what_is_left_alone_rests() {
+    let place = Place::with_list();
+    place.create(&["One"]);
+    claim(&place, "T-0001", "a");
+    place.ok(&["issues", "release", "--worker", "a"]);
+    let page = place.ok(&["issues", "show", "T-0001"]);
+    assert!(page.contains("1 so far") && !page.contains("rests"), "{page}");
+    claim(&place, "T-0001", "a");
+    place.ok(&["issues", "release", "--worker", "a", "--reason", "no valve here"]);
+    let page = place.ok(&["issues", "show", "T-0001"]);
+    assert!(page.contains("ended: no valve here") && !page.contains("rests"), "{page}");
+    claim(&place, "T-0001", "a");
+    place.error(&["issues", "release", "--worker", "a", "--retry-after", "2d"], 7);
+    place.ok(&["issues", "release", "--worker", "a", "--retry-after", "1h", "--reason", "exit 1"]);
+    let page = place.ok(&["issues", "show", "T-0001"]);
+    assert!(page.contains("more after: exit 1"), "{page}");
+    let issue = place.json(&["issues", "show", "T-0001"]);
+    assert!(issue["_rest"]["left_ms"].as_u64().unwrap() <= 3_600_000, "{issue}");
+    assert_eq!((&issue["_attempts"], &issue["_rest"]["reason"]), (&json!(3), &json!("exit 1")));
+    assert!(place.ok(&["issues", "list"]).contains("3 tries"));
 }
 
 /// Issues and loops of the test below; `X0X_STRESS` takes the numbers that the goal names.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+#[path = "run/claims.rs"]
+mod claims;
 mod common;
 #[path = "run/loops.rs"]
 mod loops;
@@ -11,6 +13,8 @@ mod proofs;
 mod scene;
 #[path = "run/stopping.rs"]
 mod stopping;
+#[path = "run/trouble.rs"]
+mod trouble;
 
 use std::fs;
 
@@ -184,10 +188,22 @@ fn a_command_may_hand_off_or_release_its_claim_itself() {
 }
 
 #[test]
-fn a_claim_outlives_its_time_to_live_by_beats() {
+fn a_claim_is_kept_alive_by_beats() {
     let scene = Scene::of(&["One"]);
-    let (code, _) = scene.run(&["--ttl", "2s"], "sleep 3");
-    assert_eq!(code, 0);
+    scene.fifos(&["up", "go"]);
+    let running = scene.start(&["--ttl", "10s"], "echo up > up; read go < go");
+    scene.hear("up");
+    let mut silent_ms = 0;
+    loop {
+        let watch = scene.shown("T-0001").watch.unwrap();
+        assert!(!watch.is_stale, "{watch:?}");
+        let last_ms = std::mem::replace(&mut silent_ms, watch.silent_ms.unwrap());
+        if silent_ms < last_ms {
+            break;
+        }
+    }
+    scene.say("go", "");
+    assert_eq!(running.finish().0, 0);
     let row = scene.row("T-0001");
     assert_eq!((row.tally.claims, row.tally.handoffs), (1, 1), "a lapsed claim is made anew");
 }

@@ -11,9 +11,10 @@ use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType, SortedVec};
 use automerge::{Change, ExpandedChange, ObjType, ScalarValue};
 use forge::{FIELDS, Forge, genesis_actor, map_of, operation, put};
 use std::num::NonZeroU64;
-use x0x_tracker::claim::record::{Act, End, How, Record, Ruling, Verdict};
+use x0x_tracker::claim::record::{Act, Claim, End, How, Origin, Record, Ruling, Shard, Verdict};
 use x0x_tracker::document::Birth;
 use x0x_tracker::id::{AgentId, RecordHash};
+use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::Entry;
 use x0x_tracker::testing;
 
@@ -408,4 +409,70 @@ fn what_members_write_is_taken() {
     assert_eq!(forge.victim.field("A-1", "title"), "theirs");
     assert_eq!(forge.victim.field("A-1", "note"), "good");
     assert_eq!(forge.victim.field("A-1", "labels").as_array().unwrap().len(), 3);
+}
+
+/// Writes the stored state.
+fn put_state(forge: &Forge, state: &str) -> Op {
+    let mut op = put(forge.map(FIELDS), "state", text(state));
+    op.pred = SortedVec::from(forge.standing(FIELDS, "state"));
+    op
+}
+
+#[test]
+fn a_worker_neither_ends_an_issue_nor_opens_one_by_its_stored_state() {
+    let refused = "is not a member that may do this";
+    let mut forge = Forge::in_role(Role::Worker, "\"todo\"");
+    for state in ["done", " Cancelled", "duplicate"] {
+        forge.sees_refused(forge.change(vec![put_state(&forge, state)]), refused);
+    }
+    forge.take(forge.change(vec![put_state(&forge, "blocked")]));
+    let mut over = Forge::in_role(Role::Worker, "\"done\"");
+    over.sees_refused(over.change(vec![put_state(&over, "todo")]), refused);
+    let mut taken_out = put_state(&over, "");
+    taken_out.action = OpType::Delete;
+    over.sees_refused(over.change(vec![taken_out]), refused);
+    for (mut forge, state) in
+        [(Forge::new(), "done"), (Forge::in_role(Role::Maintainer, "\"done\""), "todo")]
+    {
+        forge.take(forge.change(vec![put_state(&forge, state)]));
+    }
+}
+
+#[test]
+fn of_two_commits_that_carry_one_claim_the_smaller_hash_proves_it() {
+    for nonce in 10..14 {
+        let mut forge = Forge::new();
+        let agent = forge.log.agent;
+        let record = |act| Record { by: agent, at: testing::START, act };
+        let shard = record(Act::Shard(Shard {
+            epoch: 0,
+            charter: Vec::new(),
+            considered: vec![agent],
+            slate: vec![agent],
+            ttl_ms: 5_000,
+            reason: None,
+        }));
+        let claim = record(Act::Claim(Claim {
+            worker: "w".to_owned(),
+            nonce: [nonce; 16],
+            shard: shard.hash(),
+            origin: Origin::First,
+            ttl_ms: 5_000,
+        }));
+        let change = |forge: &Forge| {
+            forge.change(vec![put_record(forge, &shard), put_record(forge, &claim)])
+        };
+        let first = change(&forge);
+        let earlier_log = forge.log.nonce;
+        forge.turn_to_log([nonce; 8]);
+        let second = bytes_of(change(&forge));
+        forge.offer(&second).unwrap();
+        let of_second = forge.turn_to_log(earlier_log).unwrap();
+        forge.offer(&bytes_of(first)).unwrap();
+        let of_first = forge.turn_to_log(earlier_log).unwrap();
+        let smaller = of_first.hash.min(of_second.hash).to_string();
+        assert_eq!(forge.victim.field("A-1", "claim")["signature"], smaller.as_str());
+        let faults = forge.victim.tracker.check(&testing::StandInVerifier).unwrap();
+        assert_eq!(faults, [""; 0]);
+    }
 }

@@ -216,7 +216,7 @@ fn a_failed_issue_is_left_alone_for_as_long_as_its_worker_asked() {
             retry_after_ms: Some(5_000),
             force: false,
         };
-        let shown = machine.tracker.release(&holding("a", "T-0001"), &release).unwrap();
+        let shown = machine.tracker.release(&holding("a", "T-0001"), &release).unwrap().issue;
         assert_eq!(shown.row.rest.as_ref().unwrap().failures, failures);
         assert_eq!(shown.row.state.as_deref(), Some("todo"));
         machine.wait(4_999);
@@ -325,7 +325,9 @@ fn the_worker_alone_is_enough_where_it_holds_one_claim() {
     let by_token = Holding { claim: Some(token[..8].to_owned()), ..any("a") };
     assert_eq!(machine.tracker.heartbeat(&by_token).unwrap().claim, first.claim);
     let of_other = Holding { issue: Some("T-0002".to_owned()), ..by_token };
-    assert!(matches!(machine.tracker.heartbeat(&of_other), Err(TrackerError::Invalid { .. })));
+    let error = machine.tracker.heartbeat(&of_other).unwrap_err();
+    assert!(matches!(&error, TrackerError::ClaimElsewhere { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("claim {} is on T-0001, not on T-0002", &token[..8]));
 }
 
 #[test]
@@ -360,7 +362,8 @@ fn the_file_says_who_holds_an_issue_and_which_commit_proves_it() {
     assert_eq!(claim["signature"], commit.as_str());
     let shard = list.field("A-1", "shard");
     assert_eq!(shard["primary"], agent.as_str());
-    assert_eq!((&shard["claim_ttl_ms"], &shard["created_view_epoch"]), (&10_000.into(), &0.into()));
+    assert_eq!(shard["claim_ttl_ms"], 3_600_000, "what one claim asked for is its own");
+    assert_eq!(shard["created_view_epoch"], 0);
     let report = list.import(&exported);
     assert_eq!((report.unchanged, report.edited.len()), (1, 0));
     list.set("A-1", "priority", "1");
@@ -497,4 +500,351 @@ fn undo_answers_a_verdict_and_leaves_a_claim() {
     machine.claim("a", "T-0001").unwrap();
     assert!(machine.tracker.undo(&undo, &mut |_| {}).is_err());
     assert_eq!(machine.state("T-0001"), "in_progress");
+}
+
+#[test]
+fn undoing_a_verdict_shows_the_handoff_that_it_was_on() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.hand_off("a", "T-0001").unwrap();
+    machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
+    let undo =
+        x0x_tracker::interface::Undo { what: "T-0001".to_owned(), force: false, dry_run: false };
+    machine.tracker.undo(&undo, &mut |_| {}).unwrap();
+    let shown = machine.tracker.show("T-0001").unwrap();
+    assert_eq!(shown.row.state.as_deref(), Some("review"));
+    assert!(shown.json.unwrap().contains("it works"), "its handoff stands");
+    let sent_back = machine.tracker.rule("T-0001", &Ruling::Reopened, None).unwrap();
+    assert_eq!((sent_back.row.state.as_deref(), sent_back.row.tally.rework), (Some("todo"), 1));
+}
+
+#[test]
+fn a_file_of_a_worker_opens_no_issue_again_that_was_over_when_it_was_read() {
+    let mut a = List::new(1);
+    a.import(&record("A-1", &[]));
+    let mut b = List::member_in_role(&mut a, 2, Role::Worker);
+    exchange(&mut a, &mut b);
+    a.tracker.rule("A-1", &Ruling::Done, None).unwrap();
+    exchange(&mut a, &mut b);
+    let over = b.export();
+    a.tracker.rule("A-1", &Ruling::Reopened, None).unwrap();
+    exchange(&mut a, &mut b);
+    let report = b.import(&over.replace("\"done\"", "\"in_progress\""));
+    assert_eq!(report.pending.len(), 1, "{report:?}");
+    assert_eq!((report.edited.len(), b.field("A-1", "state")), (0, "todo".into()));
+    assert!(b.export().contains("in_progress"), "the file keeps it");
+    b.set("A-1", "priority", "1");
+    exchange(&mut a, &mut b);
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
+fn a_worker_brings_in_issues_that_are_over() {
+    let mut a = List::new(1);
+    let mut b = List::member_in_role(&mut a, 2, Role::Worker);
+    b.import(&record("A-1", &[("state", "\"done\"")]));
+    exchange(&mut a, &mut b);
+    assert_eq!(a.field("A-1", "state"), "done");
+    assert_eq!(a.canonical(), b.canonical());
+}
+
+fn by_token(worker: &str, claim: x0x_tracker::id::RecordHash) -> Holding {
+    Holding { worker: worker.to_owned(), issue: None, claim: Some(claim.to_string()) }
+}
+
+fn any(worker: &str) -> Holding {
+    Holding { worker: worker.to_owned(), ..Holding::default() }
+}
+
+fn resuming(worker: &str) -> Terms {
+    Terms { resume: true, ..terms(worker) }
+}
+
+fn force() -> Release {
+    Release { force: true, reason: Some("it hangs".to_owned()), retry_after_ms: None }
+}
+
+#[test]
+fn a_token_serves_the_worker_whose_claim_it_is() {
+    let mut machine = Machine::with_issues(1);
+    let claim = machine.claim("a", "T-0001").unwrap().claim;
+    let of_a = by_token("b", claim);
+    let results = [
+        machine.tracker.heartbeat(&of_a),
+        machine.tracker.hand_off(&of_a, HANDOFF),
+        machine.tracker.release(&of_a, &Release::default()),
+    ];
+    for result in results {
+        let (why, holder) = lost(result);
+        assert!(why.contains("worker b does not hold it"), "{why}");
+        assert_eq!(holder.as_deref(), Some("a"));
+    }
+    assert_eq!(machine.tracker.heartbeat(&by_token("a", claim)).unwrap().claim, claim);
+}
+
+#[test]
+fn whoever_wants_to_go_on_with_what_it_lost_is_told_and_takes_the_next() {
+    let mut machine = Machine::with_issues(2);
+    let first = machine.claim("a", "T-0001").unwrap().claim;
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0001").unwrap();
+    let pick = Pick::First(Filter::default());
+    let next = machine.tracker.claim(&pick, &resuming("a")).unwrap();
+    assert_eq!((next.issue.name.as_str(), next.lost.len()), ("T-0002", 1));
+    assert_eq!((next.lost[0].claim, next.lost[0].name.as_str()), (first, "T-0001"));
+    assert_eq!(machine.tracker.show("T-0001").unwrap().row.tally.abandons, 1);
+    let again = machine.tracker.claim(&pick, &resuming("a")).unwrap();
+    assert_eq!((again.claim, again.lost.len()), (next.claim, 0));
+    // Without anything else to take, what was lost is the answer, once.
+    machine.wait(TTL_MS + 1);
+    machine.beat("b", "T-0001").unwrap();
+    machine.claim("c", "T-0002").unwrap();
+    let (why, holder) = lost(machine.tracker.claim(&pick, &resuming("a")));
+    assert!(why.contains("lost") && holder.as_deref() == Some("c"), "{why}");
+    let nothing = machine.tracker.claim(&pick, &resuming("a")).unwrap_err();
+    assert!(matches!(nothing, TrackerError::NothingReady), "{nothing}");
+    let named = machine.tracker.claim(&Pick::Issue("T-0002".to_owned()), &resuming("a"));
+    assert!(matches!(named, Err(TrackerError::Refused { is_own: false, .. })));
+}
+
+#[test]
+fn what_others_ended_is_told_once_to_a_worker_that_names_no_issue() {
+    let mut machine = Machine::with_issues(2);
+    type End<'a> = &'a dyn Fn(&mut Machine);
+    let ends: [(&str, End<'_>); 2] = [
+        ("done", &|machine| drop(machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap())),
+        ("it hangs", &|machine| {
+            drop(machine.tracker.release(&holding("boss", "T-0002"), &force()).unwrap());
+        }),
+    ];
+    for (name, (told, end)) in ["T-0001", "T-0002"].into_iter().zip(ends) {
+        machine.claim("a", name).unwrap();
+        end(&mut machine);
+        assert!(machine.tracker.claims(Some("a")).unwrap().is_empty());
+        let (why, _) = lost(machine.tracker.hand_off(&any("a"), HANDOFF));
+        assert!(why.contains(told), "{told}: {why}");
+        let error = machine.tracker.hand_off(&any("a"), HANDOFF).unwrap_err();
+        assert!(matches!(error, TrackerError::NoClaim { .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_was_lost_does_not_hide_what_is_held() {
+    let mut machine = Machine::with_issues(4);
+    for name in ["T-0001", "T-0002", "T-0003"] {
+        machine.claim("a", name).unwrap();
+    }
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0001").unwrap();
+    machine.tracker.rule("T-0002", &Ruling::Cancelled, None).unwrap();
+    let kept = machine.tracker.heartbeat(&any("a")).unwrap();
+    assert_eq!(kept.issue.name, "T-0003");
+    let names: Vec<&str> = kept.lost.iter().map(|loss| loss.name.as_str()).collect();
+    assert_eq!(names, ["T-0001", "T-0002"]);
+    assert_eq!(machine.tracker.show("T-0001").unwrap().row.tally.abandons, 1);
+    assert!(machine.tracker.heartbeat(&any("a")).unwrap().lost.is_empty());
+    machine.claim("a", "T-0004").unwrap();
+    let error = machine.tracker.heartbeat(&any("a")).unwrap_err();
+    let TrackerError::ManyClaims { names, .. } = error else { panic!("{error}") };
+    assert_eq!(names, ["T-0003", "T-0004"]);
+    assert_eq!(machine.tracker.heartbeat(&any("b")).unwrap().issue.name, "T-0001");
+}
+
+#[test]
+fn losses_are_told_together_where_nothing_is_held() {
+    let mut machine = Machine::with_issues(3);
+    for name in ["T-0001", "T-0002"] {
+        machine.claim("a", name).unwrap();
+    }
+    for name in ["T-0001", "T-0002"] {
+        machine.tracker.release(&holding("boss", name), &force()).unwrap();
+    }
+    let error = machine.tracker.heartbeat(&any("a")).unwrap_err();
+    let TrackerError::ClaimLost { name, also, .. } = &error else { panic!("{error}") };
+    assert_eq!((name.as_str(), also.len(), also[0].name.as_str()), ("T-0001", 1, "T-0002"));
+    assert!(error.to_string().contains("; T-0002: the claim is over"), "{error}");
+    assert!(matches!(machine.tracker.heartbeat(&any("a")), Err(TrackerError::NoClaim { .. })));
+    machine.claim("a", "T-0001").unwrap();
+    machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
+    let next = machine.claim("a", "T-0003").unwrap();
+    assert_eq!(next.lost.len(), 1, "the next claim tells it too");
+}
+
+#[test]
+fn the_time_to_live_of_one_claim_is_not_that_of_the_next() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.tracker.release(&holding("a", "T-0001"), &Release::default()).unwrap();
+    let terms = Terms { worker: "b".to_owned(), ttl_ms: None, resume: false };
+    let kept = machine.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms).unwrap();
+    assert_eq!(kept.issue.row.held.unwrap().ttl_ms, 3_600_000);
+}
+
+#[test]
+fn who_renewed_its_claim_and_handed_off_has_lost_nothing() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.wait(TTL_MS + 1);
+    assert!(machine.beat("a", "T-0001").unwrap().renewed);
+    machine.tracker.hand_off(&holding("a", "T-0001"), HANDOFF).unwrap();
+    let error = machine.tracker.heartbeat(&holding("a", "T-0001")).unwrap_err();
+    assert!(error.to_string().contains("handed off"), "{error}");
+    assert_eq!(machine.tracker.show("T-0001").unwrap().row.tally.abandons, 0);
+}
+
+#[test]
+fn whoever_asks_what_it_lost_is_told_each_once_and_gives_way() {
+    let mut machine = Machine::with_issues(3);
+    for name in ["T-0001", "T-0002", "T-0003"] {
+        machine.claim("a", name).unwrap();
+    }
+    machine.tracker.release(&holding("boss", "T-0001"), &force()).unwrap();
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0002").unwrap();
+    let told = machine.tracker.losses("a").unwrap();
+    let mut names: Vec<_> = told.iter().map(|loss| loss.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["T-0001", "T-0002"]);
+    assert!(told.iter().any(|loss| loss.why.contains("worker b")), "{told:?}");
+    assert_eq!(machine.tracker.show("T-0002").unwrap().row.tally.abandons, 1);
+    assert_eq!(machine.tracker.losses("a").unwrap(), []);
+    assert_eq!(machine.tracker.losses("nobody").unwrap(), []);
+    assert_eq!(machine.tracker.claims(Some("a")).unwrap()[0].name, "T-0003");
+}
+
+#[test]
+fn a_token_means_what_its_claim_became_by_renewals() {
+    let mut machine = Machine::with_issues(2);
+    let first = machine.claim("a", "T-0001").unwrap().claim;
+    machine.wait(TTL_MS + 1);
+    let second = machine.beat("a", "T-0001").unwrap().claim;
+    machine.wait(TTL_MS + 1);
+    let third = machine.tracker.heartbeat(&by_token("a", first)).unwrap();
+    assert!(third.renewed && third.claim != second);
+    let done = machine.tracker.hand_off(&by_token("a", first), HANDOFF).unwrap();
+    assert_eq!((done.claim, done.issue.row.tally.abandons), (third.claim, 0));
+    let error = machine.tracker.heartbeat(&by_token("a", second)).unwrap_err();
+    assert!(matches!(error, TrackerError::ClaimLost { by_holder: true, .. }), "{error}");
+    // What the worker claimed after it had lost is another claim.
+    let lost_one = machine.claim("a", "T-0002").unwrap().claim;
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0002").unwrap();
+    machine.wait(TTL_MS + 1);
+    let own = machine.claim("a", "T-0002").unwrap();
+    assert_eq!(own.lost.len(), 1);
+    lost(machine.tracker.hand_off(&by_token("a", lost_one), HANDOFF));
+    assert_eq!(machine.beat("a", "T-0002").unwrap().claim, own.claim);
+}
+
+#[test]
+fn another_time_to_live_renews_what_is_gone_on_with() {
+    let mut machine = Machine::with_issues(1);
+    let first = machine.claim("a", "T-0001").unwrap().claim;
+    let longer = Terms { ttl_ms: Some(7_200_000), ..resuming("a") };
+    let pick = Pick::Issue("T-0001".to_owned());
+    let kept = machine.tracker.claim(&pick, &longer).unwrap();
+    assert!(kept.renewed && kept.claim != first);
+    assert_eq!(kept.issue.row.held.unwrap().ttl_ms, 7_200_000);
+    assert!(!machine.tracker.claim(&pick, &longer).unwrap().renewed);
+    let any_ttl = Terms { ttl_ms: None, ..resuming("a") };
+    assert_eq!(machine.tracker.claim(&pick, &any_ttl).unwrap().claim, kept.claim);
+}
+
+#[test]
+fn a_rest_that_is_too_long_is_refused_with_the_bound() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    let rest = |ms| Release { retry_after_ms: Some(ms), ..Release::default() };
+    let day_ms = 24 * 3_600_000;
+    let error = machine.tracker.release(&holding("a", "T-0001"), &rest(day_ms + 1)).unwrap_err();
+    assert!(error.to_string().contains("a day at most"), "{error}");
+    assert_eq!(machine.state("T-0001"), "in_progress");
+    let shown = machine.tracker.release(&holding("a", "T-0001"), &rest(day_ms)).unwrap().issue;
+    assert_eq!(shown.rest_left_ms, Some(day_ms));
+}
+
+#[test]
+fn a_token_that_nobody_knows_is_no_name_of_an_issue() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    let unknown = Holding { claim: Some("0123456789abcdef".to_owned()), ..any("a") };
+    let error = machine.tracker.heartbeat(&unknown).unwrap_err();
+    assert_eq!(error.to_string(), "no claim has the token '0123456789abcdef'");
+    let on_issue = Holding { issue: Some("T-0001".to_owned()), ..unknown };
+    let error = machine.tracker.heartbeat(&on_issue).unwrap_err();
+    assert!(error.to_string().contains("worker a of agent"), "{error}");
+    assert_eq!(error.holder().unwrap().held.worker, "a");
+    assert_eq!(
+        (error.code(), error.fault()),
+        ("unknown_claim", x0x_tracker::interface::error::Fault::NotFound)
+    );
+}
+
+#[test]
+fn a_worker_that_claims_what_it_holds_is_told_to_go_on() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    let own = machine.claim("a", "T-0001").unwrap_err();
+    assert!(own.hint().contains("--resume") && own.to_string().contains("already"), "{own}");
+    let others = machine.claim("b", "T-0001").unwrap_err();
+    assert!(!others.hint().contains("--resume"), "{}", others.hint());
+}
+
+#[test]
+fn what_is_held_is_gone_on_with_whatever_states_are_asked_for() {
+    let mut machine = Machine::with_issues(2);
+    let first = machine.claim("a", "T-0002").unwrap().claim;
+    let todo = Filter { states: vec!["todo".to_owned()], ..Filter::default() };
+    let pick = Pick::First(todo.clone());
+    assert_eq!(machine.tracker.claim(&pick, &resuming("a")).unwrap().claim, first);
+    let other = Pick::First(Filter { labels: vec!["x".to_owned()], ..todo });
+    assert!(matches!(
+        machine.tracker.claim(&other, &resuming("a")),
+        Err(TrackerError::NothingReady)
+    ));
+}
+
+#[test]
+fn renewals_are_no_attempts() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    machine.wait(TTL_MS + 1);
+    machine.beat("a", "T-0001").unwrap();
+    assert_eq!(machine.tracker.show("T-0001").unwrap().row.tally.attempts(), 1);
+    machine.release("a", "T-0001").unwrap();
+    machine.claim("a", "T-0001").unwrap();
+    machine.wait(TTL_MS + 1);
+    machine.claim("b", "T-0001").unwrap();
+    let tally = machine.tracker.show("T-0001").unwrap().row.tally;
+    assert_eq!((tally.claims, tally.renewals, tally.attempts()), (4, 1, 3));
+}
+
+#[test]
+fn an_issue_that_was_over_does_not_rest_when_it_is_opened_again() {
+    let mut machine = Machine::with_issues(1);
+    machine.claim("a", "T-0001").unwrap();
+    let release = Release { retry_after_ms: Some(50_000), ..Release::default() };
+    machine.tracker.release(&holding("a", "T-0001"), &release).unwrap();
+    assert!(ready(&machine.tracker).is_empty());
+    machine.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
+    machine.tracker.rule("T-0001", &Ruling::Reopened, None).unwrap();
+    assert_eq!(ready(&machine.tracker), ["T-0001"]);
+}
+
+#[test]
+fn a_worker_that_knows_that_it_lost_hands_nothing_off() {
+    let mut a = List::new(1);
+    a.import(&record("A-1", &[]));
+    let mut b = List::member_of(&mut a, 2);
+    exchange(&mut a, &mut b);
+    let pick = Pick::Issue("A-1".to_owned());
+    a.tracker.claim(&pick, &terms("x")).unwrap();
+    b.tracker.claim(&pick, &terms("y")).unwrap();
+    // Each hands off by what it knows, and both handoffs are taken.
+    a.tracker.hand_off(&holding("x", "A-1"), HANDOFF).unwrap();
+    b.tracker.hand_off(&holding("y", "A-1"), "{\"summary\":\"mine\"}").unwrap();
+    exchange(&mut a, &mut b);
+    assert_eq!(a.canonical(), b.canonical());
+    assert_eq!(a.tracker.handoffs("A-1").unwrap().len(), 2);
+    assert!(a.tracker.hand_off(&holding("x", "A-1"), HANDOFF).is_err());
 }

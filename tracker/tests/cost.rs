@@ -13,7 +13,11 @@ use automerge::hydrate;
 use rustix::time::{ClockId, clock_gettime};
 use support::{List, record};
 use x0x_tracker::Tracker;
+use x0x_tracker::claim::record::CHANGE_RECORDS_MAX;
+use x0x_tracker::claim::{Act, Origin, Record, Tree, link};
+use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::{Filter, Patch, Shown};
+use x0x_tracker::testing::claims::{ISSUE, Scene, record as record_of};
 
 /// Returns the CPU time of this thread while `work` ran, in seconds.
 fn cpu(work: impl FnOnce()) -> f64 {
@@ -56,6 +60,35 @@ fn what_touches_one_issue_costs_the_same_in_a_large_list() {
     for (name, work) in [("create", &create as Work<'_>), ("show", &show), ("edit", &edit)] {
         let ratio = usual_cost(&mut large, work) / usual_cost(&mut small, work);
         println!("{name} at 3,000 issues costs {ratio:.2} times what it costs at 50");
+        assert!(ratio < 3.0, "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn what_a_worker_asks_costs_the_same_beside_many_claims() {
+    use x0x_tracker::interface::{Holding, Pick, Release, Terms};
+    let pick = |n: usize| Pick::Issue(format!("B-{n:04}"));
+    let terms = |worker: &str| Terms { worker: worker.to_owned(), ttl_ms: None, resume: true };
+    let claimed = |claims: usize| {
+        let mut list = List::new(1);
+        list.import(&file(800));
+        for n in 0..claims {
+            list.tracker.claim(&pick(n), &terms(&format!("w{n}"))).unwrap();
+        }
+        list
+    };
+    let (mut few, mut many) = (claimed(1), claimed(700));
+    let any = Holding { worker: "w0".to_owned(), ..Holding::default() };
+    let beat = |list: &mut List| drop(list.tracker.heartbeat(&any).unwrap());
+    let claim = |list: &mut List| {
+        list.tracker.claim(&pick(799), &terms("own")).unwrap();
+        let own = Holding { worker: "own".to_owned(), ..Holding::default() };
+        list.tracker.release(&own, &Release::default()).unwrap();
+    };
+    type Work<'a> = &'a dyn Fn(&mut List);
+    for (name, work) in [("heartbeat", &beat as Work<'_>), ("claim", &claim)] {
+        let ratio = usual_cost(&mut many, work) / usual_cost(&mut few, work);
+        println!("{name} beside 700 claims costs {ratio:.2} times what it costs beside 1");
         assert!(ratio < 3.0, "{name}: {ratio}");
     }
 }
@@ -118,4 +151,51 @@ fn hydrated(line: &str) -> hydrate::Map {
         })
         .collect();
     values.into()
+}
+
+/// Returns a tree of claims that each take over the one before, contested by nobody.
+fn chain(claims: usize) -> (Tree, Vec<RecordHash>) {
+    let mut scene = Scene::new();
+    let first = scene.first(0);
+    let mut made = vec![first];
+    for n in 1..claims {
+        made.push(scene.take_over((n % 2) as u8, made[n - 1]));
+    }
+    (scene.tree(), made)
+}
+
+/// Returns what a few runs of something cost at the least, in seconds.
+fn least_cost(work: impl Fn()) -> f64 {
+    (0..5).map(|_| cpu(&work)).fold(f64::MAX, f64::min)
+}
+
+#[test]
+fn what_many_records_of_one_change_cost_grows_with_their_number_alone() {
+    let (tree, claims) = chain(3_000);
+    let contests: Vec<Record> = (1..claims.len())
+        .filter(|n| n % 2 == 1)
+        .take(CHANGE_RECORDS_MAX)
+        .map(|n| record_of(0, Act::Contest { takeover: claims[n] }))
+        .collect();
+    let check = |new: &[Record]| link::check(ISSUE, &tree, new).unwrap();
+    let made = least_cost(|| drop(Tree::of(ISSUE, tree.records().values().cloned())));
+    let all = least_cost(|| check(&contests));
+    println!("checking {} records costs {:.2} of making the tree", contests.len(), all / made);
+    assert!(all < made * 4.0, "{all} against {made}");
+}
+
+#[test]
+fn finding_the_end_of_every_claim_costs_no_more_than_making_the_tree() {
+    let mut scene = Scene::new();
+    let mut origin = Origin::First;
+    for _ in 0..1_500 {
+        let claim = scene.claim(0, origin);
+        origin = Origin::After { claim, end: scene.release(0, claim) };
+    }
+    let tree = scene.tree();
+    let made = least_cost(|| drop(scene.tree()));
+    let found =
+        least_cost(|| assert_eq!(tree.claims().filter_map(|c| tree.end_of(c)).count(), 1_500));
+    println!("finding the ends costs {:.3} of making the tree", found / made);
+    assert!(found < made, "{found} against {made}");
 }

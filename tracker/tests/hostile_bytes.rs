@@ -111,7 +111,7 @@ fn a_change_that_panics_when_it_is_applied_leaves_the_document_as_it_was() {
         let mut judged = world.whole.clone();
         change::take(&mut judged, &bytes).unwrap_err();
         // Also where no check stands before it.
-        let unchecked = Checked { change: decoded, records: Vec::new() };
+        let unchecked = Checked { change: decoded, records: Vec::new(), state: None };
         judged.admit(unchecked).unwrap_err();
         assert_eq!(judged.save(), world.whole.save());
         Document::load(document::birth(), &judged.save()).unwrap();

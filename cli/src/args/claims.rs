@@ -41,7 +41,7 @@ pub struct TermsArgs {
     pub ttl: Option<u64>,
     #[command(flatten)]
     pub worker: WorkerArgs,
-    /// Go on with the claim that this worker has already, if it has one
+    /// Go on with what this worker holds already, if it holds anything; another --ttl renews it
     #[arg(long)]
     pub resume: bool,
 }
@@ -72,8 +72,8 @@ pub struct ClaimArgs {
 pub struct HoldingArgs {
     /// Which issue [default: the one that the claim is on, or the only one that the worker holds]
     pub id: Option<String>,
-    /// The claim's token, at least 8 digits of it; without an ID also from the environment
-    /// [env: X0X_CLAIM]
+    /// The claim's token, at least 8 digits of it. One from the environment is passed over where it is
+    /// on another issue than the ID [env: X0X_CLAIM]
     #[arg(long, value_name = "TOKEN", value_parser = values::token)]
     pub claim: Option<String>,
     #[command(flatten)]
@@ -81,15 +81,19 @@ pub struct HoldingArgs {
 }
 
 impl HoldingArgs {
-    /// Returns the claim that is meant. An issue that was typed counts more than a token that the
-    /// environment has of another.
+    /// Returns the claim that is meant: the one that was typed, else the one of the environment.
     pub fn holding(&self) -> Result<Holding, CliError> {
-        let claim = match (&self.claim, &self.id) {
-            (Some(claim), _) => Some(claim.clone()),
-            (None, Some(_)) => None,
-            (None, None) => from_environment("X0X_CLAIM", values::token)?,
+        let claim = match &self.claim {
+            Some(claim) => Some(claim.clone()),
+            None => from_environment("X0X_CLAIM", values::token)?,
         };
-        Ok(Holding { worker: self.worker.name()?, issue: self.id.clone(), claim })
+        Ok(Holding { claim, ..self.typed()? })
+    }
+
+    /// Returns the claim that was typed, whatever the environment says.
+    pub fn typed(&self) -> Result<Holding, CliError> {
+        let (issue, claim) = (self.id.clone(), self.claim.clone());
+        Ok(Holding { worker: self.worker.name()?, issue, claim })
     }
 }
 
@@ -104,7 +108,7 @@ pub struct ReleaseArgs {
     /// End the claim of somebody else; for maintainers, and with a reason
     #[arg(long)]
     pub force: bool,
-    /// How long the issue is not handed out again, as 90s or 15m
+    /// How long the issue is not handed out again, as 90s or 15m; a day at most
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub retry_after: Option<u64>,
 }

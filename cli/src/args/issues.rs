@@ -246,11 +246,17 @@ Examples:
     /// Claim issues and run a command on each: beats, proofs, handoff
     #[command(
         override_usage = "x0x issues run [OPTIONS] [ID] -- <COMMAND> [ARGS]...",
-        after_help = "The command gets the issue as JSON on stdin, and in its environment X0X_ISSUE_ID, _IDENTIFIER, _TITLE,
-_STATE, _PRIORITY, _BRANCH_NAME, _URL, _ATTEMPT (how many claims the issue has had), X0X_CLAIM,
-X0X_CLAIM_FENCE, X0X_WORKER, X0X_PROOFS (a directory for files of its own), X0X_HANDOFF (where it may
-write its handoff, a JSON object) and X0X_DATA_DIR. Exit 0 hands the issue off; anything else
-releases it with the exit code as the reason. With --json, each event is one object a line.
+        after_help = "The command gets the issue as JSON on stdin. In its environment are X0X_ISSUE_ID, _IDENTIFIER,
+_TITLE, _STATE, _PRIORITY, _BRANCH_NAME, _URL, _ATTEMPT (how often the issue was taken up),
+X0X_CLAIM, X0X_CLAIM_FENCE, X0X_WORKER, X0X_PROOFS (a directory for files of its own),
+X0X_HANDOFF (where it may write its handoff, a JSON object) and X0X_DATA_DIR. Exit 0 hands the
+issue off; anything else releases it with the exit code as the reason. A handoff file that is
+none is passed over and named, and the issue handed off all the same.
+
+SIGINT, SIGTERM and SIGHUP end the runner and its commands. A signal that the caller ignores stays
+ignored, as SIGINT does for what a script starts with '&': send SIGTERM there. An issue that is left
+alone after failures is taken at once by `run ID` or `claim ID`. With --json, each event is one
+object a line.
 
 Exit codes without --loop: 0 handed off, 3 nothing ready, 4 claim refused or lost, 1 the command
 failed or took too long.

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{Kept, Pick, Terms, TrackerError};
+use x0x_tracker::interface::{Holding, Kept, Pick, Terms, TrackerError};
 
-use crate::args::claims::ClaimArgs;
+use crate::args::claims::{ClaimArgs, HoldingArgs};
 use crate::args::filter::ShapeArgs;
 use crate::error::{CliError, Exit};
 use crate::output::{claim, record};
@@ -38,7 +38,7 @@ pub fn take(
     let mut tracker = session.writer()?;
     match tracker.claim(pick, terms) {
         Ok(kept) => {
-            answer(session, &tracker, kept, shape)?;
+            answer(session, &tracker, kept, shape, terms.ttl_ms)?;
             Ok(Exit::Done)
         }
         Err(TrackerError::NothingReady) => nothing_ready(session),
@@ -52,15 +52,18 @@ pub fn nothing_ready(session: &Session) -> Result<Exit, CliError> {
 }
 
 /// Answers an issue that somebody holds: one line for people, the object for programs. Notes where the
-/// claim is another one than before.
+/// claim is another one than before, and what the worker lost; `ttl_ms` is the time to live that was
+/// asked for.
 pub fn answer(
     session: &Session,
     tracker: &dyn Tracker,
     kept: Kept,
     shape: &ShapeArgs,
+    ttl_ms: Option<u64>,
 ) -> Result<(), CliError> {
     let kept = whole(tracker, kept)?;
-    note_renewal(session, &kept);
+    note_losses(session, &kept);
+    note_renewal(session, &kept, ttl_ms);
     let text = match session.output.json {
         true => record::shaped_claim(&kept, shape),
         false => claim::line(&kept.issue),
@@ -68,11 +71,36 @@ pub fn answer(
     session.output.data(|stdout| writeln!(stdout, "{text}"))
 }
 
-/// Says that a claim had lapsed and was renewed.
-pub fn note_renewal(session: &Session, kept: &Kept) {
+/// Does something in the name of a claim. A token of the environment that is on another issue than the
+/// one that was typed is not meant.
+pub fn speak<T>(
+    args: &HoldingArgs,
+    mut act: impl FnMut(&Holding) -> Result<T, TrackerError>,
+) -> Result<T, CliError> {
+    match act(&args.holding()?) {
+        Err(TrackerError::ClaimElsewhere { .. }) if args.claim.is_none() => {
+            Ok(act(&args.typed()?)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Says what a worker lost since it was last told anything.
+pub fn note_losses(session: &Session, kept: &Kept) {
+    for loss in &kept.lost {
+        session.output.note(&loss.to_string());
+    }
+}
+
+/// Says that a claim was renewed, and why.
+pub fn note_renewal(session: &Session, kept: &Kept, ttl_ms: Option<u64>) {
     if kept.renewed {
+        let why = match ttl_ms {
+            Some(_) => "the claim had lapsed, or was to live for another time",
+            None => "the claim had lapsed and nobody had taken it over",
+        };
         session.output.note(&format!(
-            "{}: the claim had lapsed and nobody had taken it over; it is renewed as {}",
+            "{}: {why}; it is renewed as {}",
             kept.issue.name,
             kept.claim.short()
         ));

@@ -16,11 +16,11 @@ use crate::resolve::Session;
 /// Hands an issue off and says how it stands.
 pub fn run(session: &Session, args: &HandoffArgs) -> Result<Exit, CliError> {
     let handoff = typed(&args.report, &mut Texts::default())?;
-    let holding = args.holding.holding()?;
     let mut tracker = session.writer()?;
-    let kept = tracker.hand_off(&holding, &handoff)?;
+    let kept = claim::speak(&args.holding, |holding| tracker.hand_off(holding, &handoff))?;
     let kept = claim::whole(&tracker, kept)?;
-    claim::note_renewal(session, &kept);
+    claim::note_losses(session, &kept);
+    claim::note_renewal(session, &kept, None);
     if session.output.json {
         let text = record::shaped_claim(&kept, &Default::default());
         session.output.data(|stdout| writeln!(stdout, "{text}"))?;

@@ -10,9 +10,8 @@ use crate::resolve::Session;
 
 /// Beats, and says until when the claim lives now.
 pub fn run(session: &Session, args: &HoldingArgs) -> Result<Exit, CliError> {
-    let holding = args.holding()?;
     let mut tracker = session.writer()?;
-    let kept = tracker.heartbeat(&holding)?;
-    claim::answer(session, &tracker, kept, &ShapeArgs::default())?;
+    let kept = claim::speak(args, |holding| tracker.heartbeat(holding))?;
+    claim::answer(session, &tracker, kept, &ShapeArgs::default(), None)?;
     Ok(Exit::Done)
 }

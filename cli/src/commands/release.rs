@@ -3,7 +3,7 @@
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::Release;
 
-use super::rule;
+use super::{claim, rule};
 use crate::args::claims::ReleaseArgs;
 use crate::error::{CliError, Exit};
 use crate::input::Texts;
@@ -19,9 +19,14 @@ pub fn run(session: &Session, args: &ReleaseArgs) -> Result<Exit, CliError> {
         ));
     }
     let release = Release { reason, force: args.force, retry_after_ms: args.retry_after };
-    let holding = args.holding.holding()?;
     let mut tracker = session.writer()?;
-    let shown = tracker.release(&holding, &release)?;
-    rule::answer(session, &tracker, &shown)?;
+    // Whoever ends the claim of somebody else on an issue does not mean its own.
+    let kept = if args.force && args.holding.id.is_some() {
+        tracker.release(&args.holding.typed()?, &release)?
+    } else {
+        claim::speak(&args.holding, |holding| tracker.release(holding, &release))?
+    };
+    claim::note_losses(session, &kept);
+    rule::answer(session, &tracker, &kept.issue)?;
     Ok(Exit::Done)
 }

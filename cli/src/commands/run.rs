@@ -29,6 +29,8 @@ pub fn run(session: &Session, args: &RunArgs) -> Result<Exit, CliError> {
         }
         Verdict::Nothing if !args.repeat => Ok(Exit::NotFound),
         Verdict::Last(outcome) if !args.repeat => Ok(exit_of(outcome)),
+        // A claim is left that nobody ended.
+        Verdict::Last(outcome @ Outcome::Unrecorded) => Ok(exit_of(outcome)),
         Verdict::Nothing | Verdict::Refused | Verdict::Last(_) => Ok(Exit::Done),
     }
 }

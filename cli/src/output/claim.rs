@@ -68,6 +68,25 @@ pub fn cell(shown: &Shown) -> Cell {
     Cell::new(&format!("{who}{left}")).painted(Some(colour))
 }
 
+/// Returns where on the slate the holder of an issue is, how old its claim is, and how often the issue
+/// was claimed; of an issue that nobody holds, only that.
+pub fn standing_cell(shown: &Shown) -> Cell {
+    let attempts = shown.row.tally.attempts();
+    let Some(held) = &shown.row.held else {
+        return match attempts {
+            0 => Cell::default(),
+            1 => Cell::new("1 try"),
+            more => Cell::new(&format!("{more} tries")),
+        };
+    };
+    let age = shown.watch.as_ref().map(|watch| format!(" {}", span(watch.age_ms / 1_000)));
+    let place = match held.slot {
+        0..=2 => slot(held.slot),
+        _ => "off slate",
+    };
+    Cell::new(&format!("{place}{}, try {attempts}", age.unwrap_or_default()))
+}
+
 /// Writes the part of a page that says who holds the issue, or why it is left alone.
 pub fn part(
     output: &mut dyn Write,
@@ -95,16 +114,20 @@ fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {
         facts.extend(holder_facts(held, shown.watch.as_ref()));
     }
     if tally.claims > 0 {
-        facts.push(("claims", format!("{} so far{}", tally.claims, outcomes(&shown.row))));
+        facts.push(("attempts", format!("{} so far{}", tally.attempts(), outcomes(&shown.row))));
     }
-    if let (None, Some(rest)) = (held, rest) {
+    let ended = rest.as_ref().and_then(|rest| rest.reason.as_deref());
+    if let (None, Some(reason), None) = (held, ended, shown.rest_left_ms) {
+        facts.push(("last", format!("ended: {reason}")));
+    }
+    if let (None, Some(rest), Some(left_ms)) = (held, rest, shown.rest_left_ms) {
         let times = match rest.failures {
             0 | 1 => String::new(),
             failures => format!("; {failures} failures in a row"),
         };
         let reason = rest.reason.as_deref().map(|reason| format!(" after: {reason}"));
-        let wait = duration(rest.retry_after_ms);
-        facts.push(("rests", format!("{wait}{}{times}", reason.unwrap_or_default())));
+        let left = duration(left_ms);
+        facts.push(("rests", format!("{left} more{}{times}", reason.unwrap_or_default())));
     }
     if let (false, Some(slate)) = (facts.is_empty(), shard.and_then(slate)) {
         facts.push(("preferred", slate));
@@ -114,7 +137,7 @@ fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {
 
 fn holder_facts(held: &Held, watch: Option<&Watch>) -> Vec<(&'static str, String)> {
     let whose = match watch {
-        Some(watch) if watch.is_own => "you".to_owned(),
+        Some(watch) if watch.is_own => "this agent".to_owned(),
         _ => format!("agent {}", held.agent.short()),
     };
     let mut facts = vec![("holder", format!("{whose}, worker {}", held.worker))];

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use x0x_tracker::document::schema;
 use x0x_tracker::interface::{Named, Shown};
 use x0x_tracker::issue::{as_text, elements_of};
+use x0x_tracker::jsonl::record::is_of_answers;
 use x0x_tracker::state::State;
 use x0x_tracker::timestamp::Timestamp;
 
@@ -16,19 +17,23 @@ use super::table::{Cell, Colour, Column, Look, painted};
 /// The column that says who holds an issue; left out where nobody holds any.
 pub const HELD_BY: Column<'static> = Column::firm("HELD BY").optional();
 
+/// The column that says how claims stand; left out where nobody ever claimed.
+pub const CLAIM: Column<'static> = Column::firm("CLAIM").optional();
+
 /// The columns of a list of issues.
-pub const COLUMNS: [Column<'static>; 7] = [
+pub const COLUMNS: [Column<'static>; 8] = [
     Column::firm("NAME"),
     Column::firm("STATE"),
     Column::firm("P"),
     Column::soft("TITLE"),
     Column::soft("LABELS").optional(),
+    CLAIM,
     HELD_BY,
     Column::firm("AGE").optional(),
 ];
 
 /// Fields that the top of a page or a part of its own shows.
-const PLACED: [&str; 15] = [
+const PLACED: [&str; 14] = [
     "id",
     "identifier",
     "title",
@@ -43,7 +48,6 @@ const PLACED: [&str; 15] = [
     "comments",
     "conflicts",
     "shard",
-    "_version",
 ];
 
 /// Returns the row of one issue; `now_ms` is what its age is counted from.
@@ -57,6 +61,7 @@ pub fn row(shown: &Shown, now_ms: i64) -> Vec<Cell> {
         Cell::new(&priority),
         Cell::new(&row.title),
         Cell::new(&row.labels.join(", ")).painted(Some(Colour::Blue)),
+        claim::standing_cell(shown),
         claim::cell(shown),
         Cell::new(&age(row.updated_at.as_deref(), now_ms)).painted(Some(Colour::Faint)),
     ]
@@ -140,7 +145,7 @@ fn parts(
     }
     comments(output, record, look)?;
     conflicts(output, record, look)?;
-    let unknown = |name: &str| schema::rule_of(name).is_none() && name != "_version";
+    let unknown = |name: &str| schema::rule_of(name).is_none() && !is_of_answers(name);
     let others: Vec<(&str, &str)> = record.fields().filter(|(name, _)| unknown(name)).collect();
     if !others.is_empty() {
         heading(output, "other fields", look)?;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 
 use x0x_tracker::interface::Shown;
 
-use super::issue::{self, COLUMNS, HELD_BY};
+use super::issue::{self, CLAIM, COLUMNS, HELD_BY};
 use super::record::{Record, shaped};
 use super::table::{self, Cell, Column, Look};
 use super::{Output, record};
@@ -73,7 +73,9 @@ impl<'a> Listing<'a> {
             Form::Table => {
                 let mut head = head(self.shape);
                 if self.shape.fields.is_empty() {
-                    without_holders(&mut head, &mut self.rows);
+                    for column in [CLAIM, HELD_BY] {
+                        without_empty(column, &mut head, &mut self.rows);
+                    }
                 }
                 table::write(&mut self.stdout, &head, &self.rows, self.look)?;
             }
@@ -99,9 +101,9 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Takes the column of holders out where nobody holds anything.
-fn without_holders(head: &mut Vec<Column<'_>>, rows: &mut [Vec<Cell>]) {
-    let place = head.iter().position(|column| column.heading == HELD_BY.heading);
+/// Takes a column out in which nothing stands.
+fn without_empty(column: Column<'_>, head: &mut Vec<Column<'_>>, rows: &mut [Vec<Cell>]) {
+    let place = head.iter().position(|other| other.heading == column.heading);
     let Some(place) = place.filter(|place| rows.iter().all(|row| row[*place].is_empty())) else {
         return;
     };

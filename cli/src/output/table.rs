@@ -259,17 +259,17 @@ mod tests {
         let why = [Column::firm("NAME"), Column::soft("TITLE"), Column::first("WHY")];
         let list = &crate::output::issue::COLUMNS;
         (
-            fitted(list, &[8, 11, 1, 70, 20, 9, 3], columns_max),
+            fitted(list, &[8, 11, 1, 70, 20, 17, 9, 3], columns_max),
             fitted(&why, &[8, 70, 37], columns_max),
         )
     }
 
     #[test]
     fn lists_fit_terminals_of_any_width() {
-        assert_eq!(fitted_lists(40).0, [8, 11, 1, 14, 0, 0, 0]);
-        assert_eq!(fitted_lists(60).0, [8, 11, 1, 18, 0, 9, 3]);
-        assert_eq!(fitted_lists(80).0, [8, 11, 1, 28, 8, 9, 3]);
-        assert_eq!(fitted_lists(120).0, [8, 11, 1, 68, 8, 9, 3]);
+        assert_eq!(fitted_lists(40).0, [8, 11, 1, 14, 0, 0, 0, 0]);
+        assert_eq!(fitted_lists(60).0, [8, 11, 1, 18, 0, 0, 9, 3]);
+        assert_eq!(fitted_lists(80).0, [8, 11, 1, 19, 0, 17, 9, 3]);
+        assert_eq!(fitted_lists(120).0, [8, 11, 1, 49, 8, 17, 9, 3]);
         for columns_max in 1..200 {
             let (list, why) = fitted_lists(columns_max);
             assert!(total(&list) <= columns_max && total(&why) <= columns_max, "{columns_max}");

@@ -1,15 +1,17 @@
 //! The keepers that a runner has started: how they are started, ordered, listened to, and what is done
 //! where one is killed. Not: why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{self, Pid, Signal, WaitOptions};
+use x0x::time;
 
 use super::descendants;
 use super::keeper::{self, Ending, Task, Word};
@@ -20,20 +22,35 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 /// How often the orphans of a keeper are looked for. What is missed once is found the next time.
 const ORPHAN_ROUNDS_MAX: usize = 100;
 
+/// The pause between two such looks. A guess.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(10);
+
 /// How a job of a keeper came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It runs.
     Started,
     /// The command could not be started.
-    NotStarted(String),
+    NotStarted(NotStarted),
     /// The command is over.
     Ended(Ending),
+}
+
+/// Why a command could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStarted {
+    /// What was tried.
+    pub what: String,
+    /// What the system said.
+    pub why: String,
+    /// Whether the same would be said of every other job.
+    pub is_final: bool,
 }
 
 /// All keepers of this runner.
 pub struct Crew<Id> {
     orders: BTreeMap<Id, ChildStdin>,
+    /// What is below this process and no orphan: its keepers, and what it had before.
     alive: Arc<Mutex<BTreeSet<i32>>>,
 }
 
@@ -41,7 +58,9 @@ impl<Id: Copy + Ord + Send + 'static> Crew<Id> {
     /// Returns an empty crew. What a killed keeper leaves behind comes to this process.
     pub fn new() -> io::Result<Self> {
         process::set_child_subreaper(Some(process::getpid()))?;
-        Ok(Self { orders: BTreeMap::new(), alive: Arc::default() })
+        let before = descendants::below(process::getpid(), &BTreeSet::new());
+        let alive = before.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        Ok(Self { orders: BTreeMap::new(), alive: Arc::new(Mutex::new(alive)) })
     }
 
     /// Starts a keeper, and its command with these variables in its environment.
@@ -63,7 +82,6 @@ impl<Id: Copy + Ord + Send + 'static> Crew<Id> {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .process_group(0)
             .spawn()?;
         alive.insert(Pid::from_child(&keeper).as_raw_nonzero().get());
         drop(alive);
@@ -81,7 +99,9 @@ impl<Id: Copy + Ord + Send + 'static> Crew<Id> {
         }
         self.order(id, keeper::GO);
         let alive = Arc::clone(&self.alive);
-        thread::spawn(move || listen(keeper, words, &alive, tell));
+        let program = task.command.first().cloned().unwrap_or_default();
+        let what = format!("cannot start {}", program.display());
+        thread::spawn(move || listen(keeper, words, what, &alive, tell));
         Ok(())
     }
 
@@ -109,6 +129,7 @@ fn next_word(words: &mut Words) -> Option<Word> {
 fn listen(
     mut keeper: Child,
     mut words: Words,
+    what: String,
     alive: &Mutex<BTreeSet<i32>>,
     tell: impl Fn(Report),
 ) {
@@ -121,7 +142,9 @@ fn listen(
                 group = Pid::from_raw(leader);
                 tell(Report::Started);
             }
-            Word::NotStarted(why) => last = Some(Report::NotStarted(why)),
+            Word::NotStarted { why, is_final } => {
+                last = Some(Report::NotStarted(NotStarted { what: what.clone(), why, is_final }));
+            }
             Word::Ended(ending) => last = Some(Report::Ended(ending)),
         }
     }
@@ -138,18 +161,24 @@ fn end_orphans(alive: &Mutex<BTreeSet<i32>>, group: Option<Pid>) {
     if let Some(group) = group {
         let _ = process::kill_process_group(group, Signal::KILL);
     }
+    let mut ended = HashSet::new();
     for _ in 0..ORPHAN_ROUNDS_MAX {
         // No keeper is started while the set is held, so what is not in it is an orphan.
-        let alive = locked(alive);
-        let orphans = descendants::below(process::getpid(), &alive);
+        let held = locked(alive);
+        let orphans = descendants::below(process::getpid(), &held);
         descendants::signal(&orphans, Signal::KILL);
-        if orphans.is_empty() {
+        drop(held);
+        ended.extend(orphans.iter().copied());
+        // One of a child that is not ours comes to us once that child is gone; one that waits for a
+        // dead disk does not end, and nobody waits for it.
+        ended.retain(|orphan| {
+            let waited = process::waitpid(Some(*orphan), WaitOptions::NOHANG);
+            !matches!(waited, Ok(Some(_))) && process::test_kill_process(*orphan).is_ok()
+        });
+        if orphans.is_empty() && ended.is_empty() {
             return;
         }
-        for orphan in orphans {
-            // One of a child that is not ours comes to us once that child is gone.
-            let _ = process::waitpid(Some(orphan), WaitOptions::empty());
-        }
+        time::pause(ORPHAN_PAUSE);
     }
 }
 

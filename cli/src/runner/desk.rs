@@ -7,25 +7,32 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use x0x::home::Home;
+use x0x::home::{Home, HomeError};
 use x0x::time;
 use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
-use x0x_tracker::id::{ListId, RecordHash};
+use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::report::Held;
 use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Terms};
 use x0x_tracker::timestamp::Timestamp;
 use x0x_tracker::{LocalTracker, Tracker, TrackerError};
 
 use super::foreman::{Act, Beat, Job, Outcome};
 use super::handoff::{self, Seen};
-use super::proofs::{Closing, Proofs};
+use super::haste::Haste;
+use super::proofs::{self, Closing, Proofs};
 use crate::error::CliError;
+
+/// How long it waits for other writers before it looks whether to go on.
+const WAIT_AT_A_STRETCH: Duration = Duration::from_millis(500);
 
 /// Where the acts go.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// The agent's data directory.
     pub home: Home,
+    /// The agent.
+    pub agent: AgentId,
     /// The task list.
     pub list: ListId,
     /// How long an act waits for other writers.
@@ -36,6 +43,8 @@ pub struct Desk {
     pub ttl_ms: Option<u64>,
     /// Proofs are named from here in handoffs.
     pub root: PathBuf,
+    /// How much the end of the runner is wanted.
+    pub haste: Haste,
 }
 
 /// An issue that was claimed.
@@ -56,7 +65,7 @@ pub struct Taken {
 pub struct Settlement {
     /// Which job.
     pub job: Job,
-    /// The id of the issue.
+    /// The issue, by a name that no other has.
     pub issue: String,
     /// Its claim.
     pub claim: RecordHash,
@@ -83,12 +92,30 @@ pub struct Record {
     pub dir: Option<PathBuf>,
     /// What went wrong beside it.
     pub complaint: Option<String>,
+    /// Whether its manifest says still that it runs.
+    pub is_open: bool,
 }
 
 impl Desk {
     /// Opens the list to write.
     pub fn open(&self) -> Result<LocalTracker, CliError> {
-        Ok(self.home.write(self.list, self.wait)?)
+        self.open_unless(Haste::AT_ONCE)
+    }
+
+    /// Opens the list to write; does not wait for other writers once haste is so great.
+    fn open_unless(&self, haste: u8) -> Result<LocalTracker, CliError> {
+        let mut left = self.wait;
+        loop {
+            let wait = left.min(WAIT_AT_A_STRETCH);
+            left -= wait;
+            match self.home.write(self.list, wait) {
+                Err(HomeError::Tracker(error))
+                    if matches!(error, TrackerError::Busy { .. })
+                        && !left.is_zero()
+                        && !self.haste.is(haste) => {}
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Claims the issue of this name, or the first that is ready and not under way here.
@@ -96,9 +123,9 @@ impl Desk {
         &self,
         name: Option<&str>,
         filter: &Filter,
-        under_way: &BTreeSet<String>,
+        under_way: &BTreeSet<DocumentKey>,
     ) -> Result<Taken, CliError> {
-        let mut tracker = self.open()?;
+        let mut tracker = self.open_unless(Haste::ENDING)?;
         let wanted = match name {
             Some(name) => tracker.show(name)?,
             None => first_ready(&tracker, filter, under_way)?,
@@ -106,36 +133,35 @@ impl Desk {
         let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
         let terms =
             Terms { worker: self.worker.clone(), ttl_ms: self.ttl_ms, resume: name.is_some() };
-        let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.row.id), &terms)?;
-        let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.row.id)? };
+        let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
+        let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();
         Ok(Taken { issue, json, claim, failures })
     }
 
     /// Beats claims, all in one opening.
-    pub fn beat(&self, claims: &[(Job, String, RecordHash)]) -> Vec<(Job, Beat)> {
-        let Ok(mut tracker) = self.open() else {
-            return claims.iter().map(|(job, ..)| (*job, Beat::Later)).collect();
+    pub fn beat(&self, claims: &[(Job, RecordHash)]) -> Vec<(Job, Beat)> {
+        let Ok(mut tracker) = self.open_unless(Haste::ENDING) else {
+            return claims.iter().map(|(job, _)| (*job, Beat::Later)).collect();
         };
-        let mut beat = |issue: &str, claim| match tracker.heartbeat(&self.holding(issue, claim)) {
+        let mut beat = |claim| match self.by(claim, |holding| tracker.heartbeat(holding)) {
             Ok(kept) => Beat::Kept(kept.claim),
             Err(TrackerError::ClaimLost { by_holder: true, .. }) => Beat::Settled,
             Err(error) if is_loss(&error) => Beat::Lost(error.to_string()),
             Err(_) => Beat::Later,
         };
-        claims.iter().map(|(job, issue, claim)| (*job, beat(issue, *claim))).collect()
+        claims.iter().map(|(job, claim)| (*job, beat(*claim))).collect()
     }
 
-    /// Stores what came of a job, and closes its proofs; `None` where that has to be tried again.
-    pub fn settle(&self, settlement: &mut Settlement) -> Option<Record> {
-        let record = match self.act(settlement) {
-            Ok(record) => record,
-            Err(_) if !settlement.is_last => return None,
+    /// Stores what came of a job; `None` where that has to be tried again.
+    pub fn settle(&self, settlement: &Settlement) -> Option<Record> {
+        match self.act(settlement) {
+            Ok(record) => Some(record),
+            Err(_) if !settlement.is_last => None,
             Err(error) => {
-                Record { reason: Some(error.to_string()), ..Record::of(Outcome::Unrecorded) }
+                Some(Record { reason: Some(error.to_string()), ..Record::of(Outcome::Unrecorded) })
             }
-        };
-        Some(self.close(settlement, record))
+        }
     }
 
     fn act(&self, settlement: &Settlement) -> Result<Record, CliError> {
@@ -169,19 +195,20 @@ impl Desk {
     }
 
     fn hand_off(&self, settlement: &Settlement) -> Result<Record, CliError> {
-        let holding = self.holding(&settlement.issue, settlement.claim);
         let (handoff, complaint) = self.handoff(settlement);
         let mut tracker = self.open()?;
         let text = Value::Object(handoff).to_string();
         let mut record = Record { complaint, ..Record::of(Outcome::HandedOff) };
-        match tracker.hand_off(&holding, &text) {
+        let mut hand_off =
+            |text: &str| self.by(settlement.claim, |holding| tracker.hand_off(holding, text));
+        match hand_off(&text) {
             Ok(_) => {}
             // What the command wrote does not lose its work.
             Err(error @ TrackerError::Invalid { .. }) => {
                 let why = error.to_string();
-                let own = handoff::without(&why, super::proofs::HANDOFF, &self.seen(settlement));
-                tracker.hand_off(&holding, &Value::Object(own).to_string())?;
-                record.complaint = Some(why);
+                let own = handoff::without(&why, proofs::HANDOFF, &self.seen(settlement));
+                hand_off(&Value::Object(own).to_string())?;
+                record.complaint = Some(not_taken(&why));
             }
             Err(error) => return Err(error.into()),
         }
@@ -197,15 +224,20 @@ impl Desk {
     ) -> Result<Record, CliError> {
         let reason = Some(cut(reason));
         let release = Release { reason: reason.clone(), force: false, retry_after_ms };
-        let holding = self.holding(&settlement.issue, settlement.claim);
-        self.open()?.release(&holding, &release)?;
+        let mut tracker = self.open()?;
+        self.by(settlement.claim, |holding| tracker.release(holding, &release))?;
         Ok(Record { reason, retry_after_ms, ..Record::of(outcome) })
     }
 
     /// Returns what a command did with its claim that ended it itself.
     fn left(&self, issue: &str) -> Result<Record, CliError> {
-        let shown = self.home.read(self.list)?.show(issue)?;
-        let is_handed_off = shown.row.state.as_deref() == Some("review");
+        let tracker = self.home.read(self.list)?;
+        let is_handed_off = match tracker.show(issue) {
+            Ok(shown) => shown.row.state.as_deref() == Some("review"),
+            // It has another name by now.
+            Err(TrackerError::NotFound { .. } | TrackerError::Ambiguous { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
         let outcome = if is_handed_off { Outcome::HandedOff } else { Outcome::Released };
         let reason = Some("its command said so itself".to_owned());
         Ok(Record { reason, ..Record::of(outcome) })
@@ -222,7 +254,7 @@ impl Desk {
         };
         match merged {
             Ok(handoff) => (handoff, None),
-            Err(why) => (handoff::without(&why, super::proofs::HANDOFF, &seen), Some(why)),
+            Err(why) => (handoff::without(&why, proofs::HANDOFF, &seen), Some(not_taken(&why))),
         }
     }
 
@@ -234,35 +266,77 @@ impl Desk {
                 .map_or(String::new(), |proofs| handoff::command_line(&proofs.manifest().command)),
             duration_ms: settlement.closing.duration_ms.unwrap_or(0),
             proofs_dir: named_from(&self.root, dir),
+            processes_left: settlement.closing.ending.left,
         }
     }
 
-    /// Closes the proofs of a job; where that fails, the job is what it is all the same.
-    fn close(&self, settlement: &mut Settlement, mut record: Record) -> Record {
-        let Some(proofs) = &mut settlement.proofs else { return record };
-        let closing = settlement.closing.clone();
+    /// Does something by a claim, or by the one in its place: a claim that lapsed is renewed by
+    /// whichever act comes first, be it of the runner or of its command. The lock on the worker's name
+    /// keeps everybody else from claiming as this worker.
+    fn by<T>(
+        &self,
+        claim: RecordHash,
+        mut act: impl FnMut(&Holding) -> Result<T, TrackerError>,
+    ) -> Result<T, TrackerError> {
+        let holding = |claim: RecordHash| Holding {
+            worker: self.worker.clone(),
+            // The token alone: an issue may share its id with another.
+            issue: None,
+            claim: Some(claim.to_string()),
+        };
+        let result = act(&holding(claim));
+        let Err(TrackerError::ClaimLost { holder: Some(holder), .. }) = &result else {
+            return result;
+        };
+        match self.is_own(&holder.held) && holder.held.claim != claim {
+            true => act(&holding(holder.held.claim)),
+            false => result,
+        }
+    }
+
+    /// Tells whether a claim is this worker's.
+    pub fn is_own(&self, held: &Held) -> bool {
+        held.agent == self.agent && held.worker == self.worker
+    }
+}
+
+impl Settlement {
+    /// Closes the proofs of a job, of which all is stored; where that fails, the job is what it is all
+    /// the same. It reads all that the command wrote, which may take long.
+    pub fn close(self, mut record: Record, haste: &Haste) -> Record {
+        let Some(mut proofs) = self.proofs else { return record };
+        let files = proofs::listed(&proofs.dir, haste);
+        let closing = Closing { files, ..self.closing };
         let now = Timestamp(time::now_ms());
         let closed = proofs.close(record.outcome, record.reason.as_deref(), closing, Some(now));
         if let Err(error) = closed {
             let text = format!("cannot close {}: {error}", proofs.dir.display());
-            record.complaint.get_or_insert(text);
+            record.complaint = Some(match record.complaint {
+                Some(complaint) => format!("{complaint}; {text}"),
+                None => text,
+            });
+            record.is_open = true;
         }
-        record.dir = Some(proofs.dir.clone());
+        record.dir = Some(proofs.dir);
         record
     }
+}
 
-    fn holding(&self, issue: &str, claim: RecordHash) -> Holding {
-        Holding {
-            worker: self.worker.clone(),
-            issue: Some(issue.to_owned()),
-            claim: Some(claim.to_string()),
-        }
-    }
+/// Says that a handoff file was passed over, and why.
+fn not_taken(why: &str) -> String {
+    format!("what its command wrote to {} was not taken: {why}", proofs::HANDOFF)
 }
 
 impl Record {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, retry_after_ms: None, dir: None, complaint: None }
+        Self {
+            outcome,
+            reason: None,
+            retry_after_ms: None,
+            dir: None,
+            complaint: None,
+            is_open: false,
+        }
     }
 }
 
@@ -283,13 +357,13 @@ pub fn named_from(root: &std::path::Path, dir: &std::path::Path) -> String {
 fn first_ready(
     tracker: &dyn Tracker,
     filter: &Filter,
-    under_way: &BTreeSet<String>,
+    under_way: &BTreeSet<DocumentKey>,
 ) -> Result<Shown, TrackerError> {
     let filter = Filter { limit: None, with_json: false, ..filter.clone() };
     let mut first = None;
     tracker.agenda(&filter, &mut |open| match open {
         // A claim that lapsed while the store could not be written looks free.
-        Open::Ready(shown) if !under_way.contains(&shown.row.id) => {
+        Open::Ready(shown) if !under_way.contains(&shown.row.key) => {
             first = Some(shown);
             ControlFlow::Break(())
         }

@@ -31,7 +31,7 @@ pub fn of(
         ("X0X_ISSUE_PRIORITY", row.priority.map_or_else(String::new, |n| n.to_string())),
         ("X0X_ISSUE_BRANCH_NAME", text("branch_name")),
         ("X0X_ISSUE_URL", text("url")),
-        ("X0X_ISSUE_ATTEMPT", row.tally.claims.to_string()),
+        ("X0X_ISSUE_ATTEMPT", row.tally.attempts().to_string()),
         ("X0X_CLAIM", taken.claim.to_string()),
         ("X0X_CLAIM_FENCE", fence),
         ("X0X_WORKER", worker.to_owned()),

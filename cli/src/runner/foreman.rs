@@ -31,6 +31,9 @@ const SETTLE_PAUSE_MS: u64 = 500;
 /// See [`SETTLE_PAUSE_MS`].
 const SETTLE_PAUSE_MS_MAX: u64 = 30_000;
 
+/// Signals that come within this time of the first say the same. A guess.
+const ONE_WISH_MS: u64 = 1_000;
+
 /// A rest is over here a little after it is over in the store, which measured it first.
 const REST_SLACK_MS: u64 = 20;
 
@@ -101,7 +104,10 @@ pub struct Foreman {
     resting_until_ms: Vec<u64>,
     /// No further issue is claimed.
     is_closing: bool,
-    is_interrupted: bool,
+    /// Somebody wanted it to end then.
+    interrupted_ms: Option<u64>,
+    /// And again.
+    is_hurried: bool,
     verdict: Verdict,
     is_over: bool,
 }
@@ -119,7 +125,8 @@ impl Foreman {
             ask_at_ms: 0,
             resting_until_ms: Vec::new(),
             is_closing: false,
-            is_interrupted: false,
+            interrupted_ms: None,
+            is_hurried: false,
             verdict: Verdict::Nothing,
             is_over: false,
         }
@@ -130,9 +137,23 @@ impl Foreman {
         self.is_over
     }
 
+    /// Tells whether somebody wanted it to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted_ms.is_some()
+    }
+
+    /// Tells whether nothing is to be waited for.
+    pub fn is_hurried(&self) -> bool {
+        self.is_hurried
+    }
+
     /// Returns what came of it all.
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.verdict {
+            // Whether something was ready was not found out.
+            Verdict::Nothing if self.is_interrupted() => Verdict::Last(Outcome::Interrupted),
+            verdict => verdict,
+        }
     }
 
     /// Returns the claim of a job as it is now: a renewed one has another than at its start.
@@ -147,7 +168,7 @@ impl Foreman {
             let beat = work.wants_beats().then_some(work.beat_due_ms).filter(|_| !self.is_beating);
             let rest = match &work.phase {
                 Phase::Running { since_ms } if work.stop.is_none() && work.lost.is_none() => {
-                    self.plan.timeout_ms.map(|timeout_ms| since_ms + timeout_ms)
+                    self.plan.timeout_ms.map(|timeout_ms| since_ms.saturating_add(timeout_ms))
                 }
                 Phase::Settling { again_ms, .. } => *again_ms,
                 Phase::Starting | Phase::Running { .. } => None,
@@ -164,7 +185,7 @@ impl Foreman {
             Event::Claimed(claimed) => self.on_claimed(now_ms, claimed, effects),
             Event::NothingReady => {
                 self.is_claiming = false;
-                self.ask_at_ms = now_ms + self.plan.poll_ms;
+                self.ask_at_ms = now_ms.saturating_add(self.plan.poll_ms);
                 // The answer says how it was when the question was asked.
                 let asked_ms = self.asked_ms;
                 self.resting_until_ms.retain(|until_ms| *until_ms > asked_ms);
@@ -176,7 +197,7 @@ impl Foreman {
             }
             Event::ClaimLater => {
                 self.is_claiming = false;
-                self.ask_at_ms = now_ms + self.plan.poll_ms;
+                self.ask_at_ms = now_ms.saturating_add(self.plan.poll_ms);
             }
             Event::ClaimRefused => {
                 self.is_claiming = false;
@@ -188,18 +209,21 @@ impl Foreman {
                     work.phase = Phase::Running { since_ms: now_ms };
                 }
             }
-            Event::NotStarted(job, why) => {
-                // Every other issue would fail alike.
-                self.is_closing = true;
-                let reason = format!("the command could not be started: {why}");
+            Event::NotStarted { job, why, is_final } => {
+                self.is_closing |= is_final;
+                let failures = self.jobs.get(&job).map_or(0, |work| work.failures);
+                let retry_after_ms = (!is_final).then(|| self.plan.backoff.after(failures));
                 let outcome = Outcome::Failed;
-                let act = Act::Release { outcome, reason, retry_after_ms: None };
+                let act = match self.is_interrupted() {
+                    true => Act::interrupted(),
+                    false => Act::Release { outcome, reason: why, retry_after_ms },
+                };
                 self.settle(job, act, effects);
             }
             Event::Ended(job, ending) => self.on_ended(now_ms, job, ending, effects),
             Event::Beaten(beats) => self.on_beaten(now_ms, beats, effects),
             Event::Settled(job, settled) => self.on_settled(now_ms, job, settled),
-            Event::Interrupted => self.on_interrupted(effects),
+            Event::Interrupted { by_hand } => self.on_interrupted(now_ms, by_hand, effects),
         }
         self.on_time(now_ms, effects);
     }
@@ -220,7 +244,7 @@ impl Foreman {
             phase: Phase::Starting,
         };
         self.jobs.insert(job, work);
-        if self.is_interrupted {
+        if self.is_interrupted() {
             self.settle(job, Act::interrupted(), effects);
         } else {
             effects.push(Effect::Start(job));
@@ -282,7 +306,7 @@ impl Foreman {
                 if let Some(after_ms) = retry_after_ms.filter(|_| self.plan.until_idle)
                     && !self.plan.backoff.is_given_up(after_ms)
                 {
-                    self.resting_until_ms.push(now_ms + after_ms + REST_SLACK_MS);
+                    self.resting_until_ms.push(now_ms.saturating_add(after_ms + REST_SLACK_MS));
                 }
             }
             Settled::Later => {
@@ -297,14 +321,24 @@ impl Foreman {
     }
 
     /// The first time everything is told to stop, the second time it is made to.
-    fn on_interrupted(&mut self, effects: &mut Vec<Effect>) {
-        let at_once = self.is_interrupted;
-        self.is_interrupted = true;
+    ///
+    /// The end of a session sends several signals at once, and by that wants nothing sooner.
+    fn on_interrupted(&mut self, now_ms: u64, by_hand: bool, effects: &mut Vec<Effect>) {
+        let is_another = |since_ms: u64| by_hand || now_ms >= since_ms.saturating_add(ONE_WISH_MS);
+        let at_once = self.interrupted_ms.is_some_and(is_another);
+        if self.is_interrupted() && !at_once {
+            return;
+        }
+        self.interrupted_ms.get_or_insert(now_ms);
+        self.is_hurried |= at_once;
         self.is_closing = true;
         for (job, work) in &mut self.jobs {
             if matches!(work.phase, Phase::Starting | Phase::Running { .. }) {
                 work.stop.get_or_insert(Stop::Interrupted);
                 effects.push(Effect::Stop { job: *job, at_once });
+            }
+            if let Phase::Settling { again_ms: Some(again_ms), .. } = &mut work.phase {
+                *again_ms = now_ms;
             }
         }
     }
@@ -312,7 +346,7 @@ impl Foreman {
     /// Does what time has come for.
     fn on_time(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         let tries_max =
-            if self.is_interrupted { SETTLE_TRIES_MAX_AT_THE_END } else { SETTLE_TRIES_MAX };
+            if self.is_interrupted() { SETTLE_TRIES_MAX_AT_THE_END } else { SETTLE_TRIES_MAX };
         for (job, work) in &mut self.jobs {
             match &mut work.phase {
                 Phase::Running { since_ms } if work.stop.is_none() && work.lost.is_none() => {

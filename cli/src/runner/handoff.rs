@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 /// The largest handoff file that is taken; it becomes part of the issue, in git too.
 pub const BYTES_MAX: u64 = 256 << 10;
 
+/// As much of a command line as a handoff tells: it stands there twice, and has to fit into an issue.
+const COMMAND_BYTES_MAX: usize = 1 << 10;
+
 /// Fields of a handoff that are lists.
 const LISTS: [&str; 3] = ["files_changed", "validation", "follow_up"];
 
@@ -17,6 +20,8 @@ pub struct Seen {
     pub duration_ms: u64,
     /// Where the proofs lie.
     pub proofs_dir: String,
+    /// How many processes did not end on SIGKILL.
+    pub processes_left: usize,
 }
 
 /// Returns the handoff of a command that wrote none.
@@ -29,7 +34,17 @@ pub fn own(seen: &Seen) -> Map<String, Value> {
     }
     handoff.insert("validation".to_owned(), json!([passed(seen)]));
     handoff.insert("proofs_dir".to_owned(), seen.proofs_dir.clone().into());
+    follow_up(&mut handoff, seen);
     handoff
+}
+
+/// Adds what somebody has to look after.
+fn follow_up(handoff: &mut Map<String, Value>, seen: &Seen) {
+    let list = handoff.get_mut("follow_up").and_then(Value::as_array_mut);
+    if let Some(list) = list.filter(|_| seen.processes_left > 0) {
+        let left = seen.processes_left;
+        list.push(format!("{left} processes of the command did not end on SIGKILL").into());
+    }
 }
 
 /// Returns the handoff of a command that wrote one; what it says comes before what the runner saw.
@@ -46,7 +61,11 @@ pub fn merged(written: &str, seen: &Seen) -> Result<Map<String, Value>, String> 
         if LISTS.contains(&name.as_str()) && !value.is_array() {
             return Err(format!("{name}: expected a list"));
         }
+        let is_follow_up = name == "follow_up";
         handoff.insert(name, value);
+        if is_follow_up {
+            follow_up(&mut handoff, seen);
+        }
     }
     let validation = handoff.get_mut("validation").and_then(Value::as_array_mut);
     if let Some(validation) = validation
@@ -62,6 +81,7 @@ pub fn without(why: &str, file: &str, seen: &Seen) -> Map<String, Value> {
     let mut handoff = own(seen);
     let note = format!("The command's handoff could not be taken ({why}); it is kept as {file}");
     handoff.insert("follow_up".to_owned(), json!([note]));
+    follow_up(&mut handoff, seen);
     handoff
 }
 
@@ -69,7 +89,7 @@ fn passed(seen: &Seen) -> Value {
     json!({"command": seen.command, "status": "passed"})
 }
 
-/// Returns a command line as a shell would read it.
+/// Returns a command line as a shell would read it; a long one is cut, the manifest has it whole.
 pub fn command_line(command: &[String]) -> String {
     let is_plain = |c: char| {
         c.is_ascii_alphanumeric()
@@ -79,7 +99,16 @@ pub fn command_line(command: &[String]) -> String {
         true => word.clone(),
         false => format!("'{}'", word.replace('\'', "'\\''")),
     });
-    quoted.collect::<Vec<_>>().join(" ")
+    let mut line = quoted.collect::<Vec<_>>().join(" ");
+    if line.len() > COMMAND_BYTES_MAX {
+        let mut end = COMMAND_BYTES_MAX;
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]
@@ -91,6 +120,7 @@ mod tests {
             command: "make check".to_owned(),
             duration_ms: 2_000,
             proofs_dir: "proofs/T-1/20260501T203500Z".to_owned(),
+            processes_left: 0,
         }
     }
 
@@ -135,6 +165,23 @@ mod tests {
         let handoff = without("expected a list", "handoff.json", &seen());
         assert!(handoff["follow_up"][0].as_str().unwrap().contains("expected a list"));
         assert_eq!(handoff["validation"][0]["status"], "passed");
+    }
+
+    #[test]
+    fn processes_that_do_not_end_are_to_be_followed_up() {
+        let seen = Seen { processes_left: 2, ..seen() };
+        let written = merged(r#"{"follow_up":["a"]}"#, &seen).unwrap();
+        for (handoff, count) in [(own(&seen), 1), (written, 2), (without("no", "f", &seen), 2)] {
+            let list = handoff["follow_up"].as_array().unwrap();
+            let told = list.last().unwrap().as_str().unwrap();
+            assert_eq!((list.len(), told.starts_with("2 processes")), (count, true), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut() {
+        let line = command_line(&["echo".to_owned(), "é".repeat(100_000)]);
+        assert!(line.len() <= COMMAND_BYTES_MAX + 3 && line.ends_with('…'), "{}", line.len());
     }
 
     #[test]

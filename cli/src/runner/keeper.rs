@@ -18,6 +18,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -65,8 +66,13 @@ pub enum Word {
     Ready,
     /// The command runs in the process group of this number.
     Started(i32),
-    /// The command could not be started, and why. The last word.
-    NotStarted(String),
+    /// The command could not be started. The last word.
+    NotStarted {
+        /// Why.
+        why: String,
+        /// Whether the system does not take the program at all.
+        is_final: bool,
+    },
     /// The command is over. The last word.
     Ended(Ending),
 }
@@ -108,18 +114,34 @@ impl Task {
 pub fn run(task: &Task) -> ExitCode {
     match keep(task) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&Word::NotStarted(error.to_string()));
+        Err(Refusal { source, is_final }) => {
+            say(&Word::NotStarted { why: source.to_string(), is_final });
             ExitCode::FAILURE
         }
     }
 }
 
-fn keep(task: &Task) -> io::Result<()> {
+/// Why a command could not be started.
+struct Refusal {
+    source: io::Error,
+    is_final: bool,
+}
+
+impl<E: Into<io::Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self { source: error.into(), is_final: false }
+    }
+}
+
+fn keep(task: &Task) -> Result<(), Refusal> {
+    // Without a terminal: a command that reads it fails, where it would be stopped and hold its claim.
+    process::setsid()?;
     process::set_child_subreaper(Some(process::getpid()))?;
     let share = File::open(&task.share)?;
     // Whoever holds all of it takes this keeper's runner for dead, and is right.
-    share.try_lock_shared()?;
+    share.try_lock_shared().map_err(io::Error::from)?;
+    // The command inherits it, and with it the share, should this keeper be killed.
+    fcntl_setfd(&share, FdFlags::empty())?;
     let (words, heard) = mpsc::channel();
     listen_to_signals(words.clone())?;
     say(&Word::Ready);
@@ -137,19 +159,28 @@ fn keep(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the command in a process group of its own; it inherits nothing but its three files.
-fn start(task: &Task) -> io::Result<Pid> {
+/// Starts the command in a process group of its own; it inherits nothing but its
+/// three files and the share of the lock.
+fn start(task: &Task) -> Result<Pid, Refusal> {
     let file = |name: &str| task.proofs.join(name);
     let output = |path: &Path| OpenOptions::new().create(true).append(true).open(path);
-    let (program, args) = task.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let (program, args) = task.command.split_first().ok_or_else(invalid)?;
     let child = Command::new(program)
         .args(args)
         .stdin(File::open(file(STDIN_FILE))?)
         .stdout(output(&file(STDOUT_FILE))?)
         .stderr(output(&file(STDERR_FILE))?)
         .process_group(0)
-        .spawn()?;
+        .spawn()
+        .map_err(|source| Refusal { is_final: is_final(&source), source })?;
     Ok(Pid::from_child(&child))
+}
+
+/// Tells whether a program cannot be started, rather than just not now.
+pub fn is_final(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC))
 }
 
 /// Takes the end of a session for the order to stop: the command must not outlive its keeper.
@@ -184,7 +215,7 @@ fn reap(leader: Pid, words: &mpsc::Sender<Input>) {
                 exit_code: status.exit_status(),
                 signal: status.terminating_signal(),
             },
-            Ok(_) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) | Err(Errno::INTR) => continue,
             Err(_) => Input::Empty,
         };
         let is_last = input == Input::Empty;

@@ -1,8 +1,8 @@
 //! The runner: claims issues, runs a command on each, and stores what came of it.
 //!
 //! [`foreman`] decides, [`crew`] has the commands started and ended, [`desk`] writes to the task list,
-//! [`proofs`] keeps what the commands said. Here they are put together: one thread takes in what
-//! happens, asks the foreman, and does what it says. It knows nothing of what a command does.
+//! [`proofs`] keeps what the commands said, and the [`shift`] puts them to work. Here is what a runner
+//! is asked for, and how it begins. It knows nothing of what a command does.
 
 mod clerk;
 mod crew;
@@ -11,45 +11,39 @@ mod desk;
 mod environment;
 pub mod foreman;
 mod handoff;
+mod haste;
 pub mod keeper;
+mod leftover;
 mod proofs;
 mod reaper;
+mod recovery;
+mod shift;
+mod signals;
+mod speaker;
+mod sweeper;
 mod told;
 pub mod worker;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use x0x::home::Home;
-use x0x::time;
-use x0x_tracker::TrackerError;
-use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::Tracker;
+use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::interface::Filter;
-use x0x_tracker::timestamp::Timestamp;
 
 use crate::error::CliError;
 use crate::output::Output;
-use clerk::{Answer, Ask, Clerk};
-use crew::Crew;
-use desk::{Desk, Settlement, Taken};
-use foreman::{Claimed, Effect, Event, Foreman, Job, Outcome, Plan, Settled, Verdict};
-use keeper::{Ending, Task};
-use proofs::{Closing, FORMAT, Manifest, Proofs, Stage};
+use clerk::Clerk;
+use desk::Desk;
+use foreman::{Plan, Verdict};
+use haste::Haste;
+use shift::{Channels, Done, Heard, Shift};
+use sweeper::Sweeper;
 use told::Told;
-use worker::Worker;
-
-/// How often old proofs are looked for.
-const REAP_EVERY_MS: u64 = 3_600_000;
-
-/// The longest wait at a stretch: a wait does not go on while the machine sleeps, claims do.
-const WAIT_MS_MAX: u64 = 5_000;
+use worker::{Debt, Worker};
 
 /// What a runner was asked for, and where it works.
 #[derive(Debug)]
@@ -85,395 +79,75 @@ pub struct Settings {
     /// What is to be done with how many issues.
     pub plan: Plan,
 }
-
-/// What the main thread hears.
-enum Heard {
-    Answer(Answer),
-    Crew(Job, crew::Report, Vec<proofs::Listed>),
-    Interrupted,
-}
-
-/// A job, besides what the foreman knows of it.
-struct Ongoing {
-    taken: Box<Taken>,
-    proofs: Option<Proofs>,
-    started_ms: Option<u64>,
-    closing: Closing,
-    /// What could not be stored yet.
-    settlement: Option<Box<Settlement>>,
-}
-
 /// Runs commands on issues until the plan is done.
 ///
 /// # Errors
 /// What keeps it from beginning, or from claiming anything more; what was under way has ended then.
 pub fn run(settings: Settings) -> Result<Verdict, CliError> {
-    let told = Told { output: settings.output };
+    let told = Told::new(settings.output);
     let mut worker = Worker::take(settings.home.dir(), settings.worker.as_deref(), |text| {
         told.note("waiting", text);
     })?;
-    let clerk = Clerk {
-        desk: Desk {
-            home: settings.home.clone(),
-            list: settings.list,
-            wait: settings.lock_timeout,
-            worker: worker.name.clone(),
-            ttl_ms: settings.ttl_ms,
-            root: settings.root.clone(),
-        },
-        name: settings.name.clone(),
-        filter: settings.filter.clone(),
+    let desk = Desk {
+        home: settings.home.clone(),
+        agent: settings.agent,
+        list: settings.list,
+        wait: settings.lock_timeout,
+        worker: worker.name.clone(),
+        ttl_ms: settings.ttl_ms,
+        root: settings.root.clone(),
+        haste: Haste::default(),
+    };
+    let retry_after_ms = settings.plan.backoff.first_ms;
+    told.recovered(&recovery::recover(&desk, &mut worker, retry_after_ms));
+    let debt = Debt {
+        list: settings.list,
+        proofs: settings.proofs.clone(),
+        root: settings.root.clone(),
+        spared: spared(&desk, &worker)?,
+    };
+    let failed = |what: &str, source| CliError::Io { what: what.to_owned(), source };
+    worker.begin(debt).map_err(|error| failed("cannot note that this runner has begun", error))?;
+    told.recovered(&recovery::recover_others(&desk, retry_after_ms));
+    let sweeper = Sweeper {
+        desk: desk.clone(),
         proofs: settings.proofs.clone(),
         keep_days: settings.keep_days,
-        agent: settings.agent,
+        retry_after_ms,
     };
-    if let Some(since) = worker.silent_since {
-        for (id, name) in clerk.recover(since, settings.plan.backoff.first_ms)? {
-            told.recovered(&id, &name);
-        }
-    }
-    let failed = |what: &str, source| CliError::Io { what: what.to_owned(), source };
-    worker
-        .begin(Timestamp(time::now_ms()))
-        .map_err(|error| failed("cannot note that this runner has begun", error))?;
+    let clerk = Clerk { desk, name: settings.name.clone(), filter: settings.filter.clone() };
     let (words, heard) = mpsc::channel();
-    listen_to_signals(words.clone()).map_err(|error| failed("cannot listen to signals", error))?;
+    let wishes = words.clone();
+    signals::listen(move |wish| {
+        let _ = wishes.send(Heard::Wish(wish));
+    })
+    .map_err(|error| failed("cannot listen to signals", error))?;
     let (asks, asked) = mpsc::channel();
     let answers = words.clone();
     let seated = clerk.sit_down(asked, move |answer| {
         let _ = answers.send(Heard::Answer(answer));
     });
-    let crew = Crew::new().map_err(|error| failed("cannot keep commands", error))?;
-    let runner = Runner {
-        foreman: Foreman::new(settings.plan.clone()),
-        settings,
-        worker: worker.name.clone(),
-        share: worker.share.clone(),
-        told,
-        crew,
-        jobs: BTreeMap::new(),
-        jobs_begun: 0,
-        asks,
-        words,
-        seated,
-        reap_due_ms: 0,
-        is_idle: false,
-        fatal: None,
-        leaves_claims: false,
-    };
-    let Done { verdict, fatal, leaves_claims } = runner.work(&heard)?;
+    let shift = Shift::new(settings, &worker, told, Channels { asks, words, seated }, sweeper)
+        .map_err(|error| failed("cannot keep commands", error))?;
+    let Done { verdict, fatal, leaves_claims } = shift.work(&heard)?;
+    let mut debts = std::mem::take(&mut worker.debts);
     // What could not be stored is dealt with by the next runner of this name.
     if !leaves_claims {
-        let _ = worker.end();
+        debts.pop();
     }
+    let _ = worker.end(debts);
     fatal.map_or(Ok(verdict), Err)
 }
 
-/// How a runner ended.
-struct Done {
-    verdict: Verdict,
-    fatal: Option<CliError>,
-    leaves_claims: bool,
-}
-
-/// Everything that the main thread has.
-struct Runner {
-    settings: Settings,
-    worker: String,
-    share: PathBuf,
-    told: Told,
-    foreman: Foreman,
-    crew: Crew<Job>,
-    jobs: BTreeMap<Job, Ongoing>,
-    jobs_begun: Job,
-    asks: mpsc::Sender<Ask>,
-    words: mpsc::Sender<Heard>,
-    seated: JoinHandle<()>,
-    reap_due_ms: u64,
-    /// Whether it was said that nothing is ready.
-    is_idle: bool,
-    fatal: Option<CliError>,
-    leaves_claims: bool,
-}
-
-impl Runner {
-    /// Works until the foreman says that all is done.
-    fn work(mut self, heard: &mpsc::Receiver<Heard>) -> Result<Done, CliError> {
-        self.handle(Event::Tick);
-        while !self.foreman.is_over() {
-            let now_ms = time::uptime().ms;
-            if now_ms >= self.reap_due_ms {
-                self.reap_due_ms = now_ms + REAP_EVERY_MS;
-                self.ask(Ask::Reap);
-            }
-            let due_ms = self.foreman.due_ms().unwrap_or(u64::MAX).min(self.reap_due_ms);
-            let wait_ms = due_ms.saturating_sub(now_ms).min(WAIT_MS_MAX);
-            match heard.recv_timeout(Duration::from_millis(wait_ms)) {
-                Ok(Heard::Answer(answer)) => self.on_answer(answer),
-                Ok(Heard::Crew(job, report, files)) => self.on_report(job, report, files),
-                Ok(Heard::Interrupted) => {
-                    self.told.note("stopping", "stopping; once more ends all commands at once");
-                    self.handle(Event::Interrupted);
-                }
-                Err(_) => self.handle(Event::Tick),
-            }
-            if self.seated.is_finished() {
-                // Commands end with their keepers, which end with us.
-                let source = io::Error::other("the thread that writes to the task list is gone");
-                return Err(CliError::Io { what: "cannot go on".to_owned(), source });
-            }
-        }
-        // What was asked for besides is done to its end.
-        drop(std::mem::replace(&mut self.asks, mpsc::channel().0));
-        let _ = self.seated.join();
-        for last in heard.try_iter() {
-            if let Heard::Answer(Answer::Reaped(count)) = last {
-                self.told.reaped(count);
-            }
-        }
-        let (verdict, leaves_claims) = (self.foreman.verdict(), self.leaves_claims);
-        Ok(Done { verdict, fatal: self.fatal, leaves_claims })
-    }
-
-    fn handle(&mut self, event: Event) {
-        let mut effects = Vec::new();
-        self.foreman.handle(time::uptime().ms, event, &mut effects);
-        for effect in effects {
-            self.perform(effect);
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Claim => {
-                let under_way = self.jobs.values().map(|job| job.taken.issue.row.id.clone());
-                let under_way = under_way.collect();
-                self.ask(Ask::Claim(under_way));
-            }
-            Effect::Start(job) => {
-                if let Err(error) = self.start(job) {
-                    self.on_report(job, crew::Report::NotStarted(error.to_string()), Vec::new());
-                }
-            }
-            Effect::Beat(jobs) => {
-                let claims = jobs.into_iter().filter_map(|job| {
-                    let id = self.jobs.get(&job)?.taken.issue.row.id.clone();
-                    Some((job, id, self.foreman.claim_of(job)?))
-                });
-                let claims = claims.collect();
-                self.ask(Ask::Beat(claims));
-            }
-            Effect::Stop { job, at_once } => {
-                self.crew.order(job, if at_once { keeper::KILL } else { keeper::STOP });
-            }
-            Effect::Settle { job, act, is_last } => self.settle(job, act, is_last),
-        }
-    }
-
-    /// Makes room for the proofs of a job and has its command started.
-    fn start(&mut self, job: Job) -> io::Result<()> {
-        let Some(ongoing) = self.jobs.get_mut(&job) else { return Ok(()) };
-        let taken = &ongoing.taken;
-        let now = Timestamp(time::now_ms());
-        let command = self.settings.command.iter();
-        let manifest = Manifest {
-            format: FORMAT.to_owned(),
-            issue: taken.issue.row.id.clone(),
-            identifier: taken.issue.name.clone(),
-            claim: taken.claim.to_string(),
-            agent: self.settings.agent.to_string(),
-            worker: self.worker.clone(),
-            command: command.map(|word| word.to_string_lossy().into_owned()).collect(),
-            state: Stage::Running,
-            started_at: now.to_string(),
-            ended_at: None,
-            duration_ms: None,
-            outcome: None,
-            reason: None,
-            exit_code: None,
-            signal: None,
-            files: Vec::new(),
-        };
-        let stdin = format!("{}\n", taken.json);
-        let proofs = Proofs::open(&self.settings.proofs, manifest, now, &stdin)?;
-        let (dir, handoff) = (proofs.dir.clone(), proofs.handoff());
-        ongoing.proofs = Some(proofs);
-        self.told.claimed(taken, &dir);
-        let data_dir = self.settings.home.dir();
-        let environment = environment::of(taken, &self.worker, &dir, &handoff, data_dir);
-        let task = Task {
-            grace: self.settings.grace,
-            share: self.share.clone(),
-            proofs: dir.clone(),
-            command: self.settings.command.clone(),
-        };
-        let words = self.words.clone();
-        self.crew.start(job, &task, &environment, move |report| {
-            // Hashing what a command said may take long, and is done here, off the main thread.
-            let is_end = report != crew::Report::Started;
-            let files = if is_end { proofs::listed(&dir) } else { Vec::new() };
-            let _ = words.send(Heard::Crew(job, report, files));
-        })
-    }
-
-    fn on_report(&mut self, job: Job, report: crew::Report, files: Vec<proofs::Listed>) {
-        let now_ms = time::uptime().ms;
-        let Some(ongoing) = self.jobs.get_mut(&job) else { return };
-        ongoing.closing.files = files;
-        let event = match report {
-            crew::Report::Started => {
-                ongoing.started_ms = Some(now_ms);
-                Event::Started(job)
-            }
-            crew::Report::NotStarted(why) => {
-                self.crew.dismiss(job);
-                let program = self.settings.command.first().cloned().unwrap_or_default();
-                self.fatal.get_or_insert(CliError::Io {
-                    what: format!("cannot start {}", program.display()),
-                    source: io::Error::other(why.clone()),
-                });
-                Event::NotStarted(job, why)
-            }
-            crew::Report::Ended(ending) => {
-                self.crew.dismiss(job);
-                ongoing.closing.ending = ending;
-                ongoing.closing.duration_ms =
-                    ongoing.started_ms.map(|started_ms| now_ms.saturating_sub(started_ms));
-                self.note_left(job, &ending);
-                Event::Ended(job, ending)
-            }
-        };
-        self.handle(event);
-    }
-
-    /// Says that the system did not end all of a command: somebody has to look.
-    fn note_left(&self, job: Job, ending: &Ending) {
-        if ending.left > 0
-            && let Some(ongoing) = self.jobs.get(&job)
-        {
-            let name = &ongoing.taken.issue.name;
-            let text = format!("{name}: {} processes did not end on SIGKILL", ending.left);
-            self.told.note("left", &text);
-        }
-    }
-
-    fn settle(&mut self, job: Job, act: foreman::Act, is_last: bool) {
-        let claim = self.foreman.claim_of(job);
-        let Some((ongoing, claim)) = self.jobs.get_mut(&job).zip(claim) else { return };
-        let settlement = ongoing.settlement.take().unwrap_or_else(|| {
-            Box::new(Settlement {
-                job,
-                issue: ongoing.taken.issue.row.id.clone(),
-                claim,
-                act,
-                is_last,
-                proofs: ongoing.proofs.take(),
-                closing: std::mem::take(&mut ongoing.closing),
-            })
-        });
-        self.ask(Ask::Settle(Box::new(Settlement { is_last, ..*settlement })));
-    }
-
-    fn on_answer(&mut self, answer: Answer) {
-        match answer {
-            Answer::Claimed(Ok(taken)) => self.on_taken(taken),
-            Answer::Claimed(Err(error)) => self.on_nothing_taken(error),
-            Answer::Beaten(beats) => self.handle(Event::Beaten(beats)),
-            Answer::Settled(job, Err(settlement)) => {
-                if let Some(ongoing) = self.jobs.get_mut(&job) {
-                    ongoing.settlement = Some(settlement);
-                }
-                self.handle(Event::Settled(job, Settled::Later));
-            }
-            Answer::Settled(job, Ok(record)) => {
-                if let Some(ongoing) = self.jobs.remove(&job) {
-                    let issue = &ongoing.taken.issue;
-                    self.told.settled(&issue.row.id, &issue.name, &record);
-                }
-                self.leaves_claims |= record.outcome == Outcome::Unrecorded;
-                let desk::Record { outcome, retry_after_ms, .. } = record;
-                let done = Settled::Done { outcome, retry_after_ms };
-                self.handle(Event::Settled(job, done));
-            }
-            Answer::Reaped(count) => self.told.reaped(count),
-        }
-    }
-
-    fn on_taken(&mut self, taken: Box<Taken>) {
-        self.jobs_begun += 1;
-        self.is_idle = false;
-        let job = self.jobs_begun;
-        let held = taken.issue.row.held.as_ref();
-        let ttl_ms = held.map_or(x0x_tracker::claim::record::TTL_MS_DEFAULT, |held| held.ttl_ms);
-        let claimed = Claimed { job, claim: taken.claim, ttl_ms, failures: taken.failures };
-        let ongoing = Ongoing {
-            taken,
-            proofs: None,
-            started_ms: None,
-            closing: Closing::default(),
-            settlement: None,
-        };
-        self.jobs.insert(job, ongoing);
-        self.handle(Event::Claimed(claimed));
-    }
-
-    fn on_nothing_taken(&mut self, error: CliError) {
-        let is_named = self.settings.name.is_some();
-        let event = match error.tracker() {
-            Some(TrackerError::NothingReady) => {
-                if !self.is_idle && self.jobs.is_empty() && !self.settings.plan.asks_once {
-                    self.is_idle = true;
-                    self.told.note("idle", "nothing is ready");
-                }
-                Event::NothingReady
-            }
-            // Another writer was quicker, or keeps the store.
-            Some(TrackerError::Refused { .. } | TrackerError::Busy { .. }) if !is_named => {
-                Event::ClaimLater
-            }
-            _ => {
-                self.fatal.get_or_insert(error);
-                Event::ClaimRefused
-            }
-        };
-        self.handle(event);
-    }
-
-    /// Asks the clerk; that it is gone is noticed by the main loop.
-    fn ask(&self, ask: Ask) {
-        let _ = self.asks.send(ask);
-    }
-}
-
-/// Takes signals for the wish that the runner end. One that the caller had ignored, as `nohup` does,
-/// stays ignored.
-fn listen_to_signals(words: mpsc::Sender<Heard>) -> io::Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = ignored_signals(&status);
-    let wanted = [SIGHUP, SIGINT, SIGTERM];
-    let mut signals =
-        Signals::new(wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0))?;
-    thread::spawn(move || {
-        for _ in signals.forever() {
-            let _ = words.send(Heard::Interrupted);
-        }
-    });
-    Ok(())
-}
-
-/// Reads the mask of ignored signals from `/proc/self/status`: bit 0 is signal 1.
-fn ignored_signals(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mask_of_ignored_signals_is_read() {
-        assert_eq!(ignored_signals("Name:\tx\nSigIgn:\t0000000000001001\n"), 0x1001);
-        assert_eq!(ignored_signals("Name:\tx\n"), 0);
-    }
+/// Returns the claims that a worker has before its runner begins, and that are not the runner's.
+fn spared(desk: &Desk, worker: &Worker) -> Result<Vec<RecordHash>, CliError> {
+    let claims = desk.home.read(desk.list)?.claims(Some(&desk.worker))?;
+    let held = claims.iter().filter_map(|shown| shown.row.held.as_ref());
+    let own = held.filter(|held| desk.is_own(held)).map(|held| held.claim);
+    // Those of a dead runner that could not be given back just now are none of them.
+    let is_older = |claim: &RecordHash| {
+        let mut debts = worker.debts.iter().filter(|debt| debt.list == desk.list);
+        debts.all(|debt| debt.spared.contains(claim))
+    };
+    Ok(own.filter(is_older).collect())
 }

@@ -1,7 +1,7 @@
 //! The proofs of one job: a directory with what the command read and wrote, and a manifest of it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use x0x_tracker::timestamp::Timestamp;
 
 use super::foreman::Outcome;
+use super::haste::Haste;
 use super::keeper::Ending;
-use crate::files::{self, Pending};
+use crate::files::Pending;
 
 /// The file that says what the others are.
 pub const MANIFEST: &str = "manifest.json";
@@ -29,6 +30,12 @@ const FILES_MAX: usize = 10_000;
 
 /// The most directories of one issue that begin in one second.
 const TWINS_MAX: u32 = 1_000;
+
+/// So much of a file is hashed though the runner is to end.
+const HURRIED_BYTES_MAX: u64 = 1 << 20;
+
+/// The longest name of an issue that a directory is called by, in bytes; systems take 255.
+const NAME_BYTES_MAX: usize = 200;
 
 /// The longest manifest that is read.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
@@ -66,6 +73,9 @@ pub struct Manifest {
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// How many of its processes did not end on SIGKILL.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub processes_left: usize,
     /// Everything that lies beside the manifest.
     pub files: Vec<Listed>,
 }
@@ -87,8 +97,8 @@ pub struct Listed {
     pub name: String,
     /// Its size.
     pub bytes: u64,
-    /// Its BLAKE3-256 hash.
-    pub blake3: String,
+    /// Its BLAKE3-256 hash; `None` where nobody waited for it.
+    pub blake3: Option<String>,
 }
 
 /// How a job ended, as its manifest has it.
@@ -114,25 +124,39 @@ impl Proofs {
     /// Makes the directory of a job that starts now, with the command's stdin in it.
     pub fn open(root: &Path, manifest: Manifest, now: Timestamp, stdin: &str) -> io::Result<Self> {
         let parent = root.join(safe(&manifest.identifier));
-        fs::DirBuilder::new().recursive(true).create(&parent)?;
+        let dir = match Self::make(&parent, now) {
+            // Whoever removes old proofs takes a directory away that is empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&parent, now)?,
+            made => made?,
+        };
+        let proofs = Self { dir, manifest };
+        let filled = fs::write(proofs.dir.join(super::keeper::STDIN_FILE), stdin);
+        match filled.and_then(|()| proofs.write()) {
+            Ok(()) => Ok(proofs),
+            Err(error) => {
+                // Without a manifest nobody would know whose it is.
+                let _ = fs::remove_dir_all(&proofs.dir);
+                Err(error)
+            }
+        }
+    }
+
+    fn make(parent: &Path, now: Timestamp) -> io::Result<PathBuf> {
+        fs::DirBuilder::new().recursive(true).create(parent)?;
         let stamp = stamp_of(now);
         let mut twin = 1;
-        let dir = loop {
+        loop {
             let name = if twin == 1 { stamp.clone() } else { format!("{stamp}-{twin}") };
             let dir = parent.join(name);
             // What a command says may hold secrets of its environment.
             match fs::DirBuilder::new().mode(0o700).create(&dir) {
-                Ok(()) => break dir,
+                Ok(()) => return Ok(dir),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && twin < TWINS_MAX => {
                     twin += 1;
                 }
                 Err(error) => return Err(error),
             }
-        };
-        fs::write(dir.join(super::keeper::STDIN_FILE), stdin)?;
-        let proofs = Self { dir, manifest };
-        proofs.write()?;
-        Ok(proofs)
+        }
     }
 
     /// Reads the manifest in a directory; `None` where there is none of ours.
@@ -172,6 +196,7 @@ impl Proofs {
             reason: reason.map(str::to_owned),
             exit_code: ending.exit_code,
             signal: ending.signal,
+            processes_left: ending.left,
             files,
             ..self.manifest.clone()
         };
@@ -195,8 +220,9 @@ impl Proofs {
 }
 
 /// Returns every regular file in a directory and below, by name, without the manifest; links are not
-/// followed. What goes away or cannot be read meanwhile is left out.
-pub fn listed(dir: &Path) -> Vec<Listed> {
+/// followed. What goes away or cannot be read meanwhile is left out; once the runner is to end, large
+/// files are listed without their hashes.
+pub fn listed(dir: &Path, haste: &Haste) -> Vec<Listed> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -207,13 +233,8 @@ pub fn listed(dir: &Path) -> Vec<Listed> {
             if kind.is_dir() {
                 folders.push(name);
             } else if kind.is_file() && name != Path::new(MANIFEST) && found.len() < FILES_MAX {
-                let content = files::content_of(&entry.path());
-                let Ok(Some(content)) = content else { continue };
-                found.push(Listed {
-                    name: name.to_string_lossy().into_owned(),
-                    bytes: content.bytes,
-                    blake3: blake3::Hash::from_bytes(content.hash).to_hex().to_string(),
-                });
+                let Ok((bytes, blake3)) = content_of(&entry.path(), haste) else { continue };
+                found.push(Listed { name: name.to_string_lossy().into_owned(), bytes, blake3 });
             }
         }
     }
@@ -221,11 +242,33 @@ pub fn listed(dir: &Path) -> Vec<Listed> {
     found
 }
 
+/// Returns how long a file is, and its hash where there was time for it.
+fn content_of(path: &Path, haste: &Haste) -> io::Result<(u64, Option<String>)> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if hasher.count() > HURRIED_BYTES_MAX && haste.is(Haste::ENDING) {
+            return Ok((file.metadata()?.len(), None));
+        }
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((hasher.count(), Some(hasher.finalize().to_hex().to_string())));
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Returns a name as it may stand in a path: other characters than `[A-Za-z0-9._-]` become `_`, and what
 /// would then be the name of another issue ends with a part of its hash.
 pub fn safe(name: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if x0x_tracker::name::is_identifier(name) && !name.starts_with('.') {
+    let is_short = name.len() <= NAME_BYTES_MAX;
+    if x0x_tracker::name::is_identifier(name) && !name.starts_with('.') && is_short {
         return name.to_owned();
     }
     let hash = blake3::hash(name.as_bytes()).to_hex();
@@ -276,6 +319,7 @@ mod tests {
             reason: None,
             exit_code: None,
             signal: None,
+            processes_left: 0,
             files: Vec::new(),
         }
     }
@@ -303,6 +347,8 @@ mod tests {
             assert!(made.starts_with('_') && !made.contains(['/', ' ']), "{name} -> {made}");
         }
         assert_ne!(safe("a/b"), safe("a b"));
+        let long = |end: &str| safe(&format!("{}{end}", "x".repeat(NAME_BYTES_MAX)));
+        assert!(long("1").len() < NAME_BYTES_MAX && long("1") != long("2"), "{}", long("1"));
     }
 
     #[test]
@@ -321,7 +367,7 @@ mod tests {
         fs::create_dir(proofs.dir.join("deep")).unwrap();
         fs::write(proofs.dir.join("deep/log"), "said").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", proofs.dir.join("link")).unwrap();
-        let files = listed(&proofs.dir);
+        let files = listed(&proofs.dir, &Haste::default());
         let closing = Closing { files, duration_ms: Some(7), ..Closing::default() };
         proofs.close(Outcome::Failed, Some("exit code 3"), closing, Some(NOW)).unwrap();
         let read = Proofs::read(&proofs.dir).unwrap();
@@ -329,7 +375,22 @@ mod tests {
         let names: Vec<_> =
             read.manifest().files.iter().map(|f| (f.name.as_str(), f.bytes)).collect();
         assert_eq!(names, [("deep/log", 4), ("issue.json", 3)]);
-        assert_eq!(read.manifest().files[0].blake3, blake3::hash(b"said").to_hex().as_str());
+        assert_eq!(
+            read.manifest().files[0].blake3.as_deref(),
+            Some(blake3::hash(b"said").to_hex().as_str())
+        );
+    }
+
+    #[test]
+    fn large_files_are_not_hashed_once_the_runner_is_to_end() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("large"), vec![7; 3 << 20]).unwrap();
+        fs::write(root.path().join("small"), "said").unwrap();
+        let haste = Haste::default();
+        haste.set(Haste::ENDING);
+        let files = listed(root.path(), &haste);
+        assert_eq!((files[0].bytes, &files[0].blake3), (3 << 20, &None));
+        assert!(files[1].blake3.is_some());
     }
 
     #[test]

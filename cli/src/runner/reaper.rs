@@ -1,15 +1,20 @@
 //! What becomes of proofs later on: those of a killed runner are completed, old ones that nobody needs
 //! are removed. What is not known to be a runner's stays as it is.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
+use std::path::{Component, Path, PathBuf};
 
 use x0x_tracker::id::AgentId;
+use x0x_tracker::interface::Filter;
 use x0x_tracker::timestamp::Timestamp;
 use x0x_tracker::{Tracker, TrackerError};
 
 use super::foreman::Outcome;
+use super::haste::Haste;
 use super::proofs::{self, Closing, Manifest, Proofs, Stage};
 use super::worker;
 
@@ -29,30 +34,45 @@ pub struct Reaper<'a> {
     pub data_dir: &'a Path,
     /// The agent.
     pub agent: AgentId,
+    /// Whether there is time.
+    pub haste: &'a Haste,
 }
 
 impl Reaper<'_> {
-    /// Writes into the manifests of this worker, whose runner is dead, how its jobs ended.
-    pub fn complete(&self, worker: &str, tracker: &dyn Tracker) -> Result<(), TrackerError> {
+    /// Writes into the manifests of this worker, whose runner is dead, how its jobs ended; those of
+    /// the issues in `lost` lost their claim.
+    pub fn complete(
+        &self,
+        worker: &str,
+        lost: &BTreeSet<String>,
+        tracker: &dyn Tracker,
+    ) -> Result<(), TrackerError> {
         let agent = self.agent.to_string();
-        for mut found in self.all(Timestamp(i64::MAX)) {
-            let Manifest { state, worker: of, agent: by, issue, .. } = found.manifest();
-            if *state == Stage::Ended || of != worker || *by != agent {
-                continue;
-            }
-            let is_named = self.is_named(tracker, issue, &found.dir)?.unwrap_or(false);
-            let (outcome, reason) = match is_named {
+        let mut open = self.all(Timestamp(i64::MAX));
+        open.retain(|found| {
+            let Manifest { state, worker: of, agent: by, .. } = found.manifest();
+            *state == Stage::Running && of == worker && *by == agent
+        });
+        if open.is_empty() {
+            return Ok(());
+        }
+        let named = Named::by(tracker, self.root)?;
+        for mut found in open {
+            let (outcome, reason) = match named.has(&found.dir) {
                 true => (Outcome::HandedOff, None),
+                false if lost.contains(&found.manifest().issue) => (Outcome::Abandoned, None),
                 false => (Outcome::Interrupted, Some(SILENT)),
             };
-            let closing = Closing { files: proofs::listed(&found.dir), ..Closing::default() };
+            let closing =
+                Closing { files: proofs::listed(&found.dir, self.haste), ..Closing::default() };
             // A manifest that cannot be written says what is true as far as it goes.
             let _ = found.close(outcome, reason, closing, None);
         }
         Ok(())
     }
 
-    /// Removes proofs that are older than so many days and that no handoff names; returns which.
+    /// Removes proofs of this agent that are older than so many days and that no handoff names;
+    /// returns which.
     pub fn reap(
         &self,
         keep_days: u32,
@@ -60,9 +80,17 @@ impl Reaper<'_> {
         tracker: &dyn Tracker,
     ) -> Result<Vec<PathBuf>, TrackerError> {
         let oldest = Timestamp(now.0.saturating_sub(i64::from(keep_days) * DAY_MS));
+        let agent = self.agent.to_string();
+        let mut old = self.all(oldest);
+        old.retain(|found| found.manifest().agent == agent);
         let mut removed = Vec::new();
-        for found in self.all(oldest) {
-            if self.is_needless(tracker, &found)? && remove(&found.dir).is_ok() {
+        if old.is_empty() {
+            return Ok(removed);
+        }
+        let named = Named::by(tracker, self.root)?;
+        for found in old {
+            let is_needless = !named.has(&found.dir) && self.is_over(tracker, &found)?;
+            if is_needless && remove(&found.dir).is_ok() {
                 // The issue's own directory goes with its last proofs, and stays while it has others.
                 let _: io::Result<()> = found.dir.parent().map_or(Ok(()), fs::remove_dir);
                 removed.push(found.dir);
@@ -71,46 +99,24 @@ impl Reaper<'_> {
         Ok(removed)
     }
 
-    fn is_needless(&self, tracker: &dyn Tracker, found: &Proofs) -> Result<bool, TrackerError> {
-        let Manifest { state, worker, agent, issue, claim, outcome, .. } = found.manifest();
-        if *state == Stage::Running {
-            let is_own = *agent == self.agent.to_string();
-            if !is_own || worker::is_alive(self.data_dir, worker) {
-                return Ok(false);
+    /// Tells whether nobody works on a job any more, nor may want it.
+    fn is_over(&self, tracker: &dyn Tracker, found: &Proofs) -> Result<bool, TrackerError> {
+        let Manifest { state, worker, issue, claim, outcome, .. } = found.manifest();
+        let held = match tracker.show(issue) {
+            Ok(shown) => shown.row.held,
+            // Of an issue of another list nobody here knows what its handoffs name.
+            Err(TrackerError::NotFound { .. }) => {
+                let is_handed_off = outcome.is_none_or(|outcome| outcome == Outcome::HandedOff);
+                return Ok(*state == Stage::Ended && !is_handed_off);
             }
-            let held = match tracker.show(issue) {
-                Ok(shown) => shown.row.held,
-                Err(TrackerError::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            if held.is_some_and(|held| held.claim.to_string() == *claim) {
-                return Ok(false);
-            }
-        }
-        let is_named = self.is_named(tracker, issue, &found.dir)?;
-        // Of an issue of another list nobody here knows what its handoffs name.
-        Ok(!is_named.unwrap_or(outcome.is_none_or(|outcome| outcome == Outcome::HandedOff)))
-    }
-
-    /// Tells whether a handoff of an issue names a directory; `None` where the issue is not known.
-    fn is_named(
-        &self,
-        tracker: &dyn Tracker,
-        issue: &str,
-        dir: &Path,
-    ) -> Result<Option<bool>, TrackerError> {
-        let handoffs = match tracker.handoffs(issue) {
-            Ok(handoffs) => handoffs,
-            Err(TrackerError::NotFound { .. } | TrackerError::Ambiguous { .. }) => return Ok(None),
+            Err(TrackerError::Ambiguous { .. }) => None,
             Err(error) => return Err(error),
         };
-        let names = |handoff: &String| {
-            let handoff: serde_json::Value = serde_json::from_str(handoff).ok()?;
-            let named = self.root.join(handoff.get("proofs_dir")?.as_str()?);
-            // What lies in it, or around it, is meant too.
-            Some(named.starts_with(dir) || dir.starts_with(&named))
-        };
-        Ok(Some(handoffs.iter().any(|handoff| names(handoff).unwrap_or(false))))
+        if *state == Stage::Ended {
+            return Ok(true);
+        }
+        let is_held = held.is_some_and(|held| held.claim.to_string() == *claim);
+        Ok(!is_held && !worker::is_alive(self.data_dir, worker))
     }
 
     /// Returns the proofs of runners whose names tell an earlier time; links are not followed.
@@ -123,6 +129,67 @@ impl Reaper<'_> {
         let jobs = issues.flat_map(|issue| folders(&issue)).filter(is_earlier);
         jobs.filter_map(|dir| Proofs::read(&dir)).collect()
     }
+}
+
+/// The directories that the handoffs of a list name.
+struct Named {
+    /// As the system knows them, where they are there.
+    paths: Vec<PathBuf>,
+    /// Each two names in them that follow one another: a handoff may have been written from another
+    /// directory, or in another copy of the repository.
+    pairs: BTreeSet<(OsString, OsString)>,
+}
+
+impl Named {
+    /// Reads every handoff that was ever made in a list; `root` is where they name things from.
+    fn by(tracker: &dyn Tracker, root: &Path) -> Result<Self, TrackerError> {
+        let filter = Filter { deleted: true, with_json: true, ..Filter::default() };
+        let mut names = Vec::new();
+        tracker.list(&filter, &mut |shown| {
+            let json = shown.json.as_deref().unwrap_or_default();
+            if shown.row.tally.handoffs > 0 || json.contains("proofs_dir") {
+                names.push(shown.name.clone());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut named = Self { paths: Vec::new(), pairs: BTreeSet::new() };
+        for name in names {
+            for handoff in tracker.handoffs(&name)? {
+                let handoff: serde_json::Value = serde_json::from_str(&handoff).unwrap_or_default();
+                if let Some(dir) = handoff.get("proofs_dir").and_then(|dir| dir.as_str()) {
+                    named.add(&root.join(dir));
+                }
+            }
+        }
+        Ok(named)
+    }
+
+    fn add(&mut self, path: &Path) {
+        let parts: Vec<&OsStr> = path
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let pairs = parts.windows(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned()));
+        self.pairs.extend(pairs);
+        self.paths.push(canonical(path));
+    }
+
+    /// Tells whether a directory of proofs is named, or something in it, or around it.
+    fn has(&self, dir: &Path) -> bool {
+        let issue = dir.parent().and_then(Path::file_name);
+        let pair = issue.zip(dir.file_name()).map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let dir = canonical(dir);
+        pair.is_some_and(|pair| self.pairs.contains(&pair))
+            || self.paths.iter().any(|path| path.starts_with(&dir) || dir.starts_with(path))
+    }
+}
+
+/// Returns a path without links; of one that is not there, as it is spelled.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Removes proofs, their manifest last: by it the rest is known, should this be interrupted.

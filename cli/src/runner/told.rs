@@ -1,5 +1,6 @@
 //! What a runner says: a line for each event on stderr, or for programs an object a line on stdout.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +10,8 @@ use x0x_tracker::timestamp::Timestamp;
 
 use super::desk::{Record, Taken};
 use super::foreman::Outcome;
+use super::recovery::{Found, Recovered};
+use super::speaker::Speaker;
 use crate::output::Output;
 use crate::output::plain::one_line;
 
@@ -16,13 +19,22 @@ use crate::output::plain::one_line;
 const TOKEN_DIGITS: usize = 12;
 
 /// Says what happens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Told {
-    /// How to say it.
-    pub output: Output,
+    output: Output,
+    speaker: Speaker,
 }
 
 impl Told {
+    /// Returns what talks as `output` does, and never waits for whoever listens.
+    pub fn new(output: Output) -> Self {
+        let speaker = match output.json {
+            true => Speaker::new(io::stdout(), |count| object("dropped", json!({"count": count}))),
+            false => Speaker::new(io::stderr(), |count| format!("{count} lines were dropped here")),
+        };
+        Self { output, speaker }
+    }
+
     /// An issue was claimed, and its command is being started.
     pub fn claimed(&self, taken: &Taken, proofs: &Path) {
         let name = one_line(&taken.issue.name);
@@ -38,7 +50,7 @@ impl Told {
                 "identifier": taken.issue.name,
                 "claim": token,
                 "fence": row.held.as_ref().map(|held| held.fence),
-                "attempt": row.tally.claims,
+                "attempt": row.tally.attempts(),
                 "proofs": proofs,
             }),
         );
@@ -70,10 +82,18 @@ impl Told {
         );
     }
 
-    /// A claim of a killed runner was released.
-    pub fn recovered(&self, id: &str, name: &str) {
-        self.line(&format!("{}: released, {}", one_line(name), super::reaper::SILENT));
-        self.event("recovered", json!({"issue": id, "identifier": name}));
+    /// What runners left that ended without a word was dealt with.
+    pub fn recovered(&self, recovered: &Recovered) {
+        for Found { id, name, lost } in &recovered.found {
+            let how = lost.as_deref().unwrap_or(super::reaper::SILENT);
+            let act = if lost.is_some() { "not given back" } else { "released" };
+            self.line(&format!("{}: {act}, {}", one_line(name), one_line(how)));
+            let event = if lost.is_some() { "lost" } else { "recovered" };
+            self.event(event, json!({"issue": id, "identifier": name, "reason": lost}));
+        }
+        for complaint in &recovered.complaints {
+            self.note("unrecovered", &one_line(complaint));
+        }
     }
 
     /// Old proofs were removed.
@@ -96,23 +116,26 @@ impl Told {
 
     fn line(&self, text: &str) {
         if self.output.notes() {
-            self.output.tell(text);
+            self.speaker.say(text.to_owned());
         }
     }
 
     fn event(&self, event: &str, more: Value) {
-        if !self.output.json {
-            return;
+        if self.output.json {
+            self.speaker.say(object(event, more));
         }
-        let mut object = Map::new();
-        object.insert("event".to_owned(), event.into());
-        object.insert("at".to_owned(), Timestamp(time::now_ms()).to_string().into());
-        if let Value::Object(more) = more {
-            object.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
-        }
-        // Work does not end because nobody listens any more.
-        let _ = self.output.json(&Value::Object(object));
     }
+}
+
+/// Returns an event as programs read it.
+fn object(event: &str, more: Value) -> String {
+    let mut object = Map::new();
+    object.insert("event".to_owned(), event.into());
+    object.insert("at".to_owned(), Timestamp(time::now_ms()).to_string().into());
+    if let Value::Object(more) = more {
+        object.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    Value::Object(object).to_string()
 }
 
 fn words(outcome: Outcome) -> &'static str {

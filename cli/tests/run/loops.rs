@@ -120,31 +120,49 @@ fn a_name_that_a_living_runner_has_is_refused() {
 #[test]
 fn a_beat_of_a_busy_store_is_late_and_not_lost() {
     let scene = scene_of(1);
-    scene.fifos(&["up", "late"]);
+    scene.fifos(&["up", "go", "late"]);
     let args = ["--ttl", "1s", "--lock-timeout", "0"];
-    let running = scene.start(&args, "echo up > up; sleep 1.5; echo late > late");
+    let script = "echo up > up; read go < go; sleep 1.1; echo late > late; read go < go";
+    let running = scene.start(&args, script);
     scene.hear("up");
     // Nobody else can write for longer than the claim lives without a beat.
     let tracker = scene.tracker();
+    scene.say("go", "");
     scene.hear("late");
     drop(tracker);
+    scene.say("go", "");
     let (code, events) = running.finish();
     assert_eq!(code, 0, "{events:?}");
     let row = scene.row("T-0001");
-    assert_eq!((row.tally.claims, row.tally.handoffs), (2, 1), "it had lapsed, and was made anew");
+    assert_eq!(row.tally.handoffs, 1);
+    assert!(row.tally.claims > 1, "it had lapsed, and was made anew");
     scene.leaves_nothing();
 }
 
-/// What the command does with an issue, by the number in its title.
+/// What the command does with an issue, by the number in its title: the first few of the fourth kind
+/// hang, and nothing else comes near the time that a command may take.
 const MIXED: &str = r#"
     case $((X0X_ISSUE_TITLE % 6)) in
         0) cat ;;
         1) exit 3 ;;
         2) test $X0X_ISSUE_ATTEMPT -gt 1 ;;
-        3) trap '' TERM; while :; do sleep 1000; done ;;
-        4) setsid sleep 1000 & sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &) ;;
+        3) if test $X0X_ISSUE_TITLE -lt 24; then trap '' TERM; while :; do sleep 1000; done; fi
+           kill -15 $$ ;;
+        4) setsid sleep 1000 & sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &)
+           echo $X0X_ISSUE_TITLE >> forked ;;
         5) sleep 1000 & kill -9 $$ ;;
     esac"#;
+
+/// Returns how an issue of the mix ends: in review, or ready with a reason.
+fn end_of(number: usize) -> Option<&'static str> {
+    match number % 6 {
+        0 | 2 | 4 => None,
+        1 => Some("exit code 3"),
+        3 if number < 24 => Some("timed out after 6 s"),
+        3 => Some("killed by SIGTERM"),
+        _ => Some("killed by SIGKILL"),
+    }
+}
 
 /// How many issues there are in the great mix; `X0X_STRESS` says another number.
 fn mixed_issues() -> usize {
@@ -155,48 +173,46 @@ fn mixed_issues() -> usize {
 fn every_issue_ends_in_review_or_is_ready_again_with_its_reason_whatever_is_killed() {
     let count = mixed_issues();
     let scene = scene_of(count);
-    let args = [
-        "--loop",
-        "--until-idle",
-        "--max-parallel",
-        "4",
-        "--timeout",
-        "1s",
-        "--grace",
-        "0",
-        "--backoff",
-        "0",
-        "--attempts",
-        "2",
-    ];
+    let plan = ["--loop", "--until-idle", "--max-parallel", "4", "--backoff", "0"];
+    let args = [&plan[..], &["--timeout", "6s", "--grace", "0", "--attempts", "2"]].concat();
     // Two runners are killed in the middle, the third goes on to the end.
+    let mut all = Vec::new();
     for kill_after in [count / 4, count / 3] {
         let mut running = scene.start(&args, MIXED);
-        for _ in 0..kill_after {
-            running.event("claimed");
+        let mut claims = 0;
+        while claims < kill_after {
+            let event = running.next().unwrap();
+            claims += usize::from(event["event"] == "claimed");
+            all.push(event);
         }
         running.child.kill().unwrap();
-        running.finish();
+        all.extend(running.finish().1);
         assert_eq!(scene.processes(), [""; 0]);
+        assert!(!scene.tracker().claims(None).unwrap().is_empty(), "the kill met what was held");
     }
     let (code, events) = scene.run(&args, MIXED);
     assert_eq!(code, 0);
-    assert!(tally(&events).contains_key("recovered"), "the kills met running commands");
+    all.extend(events);
+
     for number in 0..count {
         let row = scene.row(&format!("T-{:04}", number + 1));
         let reason = row.rest.as_ref().and_then(|rest| rest.reason.as_deref());
-        let expected = match number % 6 {
-            0 | 2 | 4 => ("review", None),
-            1 => ("todo", Some("exit code 3")),
-            3 => ("todo", Some("timed out after 1 s")),
-            _ => ("todo", Some("killed by SIGKILL")),
-        };
-        assert_eq!((row.state.as_deref().unwrap(), reason), expected, "{number}: {row:?}");
-        let handoffs = u32::from(expected.0 == "review");
-        assert_eq!(row.tally.handoffs, handoffs, "{number}");
+        let end = end_of(number);
+        let state = if end.is_none() { "review" } else { "todo" };
+        assert_eq!((row.state.as_deref(), reason), (Some(state), end), "{number}: {row:?}");
+        assert_eq!(row.tally.handoffs, u32::from(end.is_none()), "{number}");
+        assert!(number % 6 != 2 || row.tally.claims > 1, "{number} failed before it succeeded");
     }
     scene.leaves_nothing();
     let ready = scene.place.ok(&["issues", "ready", "--explain"]);
     assert!(ready.contains("left alone for"), "{ready}");
     scene.place.ok(&["issues", "validate", "--store"]);
+
+    // The mix was as great as it is meant to be: the reasons above tell of those that failed.
+    let recovered = tally(&all).get("recovered").copied();
+    assert!(recovered >= Some(2), "each kill met commands that ran: {recovered:?}");
+    let forked = std::fs::read_to_string(scene.place.repo().join("forked")).unwrap();
+    for number in (4..count).step_by(6) {
+        assert!(forked.lines().any(|line| line == number.to_string()), "{number} of {forked}");
+    }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use x0x::home::Home;
 use x0x_tracker::interface::report::Row;
-use x0x_tracker::interface::{Holding, Release};
+use x0x_tracker::interface::{Holding, Release, Shown};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::common::Place;
@@ -59,9 +59,13 @@ impl Scene {
         home.write(home.list_named(None).unwrap(), WAIT).unwrap()
     }
 
-    pub fn row(&self, name: &str) -> Row {
+    pub fn shown(&self, name: &str) -> Shown {
         let home = Home::at(self.place.data());
-        home.read(home.list_named(None).unwrap()).unwrap().show(name).unwrap().row
+        home.read(home.list_named(None).unwrap()).unwrap().show(name).unwrap()
+    }
+
+    pub fn row(&self, name: &str) -> Row {
+        self.shown(name).row
     }
 
     pub fn issue(&self, name: &str) -> Value {
@@ -178,6 +182,20 @@ impl Running {
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
     }
 
+    /// Waits until it listens to SIGINT.
+    pub fn await_signals(&self) {
+        let bit = 1u64 << (Signal::INT.as_raw() - 1);
+        loop {
+            let file = format!("/proc/{}/status", self.child.id());
+            let status = fs::read_to_string(file).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            if u64::from_str_radix(caught.trim(), 16).unwrap() & bit != 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -203,6 +221,6 @@ pub fn manifest(dir: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn holding(worker: &str, issue: &str) -> Holding {
+pub fn holding(worker: &str, issue: &str) -> Holding {
     Holding { worker: worker.to_owned(), issue: Some(issue.to_owned()), claim: None }
 }

@@ -17,6 +17,16 @@ fn pid(text: &str) -> Pid {
     Pid::from_raw(text.parse().unwrap()).unwrap()
 }
 
+/// Returns a field of `/proc/PID/stat` as proc_pid_stat(5) counts them.
+fn stat(pid: &str, field: usize) -> String {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    line.rsplit_once(") ").unwrap().1.split(' ').nth(field - 3).unwrap().to_owned()
+}
+
+fn keeper_of(leader: &str) -> Pid {
+    pid(&stat(leader, 4))
+}
+
 /// Starts a runner whose command says `up`; returns what it said.
 fn up(scene: &Scene, args: &[&str], script: &str) -> (Running, Value, String) {
     scene.fifos(&["up"]);
@@ -86,11 +96,11 @@ fn a_second_interrupt_waits_for_no_grace() {
 fn a_command_that_takes_too_long_and_ignores_sigterm_is_killed_after_its_grace() {
     let scene = Scene::of(&["One"]);
     let script = format!("trap 'echo no' TERM; {FAMILY} while :; do sleep 1000; done");
-    let args = ["--timeout", "1s", "--grace", "1s"];
+    let args = ["--timeout", "4s", "--grace", "1s"];
     let (running, ..) = up(&scene, &args, &script);
     let (code, events) = running.finish();
     assert_eq!((code, &events[0]["event"]), (1, &"timed_out".into()), "{events:?}");
-    assert_eq!(events[0]["reason"], "timed out after 1 s");
+    assert_eq!(events[0]["reason"], "timed out after 4 s");
     let dir = &scene.only_proofs("T-0001", 1)[0];
     assert_eq!(fs::read_to_string(dir.join("stdout")).unwrap(), "no\n");
     let manifest = manifest(dir);
@@ -176,11 +186,101 @@ fn a_killed_keeper_takes_its_command_with_it() {
     let scene = Scene::of(&["One"]);
     let script = format!("trap '' TERM; {FAMILY} sleep 1000; :");
     let (running, _, leader) = up(&scene, &[], &script);
-    let stat = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap();
-    let keeper = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap();
-    kill_process(pid(keeper), Signal::KILL).unwrap();
+    kill_process(keeper_of(&leader), Signal::KILL).unwrap();
     let (code, events) = running.finish();
     assert_eq!((code, &events[0]["event"]), (1, &"failed".into()), "{events:?}");
     assert_eq!(events[0]["reason"], "its keeper was killed");
     scene.leaves_nothing();
+}
+
+#[test]
+fn a_command_that_outlived_its_runner_and_its_keeper_is_ended_before_its_issue_is_given_out() {
+    for (next, waits) in [("w", 2), ("another", 0)] {
+        let scene = Scene::of(&["One"]);
+        let script = format!("{FAMILY} wait");
+        let (mut running, _, leader) = up(&scene, &["--worker", "w"], &script);
+        let keeper = keeper_of(&leader);
+        // Stopped, the runner cannot see its keeper die.
+        running.signal(Signal::STOP);
+        kill_process(keeper, Signal::KILL).unwrap();
+        running.child.kill().unwrap();
+        running.finish();
+        assert!(!scene.processes().is_empty(), "they live");
+        let (code, events) = scene.run(&["--worker", next, "--label", "none"], "true");
+        let told = |event: &str| events.iter().filter(|e| e["event"] == event).count();
+        assert_eq!((code, told("waiting"), told("recovered")), (3, waits, 1), "{events:?}");
+        scene.leaves_nothing();
+    }
+}
+
+#[test]
+fn a_runner_below_an_orphaned_command_does_not_wait_for_itself() {
+    let scene = Scene::of(&["One", "Two"]);
+    scene.place.ok(&["issues", "edit", "T-0001", "--priority", "1"]);
+    scene.fifos(&["up", "go", "named", "unnamed"]);
+    let own = format!("{} issues run", env!("CARGO_BIN_EXE_x0x"));
+    let script = format!(
+        "echo $$ > up; read go < go; {own} --worker w -- true 2> /dev/null; echo $? > named; \
+         env -u X0X_WORKER {own} --next -- true 2> /dev/null; echo $? > unnamed; sleep 1000"
+    );
+    let mut running = scene.start(&["--worker", "w"], &script);
+    running.event("claimed");
+    let keeper = keeper_of(&scene.hear("up"));
+    running.signal(Signal::STOP);
+    kill_process(keeper, Signal::KILL).unwrap();
+    running.child.kill().unwrap();
+    running.finish();
+    scene.say("go", "");
+    assert_eq!(scene.hear("named"), "4", "the name is taken");
+    assert_eq!(scene.hear("unnamed"), "0", "another is found");
+    scene.run(&["--worker", "w", "--label", "none"], "true");
+    scene.leaves_nothing();
+}
+
+#[test]
+fn a_killed_keeper_does_not_cost_the_children_that_the_runner_had_before() {
+    let scene = Scene::of(&["One"]);
+    scene.fifos(&["up", "before"]);
+    let own = env!("CARGO_BIN_EXE_x0x");
+    let command = "'echo $$ > up; sleep 1000; :'";
+    let script = format!(
+        "env -u X0X_DATA_DIR sleep 1000 & echo $! > before; exec {own} issues run -- sh -c {command}"
+    );
+    let mut wrapped = std::process::Command::new("sh");
+    wrapped.args(["-c", &script]).current_dir(scene.place.repo());
+    wrapped.stderr(std::process::Stdio::null()).env("X0X_DATA_DIR", scene.place.data());
+    let mut runner = wrapped.spawn().unwrap();
+    let before = pid(&scene.hear("before"));
+    kill_process(keeper_of(&scene.hear("up")), Signal::KILL).unwrap();
+    assert_eq!(runner.wait().unwrap().code(), Some(1));
+    // It would be gone, and its number free.
+    kill_process(before, Signal::KILL).expect("it lives");
+    scene.leaves_nothing();
+}
+
+#[test]
+fn a_command_has_no_terminal_to_wait_for() {
+    let scene = Scene::of(&["One"]);
+    scene.fifos(&["up", "go"]);
+    let mut running = scene.start(&[], "echo $$ > up; read go < go");
+    running.event("claimed");
+    let leader = scene.hear("up");
+    let runner = running.child.id().to_string();
+    let (session, keeper) = (stat(&leader, 6), keeper_of(&leader));
+    assert_ne!(session, stat(&runner, 6));
+    assert_eq!(session, keeper.as_raw_nonzero().to_string());
+    scene.say("go", "");
+    running.finish();
+}
+
+#[test]
+fn a_runner_is_not_suspended_while_its_commands_go_on() {
+    let scene = Scene::of(&["One"]);
+    scene.fifos(&["go"]);
+    let mut running = scene.start(&[], "read go < go");
+    running.event("claimed");
+    running.signal(Signal::TSTP);
+    running.event("not_suspended");
+    scene.say("go", "");
+    assert_eq!(running.finish().0, 0);
 }

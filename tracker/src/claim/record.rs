@@ -14,8 +14,19 @@ use crate::timestamp::Timestamp;
 /// The largest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 256 << 10;
 
-/// The most records that the document of an issue may hold.
+/// The most records of workers that the document of an issue may hold, as far as one of them knows.
 pub const RECORDS_MAX: usize = 4_096;
+
+/// The most of them there may be where a claim is made: a claim can still be ended where no other may
+/// be made.
+pub const RECORDS_BEFORE_CLAIM_MAX: usize = RECORDS_MAX - 256;
+
+/// The most records that only a maintainer makes. They are counted apart, so that no worker can keep
+/// a maintainer from ending an issue.
+pub const RULINGS_MAX: usize = 1_024;
+
+/// The most records that one change may add.
+pub const CHANGE_RECORDS_MAX: usize = 64;
 
 /// The longest name of a worker, in bytes.
 pub const WORKER_BYTES_MAX: usize = 64;

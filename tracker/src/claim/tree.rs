@@ -41,7 +41,8 @@ pub struct Tree {
     order: Vec<(RecordHash, u32)>,
     /// What each claim of the tree leads to.
     resolved: BTreeMap<RecordHash, RecordHash>,
-    ended: BTreeSet<RecordHash>,
+    /// The claims that are over, each with the end that counts for what comes after it.
+    ended: BTreeMap<RecordHash, RecordHash>,
     /// Standing handoffs by claim: the end records, sorted.
     handoffs: BTreeMap<RecordHash, Vec<RecordHash>>,
     contested: BTreeSet<RecordHash>,
@@ -55,6 +56,13 @@ impl Tree {
     /// is not among them has no effect.
     pub fn of(issue: &str, records: impl IntoIterator<Item = Record>) -> Self {
         Self::of_hashed(issue, records.into_iter().map(|record| (record.hash(), record)).collect())
+    }
+
+    /// Returns what these records come to together with some more.
+    pub fn with<'a>(&self, issue: &str, more: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut records = self.records.clone();
+        records.extend(more.into_iter().map(|record| (record.hash(), record.clone())));
+        Self::of_hashed(issue, records)
     }
 
     /// Returns what records come to whose hashes are known.
@@ -136,7 +144,7 @@ impl Tree {
 
     /// Tells whether no record ends a claim.
     pub fn is_live(&self, claim: RecordHash) -> bool {
-        self.resolved.contains_key(&claim) && !self.ended.contains(&claim)
+        self.resolved.contains_key(&claim) && !self.ended.contains_key(&claim)
     }
 
     /// Tells whether a claim was handed off, and that handoff was not reopened.
@@ -182,8 +190,7 @@ impl Tree {
     /// Returns the record that ended a claim which counts for what comes after it: a handoff before
     /// other ends, then the smaller hash. The claim is live where there is none.
     pub fn end_of(&self, claim: RecordHash) -> Option<RecordHash> {
-        let ends = self.records.iter().filter(|(_, record)| self.ends(record) == Some(claim));
-        ends.min_by_key(|(hash, record)| (handoff_json(record).is_none(), **hash)).map(|(h, _)| *h)
+        self.ended.get(&claim).copied()
     }
 
     /// Tells whether a record is one that ended a claim.
@@ -217,7 +224,12 @@ impl Tree {
         let answered = self.answered();
         for (hash, record) in &self.records {
             let Some(claim) = self.ends(record) else { continue };
-            self.ended.insert(claim);
+            // The records come by their hash, so the first of its kind is the smallest.
+            let before = self.ended.get(&claim).and_then(|end| self.records.get(end));
+            let is_handoff = |record: &Record| handoff_json(record).is_some();
+            if before.is_none_or(|before| is_handoff(record) && !is_handoff(before)) {
+                self.ended.insert(claim, *hash);
+            }
             if handoff_json(record).is_some() && !answered.contains(hash) {
                 self.handoffs.entry(claim).or_default().push(*hash);
             }
@@ -299,7 +311,7 @@ impl Tree {
         if let Some(best) = self.best(&valid).and_then(through) {
             return best;
         }
-        if !self.ended.contains(&claim) {
+        if !self.ended.contains_key(&claim) {
             return claim;
         }
         self.best(followers).and_then(through).unwrap_or(claim)
@@ -327,7 +339,7 @@ impl Tree {
         let leaf = self.resolved.get(&claim).copied().unwrap_or(claim);
         if self.is_handed_off(leaf) {
             Outcome::HandedOff
-        } else if self.ended.contains(&leaf) {
+        } else if self.ended.contains_key(&leaf) {
             Outcome::Ended
         } else {
             Outcome::Live

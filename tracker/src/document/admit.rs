@@ -22,6 +22,7 @@ use crate::issue::{TITLE_BYTES_MAX, as_text};
 use crate::jsonl::record::{FIELD_BYTES_MAX, VERSION_FIELD};
 use crate::jsonl::text;
 use crate::name::NAME_BYTES_MAX;
+use crate::state;
 
 /// The most operations that one change may hold, and the most that these may replace.
 pub const CHANGE_OPS_MAX: u64 = 100_000;
@@ -80,12 +81,12 @@ pub fn check(birth: &Birth, bytes: &[u8], log: LogId) -> Result<Checked, Documen
     check_form(&change).map_err(refused)?;
     let expanded = catch_unwind(AssertUnwindSafe(|| change.decode()))
         .map_err(|_panic| refused("its operations make the decoder panic"))?;
-    let records = Operations::new(birth, log).check(&expanded).map_err(refused)?;
+    let written = Operations::new(birth, log).check(&expanded).map_err(refused)?;
     // A document is saved without the bytes of its changes, and loaded only if their hashes come out
     // again: one change in another spelling would make the whole document unreadable.
     let respelled = catch_unwind(AssertUnwindSafe(|| Change::from(expanded).raw_bytes() == bytes));
     match respelled {
-        Ok(true) => Ok(Checked { change, records }),
+        Ok(true) => Ok(Checked { change, records: written.records, state: written.state }),
         _ => Err(refused("its bytes are not as Automerge writes them")),
     }
 }
@@ -97,22 +98,60 @@ pub struct Checked {
     pub change: Change,
     /// The claim records that it adds.
     pub records: Vec<Record>,
+    /// The stored state that it writes, as JSON; `None` inside where it takes the state out.
+    pub state: Option<Option<String>>,
 }
 
-impl Checked {
-    /// Tells whether only a maintainer may make the change, whatever the document holds.
-    pub fn needs_maintainer(&self) -> bool {
-        self.records.iter().any(Record::needs_maintainer)
-    }
+/// What the operations of a change write.
+#[derive(Default)]
+struct Written {
+    records: Vec<Record>,
+    state: Option<Option<String>>,
 }
 
 impl Document {
+    /// Tells whether only a maintainer may make a change: it has records of one, or writes the stored
+    /// state of an issue that it ends, or that is over in what its author knew. Whoever brings an
+    /// issue in writes its first state, whatever that is.
+    ///
+    /// What the change builds on decides, and nothing else that is here.
+    pub fn needs_maintainer(&self, checked: &Checked) -> bool {
+        if checked.records.iter().any(Record::needs_maintainer) {
+            return true;
+        }
+        let Some(state) = &checked.state else { return false };
+        let deps = checked.change.deps();
+        let is_here = |dep: &ChangeHash| self.doc.get_change_meta_by_hash(dep).is_some();
+        if !deps.iter().all(is_here) || self.is_own(&checked.change) {
+            return false;
+        }
+        let ends = state::is_terminal(state.as_deref().and_then(as_text).as_deref());
+        let then: Vec<[u8; 32]> = deps.iter().map(|dep| dep.0).collect();
+        ends || self.read_at(&then).issue.is_terminal()
+    }
+
+    /// Tells whether a change builds on nothing but genesis and changes of its own log.
+    fn is_own(&self, change: &Change) -> bool {
+        let log = |actor: &[u8]| {
+            actor.get(actor.len().saturating_sub(LogId::BYTES)..).map(<[u8]>::to_vec)
+        };
+        let own = log(change.actor_id().to_bytes());
+        let genesis = self.birth.actor();
+        let unseen: BTreeSet<ChangeHash> =
+            self.doc.get_changes_meta(change.deps()).iter().map(|meta| meta.hash).collect();
+        self.doc
+            .get_changes_meta(&[])
+            .iter()
+            .filter(|meta| !unseen.contains(&meta.hash))
+            .all(|meta| *meta.actor == genesis || log(meta.actor.to_bytes()) == own)
+    }
+
     /// Applies a change that [`check`] let pass: to a copy, behind a panic barrier.
     ///
     /// What it builds on must be here. Refused, and nothing changed, if it does not continue its
     /// actor's changes, numbers its operations past reason, or replaces what it cannot have seen.
     pub fn admit(&mut self, checked: Checked) -> Result<(), DocumentError> {
-        let Checked { change, records } = checked;
+        let Checked { change, records, .. } = checked;
         let id = self.birth.id.clone();
         let refused = |reason| DocumentError::Refused { id: id.clone(), reason };
         if change.deps().iter().any(|dep| self.doc.get_change_meta_by_hash(dep).is_none()) {
@@ -240,9 +279,9 @@ impl<'a> Operations<'a> {
         Self { birth, log, genesis: birth.actor(), maps }
     }
 
-    /// Returns the records that a change adds, if each of its operations is one that an edit makes.
-    fn check(&self, change: &ExpandedChange) -> Result<Vec<Record>, &'static str> {
-        let mut records = Vec::new();
+    /// Returns what a change writes, if each of its operations is one that an edit makes.
+    fn check(&self, change: &ExpandedChange) -> Result<Written, &'static str> {
+        let mut all = Written::default();
         let mut written: BTreeSet<(&str, &str)> = BTreeSet::new();
         for op in &change.operations {
             let map = self.map_of(&op.obj)?;
@@ -253,7 +292,7 @@ impl<'a> Operations<'a> {
             match &op.action {
                 OpType::Put(value) if map == schema::RECORDS_MAP => {
                     let record = record_of(&self.birth.id, key, value);
-                    records.push(
+                    all.records.push(
                         record
                             .filter(|record| record.by == self.log.agent)
                             .ok_or("it adds what is no record of its author")?,
@@ -274,8 +313,14 @@ impl<'a> Operations<'a> {
             if !written.insert((map, key)) {
                 return Err("it writes a key twice");
             }
+            if (map, key.as_str()) == (schema::FIELDS_MAP, "state") {
+                all.state = Some(match &op.action {
+                    OpType::Put(value) => scalar::to_json(value),
+                    _ => None,
+                });
+            }
         }
-        Ok(records)
+        Ok(all)
     }
 
     fn map_of(&self, obj: &ObjectId) -> Result<&'static str, &'static str> {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use automerge::{ReadDoc, ScalarValue, ValueRef};
 
-use super::Document;
 use super::read::View;
 use super::scalar::quote;
 use super::schema;
+use super::{Document, Heads, to_hashes};
 use crate::claim::record::{Act, Origin, Record};
 use crate::claim::slate;
 use crate::claim::tree::{Phase, Tree};
@@ -36,6 +36,12 @@ impl Document {
     pub fn has_records(&self) -> bool {
         let map = self.birth.map(schema::RECORDS_MAP);
         map.is_some_and(|map| self.doc.length(&map) > 0)
+    }
+
+    /// Returns what the records come to, now or as they were at some heads.
+    pub fn tree(&self, heads: Option<&Heads>) -> Tree {
+        let heads = heads.map(|heads| to_hashes(heads));
+        View { birth: &self.birth, doc: &self.doc, heads: heads.as_deref() }.tree()
     }
 }
 

@@ -35,6 +35,10 @@ impl Edit {
             Some(verdict) => self.acts.push(ruling(&now.tree, verdict, reason)),
             None if obstacle(now, wanted).is_some() => {}
             None if matches!(now.tree.phase(), Phase::Held(_) | Phase::Review(_)) => {}
+            None if is_review(wanted) && waits_behind_verdict(&now.tree) => {
+                // The handoff is there still, and the state follows from it.
+                self.acts.push(reopen_verdicts(&now.tree, reason));
+            }
             None => {
                 if is_over(now) || (is_disputed && !now.tree.verdicts().is_empty()) {
                     self.acts.extend(reopen(&now.tree, reason));
@@ -86,6 +90,22 @@ fn reopen(tree: &Tree, reason: Option<&str>) -> Option<Act> {
     let answers = sorted(tree.verdicts().iter().copied().chain(handoffs).collect());
     let reason = reason.map(str::to_owned);
     (!answers.is_empty()).then_some(Act::Reopen(Reopen { answers, reason }))
+}
+
+/// Returns the reopen of everything that was ruled; what was handed off waits for a verdict again.
+fn reopen_verdicts(tree: &Tree, reason: Option<&str>) -> Act {
+    let answers = sorted(tree.verdicts().to_vec());
+    Act::Reopen(Reopen { answers, reason: reason.map(str::to_owned) })
+}
+
+/// Tells whether the work of an issue that was ruled on was handed off.
+fn waits_behind_verdict(tree: &Tree) -> bool {
+    matches!(tree.phase(), Phase::Ruled(_))
+        && tree.winner().is_some_and(|claim| tree.is_handed_off(claim))
+}
+
+fn is_review(wanted: Option<&str>) -> bool {
+    wanted.and_then(as_text).as_deref().and_then(State::parse) == Some(State::Review)
 }
 
 fn sorted(mut hashes: Vec<RecordHash>) -> Vec<RecordHash> {

@@ -4,16 +4,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::claims::{Holder, Kept, Watch};
+use super::claims::{Holder, Kept, Loss};
 use super::report::{Held, Shown};
 use crate::id::RecordHash;
+use crate::jsonl::record::{ATTEMPTS_FIELD, REST_FIELD, VERSION_FIELD};
 
 impl Shown {
     /// Returns the record in the form that programs get: `identifier` is the name that is not
-    /// ambiguous, `claim` of an issue that is held also says how the claim stands here, and
+    /// ambiguous, `claim` of an issue that is held also says how the claim stands here; `_attempts`
+    /// of an issue that was claimed, `_rest` of one that is left alone after a failure, and
     /// `_version` is added.
     pub fn answer_json(&self) -> Option<String> {
-        let standing = self.row.held.as_ref().map(|held| standing(held, self.watch.as_ref()));
+        let standing = self.row.held.as_ref().map(|held| standing(held, self));
         self.answer_with(standing.unwrap_or_default())
     }
 
@@ -22,8 +24,21 @@ impl Shown {
         let mut answer = self.renamed()?;
         add_to_claim(&mut answer, claim);
         answer.pop();
-        answer.push_str(&format!(",\"_version\":\"{}\"}}", self.row.version));
+        let attempts = self.row.tally.attempts();
+        if attempts > 0 {
+            answer.push_str(&format!(",\"{ATTEMPTS_FIELD}\":{attempts}"));
+        }
+        if let Some(rest) = self.rest() {
+            answer.push_str(&format!(",\"{REST_FIELD}\":{rest}"));
+        }
+        answer.push_str(&format!(",\"{VERSION_FIELD}\":\"{}\"}}", self.row.version));
         Some(answer)
+    }
+
+    /// Returns how an issue rests that is left alone after a failure.
+    fn rest(&self) -> Option<Value> {
+        let (left_ms, rest) = (self.rest_left_ms?, self.row.rest.as_ref()?);
+        Some(json!({"left_ms": left_ms, "failures": rest.failures, "reason": rest.reason}))
     }
 
     /// Returns the record under the name to call it by.
@@ -59,11 +74,22 @@ impl Kept {
         let row = &self.issue.row;
         let held = row.held.as_ref().filter(|held| held.claim == self.claim);
         let mut claim = match held {
-            Some(held) => standing(held, self.issue.watch.as_ref()),
+            Some(held) => standing(held, &self.issue),
             None => Map::from_iter([identity(self.claim)]),
         };
         claim.insert("renewed".to_owned(), self.renewed.into());
+        if !self.lost.is_empty() {
+            claim.insert("lost".to_owned(), self.lost.iter().map(Loss::json).collect());
+        }
         self.issue.answer_with(claim)
+    }
+}
+
+impl Loss {
+    /// Returns a claim that its worker has no longer in the form that programs get: {identifier,
+    /// claim, why}.
+    pub fn json(&self) -> Value {
+        json!({"identifier": self.name, "claim": self.claim.to_string(), "why": self.why})
     }
 }
 
@@ -90,14 +116,15 @@ fn identity(claim: RecordHash) -> (String, Value) {
 }
 
 /// Returns what is known of a claim beyond its record.
-fn standing(held: &Held, watch: Option<&Watch>) -> Map<String, Value> {
+fn standing(held: &Held, shown: &Shown) -> Map<String, Value> {
     let mut members = Map::from_iter([identity(held.claim)]);
     let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
     add("worker", held.worker.as_str().into());
     add("fence", held.fence.into());
     add("slot", held.slot.into());
     add("ttl_ms", held.ttl_ms.into());
-    let Some(watch) = watch else { return members };
+    add("attempts", shown.row.tally.attempts().into());
+    let Some(watch) = &shown.watch else { return members };
     add("deadline", watch.deadline.map_or(Value::Null, |at| at.to_string().into()));
     add("age_ms", watch.age_ms.into());
     add("silent_ms", watch.silent_ms.into());
@@ -146,7 +173,8 @@ mod tests {
     use crate::Tracker;
     use crate::id::AgentId;
     use crate::interface::Draft;
-    use crate::interface::claims::Standing;
+    use crate::interface::claims::{Standing, Watch};
+    use crate::interface::report::Rest;
     use crate::testing;
     use crate::timestamp::Timestamp;
 
@@ -183,6 +211,8 @@ mod tests {
         let (before, after) = json.split_once(",\"title\"").unwrap();
         shown.json = Some(format!("{before}{claim},\"title\"{after}"));
         shown.row.held = Some(held());
+        shown.row.tally.claims = 3;
+        shown.row.tally.renewals = 1;
         shown.watch = Some(watch());
         shown
     }
@@ -198,7 +228,7 @@ mod tests {
         assert_eq!(answer["links"], json!([{"claim": {"by": 0}}]));
         let expected = json!({
             "by": "me", "at": "now", "id": "07".repeat(32), "worker": "w", "fence": 2, "slot": 0,
-            "ttl_ms": 60_000, "deadline": "1970-01-01T00:00:56.000Z", "age_ms": 5_000,
+            "ttl_ms": 60_000, "attempts": 2, "deadline": "1970-01-01T00:00:56.000Z", "age_ms": 5_000,
             "silent_ms": 4_000, "left_ms": 56_000, "stale": false, "standing": "provisional",
             "unheard": ["02".repeat(32)],
         });
@@ -219,7 +249,8 @@ mod tests {
 
     #[test]
     fn what_became_of_a_claim_is_told_also_once_it_is_over() {
-        let kept = |issue| Kept { issue, claim: RecordHash([7; 32]), renewed: true };
+        let kept =
+            |issue| Kept { issue, claim: RecordHash([7; 32]), renewed: true, lost: Vec::new() };
         let still = parsed(kept(shown(",\"claim\":null")).answer_json());
         assert_eq!(
             (&still["claim"]["renewed"], &still["claim"]["fence"]),
@@ -229,6 +260,37 @@ mod tests {
         over.row.held = None;
         let over = parsed(kept(over).answer_json());
         assert_eq!(over["claim"], json!({"id": "07".repeat(32), "renewed": true}));
+    }
+
+    #[test]
+    fn what_a_worker_lost_is_told_with_what_it_has() {
+        let loss = Loss {
+            id: "T-2".to_owned(),
+            name: "T-2".to_owned(),
+            claim: RecordHash([8; 32]),
+            why: "it is over".to_owned(),
+            by_holder: false,
+            holder: None,
+        };
+        let lost = vec![loss];
+        let kept = Kept { issue: shown(""), claim: RecordHash([7; 32]), renewed: false, lost };
+        let expected =
+            json!([{"identifier": "T-2", "claim": "08".repeat(32), "why": "it is over"}]);
+        assert_eq!(parsed(kept.answer_json())["claim"]["lost"], expected);
+    }
+
+    #[test]
+    fn an_issue_that_rests_says_so_and_how_often_it_was_tried() {
+        let mut shown = shown("");
+        shown.row.held = None;
+        assert!(parsed(shown.answer_json()).get("_rest").is_none());
+        let reason = Some("exit code 1".to_owned());
+        let (end, retry_after_ms, failures) = (RecordHash([9; 32]), 5_000, 2);
+        shown.row.rest = Some(Rest { end, retry_after_ms, failures, reason });
+        shown.rest_left_ms = Some(4_000);
+        let answer = parsed(shown.answer_json());
+        let expected = json!({"left_ms": 4_000, "failures": 2, "reason": "exit code 1"});
+        assert_eq!((&answer["_rest"], &answer["_attempts"]), (&expected, &json!(2)));
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub struct Terms {
     pub worker: String,
     /// How long the claim lives without a beat; by default what the shard record says.
     pub ttl_ms: Option<u64>,
-    /// Continue the claim that this worker has already, on the issue or, with [`Pick::First`], on any
-    /// that passes the filter; where it has none, claim as ever.
+    /// Continue the claim by which this worker holds the issue or, with [`Pick::First`], any that
+    /// passes the filter, whatever states that names; where it holds none, claim as ever. Another
+    /// time to live than the claim's renews it.
     pub resume: bool,
 }
 
@@ -56,8 +57,35 @@ pub struct Kept {
     pub issue: Shown,
     /// The claim: another one than before where it was renewed.
     pub claim: RecordHash,
-    /// Whether the lease had lapsed, so that a new claim was made.
+    /// Whether a new claim was made in the place of its own, because the lease had lapsed or another
+    /// time to live was asked for.
     pub renewed: bool,
+    /// Claims of the same worker that were lost, or that others ended, and that it was not told of
+    /// until now.
+    pub lost: Vec<Loss>,
+}
+
+/// A claim that its worker has no longer, as the worker is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The id of the issue.
+    pub id: String,
+    /// Which issue.
+    pub name: String,
+    /// The claim.
+    pub claim: RecordHash,
+    /// What became of it.
+    pub why: String,
+    /// Whether its holder ended it, by a release or a handoff.
+    pub by_holder: bool,
+    /// Who holds the issue now.
+    pub holder: Option<Box<Holder>>,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
 }
 
 /// A claim that somebody has on an issue, for those who want it.

@@ -1,6 +1,6 @@
 //! What can go wrong, who can mend it, and how. The same for the store and for a node.
 
-use super::claims::{Holder, duration};
+use super::claims::{Holder, Loss, duration};
 use super::history::Left;
 use crate::document::DocumentError;
 use crate::id::{RecordHash, Version};
@@ -51,9 +51,11 @@ pub enum TrackerError {
         holder: Option<Box<Holder>>,
         /// In how long it may be claimed, if nothing changes until then, in milliseconds.
         retry_after_ms: Option<u64>,
+        /// Whether the worker that asked holds it.
+        is_own: bool,
     },
     /// A worker speaks for a claim that is not its own, or no longer.
-    #[error("{name}: {why}")]
+    #[error("{name}: {why}{}", listed(also))]
     ClaimLost {
         /// Which issue.
         name: String,
@@ -65,6 +67,28 @@ pub enum TrackerError {
         by_holder: bool,
         /// Who holds the issue now.
         holder: Option<Box<Holder>>,
+        /// Other claims of the worker that it was not told of until now.
+        also: Box<[Loss]>,
+    },
+    /// No claim that is known here has such a token.
+    #[error("no claim has the token '{token}'{}", held_by(name, holder))]
+    UnknownClaim {
+        /// What was given.
+        token: String,
+        /// The issue that was named with it.
+        name: Option<String>,
+        /// Who holds that.
+        holder: Option<Box<Holder>>,
+    },
+    /// A claim was named together with another issue than its own.
+    #[error("claim {} is on {name}, not on {wanted}", claim.short())]
+    ClaimElsewhere {
+        /// The claim.
+        claim: RecordHash,
+        /// Its issue.
+        name: String,
+        /// The issue that was named.
+        wanted: String,
     },
     /// A worker holds nothing.
     #[error("worker {worker} holds no claim")]
@@ -79,6 +103,12 @@ pub enum TrackerError {
         worker: String,
         /// The issues.
         names: Vec<String>,
+    },
+    /// An issue has as many claim records as it may.
+    #[error("{name} has as many claim records as an issue may")]
+    NoRoom {
+        /// Which issue.
+        name: String,
     },
     /// Nothing is ready that could be claimed.
     #[error("nothing is ready")]
@@ -186,6 +216,18 @@ pub enum TrackerError {
     Journal(#[from] JournalError),
 }
 
+fn listed(also: &[Loss]) -> String {
+    also.iter().map(|loss| format!("; {loss}")).collect()
+}
+
+fn held_by(name: &Option<String>, holder: &Option<Box<Holder>>) -> String {
+    match (name, holder) {
+        (Some(name), Some(holder)) => format!("; {holder} holds {name}"),
+        (Some(name), None) => format!("; nobody holds {name}"),
+        (None, _) => String::new(),
+    }
+}
+
 /// How many fields an error names.
 const LEFT_SHOWN: usize = 5;
 
@@ -244,8 +286,11 @@ impl TrackerError {
             Self::Refused { holder: Some(_), .. } => "claimed",
             Self::Refused { .. } => "not_claimable",
             Self::ClaimLost { .. } => "claim_lost",
+            Self::UnknownClaim { .. } => "unknown_claim",
+            Self::ClaimElsewhere { .. } => "invalid",
             Self::NoClaim { .. } => "no_claim",
             Self::ManyClaims { .. } => "many_claims",
+            Self::NoRoom { .. } => "no_room",
             Self::NothingReady => "nothing_ready",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Invalid { .. } => "invalid",
@@ -270,15 +315,18 @@ impl TrackerError {
             Self::NotFound { .. }
             | Self::NoCommit { .. }
             | Self::NotYet { .. }
+            | Self::UnknownClaim { .. }
             | Self::NoClaim { .. }
             | Self::NothingReady => Fault::NotFound,
             Self::VersionMismatch { .. }
             | Self::NotImported { .. }
             | Self::WrittenSince { .. }
             | Self::Refused { .. }
+            | Self::NoRoom { .. }
             | Self::ClaimLost { .. } => Fault::Conflict,
             Self::Ambiguous { .. }
             | Self::ManyClaims { .. }
+            | Self::ClaimElsewhere { .. }
             | Self::Invalid { .. }
             | Self::BadLines { .. } => Fault::Invalid,
             Self::OneOfSeveral { source, .. } => source.fault(),
@@ -306,6 +354,10 @@ impl TrackerError {
             Self::WrittenSince { .. } => {
                 "look at it with `x0x issues log ID`, and edit the field by hand".to_owned()
             }
+            Self::Refused { is_own: true, .. } => {
+                "go on with the claim: the same command with --resume; `x0x issues release` gives it up"
+                    .to_owned()
+            }
             Self::Refused { retry_after_ms: Some(ms), .. } => {
                 format!("try again in {}, or take another issue: `x0x issues next --claim`", duration(*ms))
             }
@@ -320,11 +372,21 @@ impl TrackerError {
                     .to_owned()
             }
             Self::ClaimLost { .. } => "`x0x issues claim ID` claims it anew, if it is ready".to_owned(),
+            Self::UnknownClaim { .. } => {
+                "give `id` of the claim as `claim` answered it (X0X_CLAIM holds it in a command of \
+                 `run`); `x0x issues show ID` names the claim that holds an issue"
+                    .to_owned()
+            }
+            Self::ClaimElsewhere { .. } => "leave out the issue, or the claim".to_owned(),
             Self::NoClaim { .. } => {
                 "name the worker that claimed it (--worker or X0X_WORKER), or claim an issue first"
                     .to_owned()
             }
             Self::ManyClaims { .. } => "say which issue is meant".to_owned(),
+            Self::NoRoom { .. } => {
+                "go on in a new issue; a maintainer can end this one with `x0x issues done` or `cancel`"
+                    .to_owned()
+            }
             Self::NothingReady => "`x0x issues ready --explain` says why".to_owned(),
             Self::Ambiguous { .. } => "use one of the names listed".to_owned(),
             Self::Invalid { hint, .. } => hint.clone(),
@@ -378,7 +440,9 @@ impl TrackerError {
     /// Returns who holds the issue that somebody else wanted.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
-            Self::Refused { holder, .. } | Self::ClaimLost { holder, .. } => holder.as_deref(),
+            Self::Refused { holder, .. }
+            | Self::ClaimLost { holder, .. }
+            | Self::UnknownClaim { holder, .. } => holder.as_deref(),
             Self::OneOfSeveral { source, .. } => source.holder(),
             _ => None,
         }
@@ -405,17 +469,39 @@ mod tests {
                 why: text(),
                 holder: None,
                 retry_after_ms: Some(1),
+                is_own: false,
             },
-            TrackerError::Refused { name: text(), why: text(), holder: None, retry_after_ms: None },
+            TrackerError::Refused {
+                name: text(),
+                why: text(),
+                holder: None,
+                retry_after_ms: None,
+                is_own: false,
+            },
+            TrackerError::Refused {
+                name: text(),
+                why: text(),
+                holder: None,
+                retry_after_ms: None,
+                is_own: true,
+            },
             TrackerError::ClaimLost {
                 name: text(),
                 claim: None,
                 why: text(),
                 by_holder: false,
                 holder: None,
+                also: Box::default(),
+            },
+            TrackerError::UnknownClaim { token: text(), name: Some(text()), holder: None },
+            TrackerError::ClaimElsewhere {
+                claim: RecordHash([0; 32]),
+                name: text(),
+                wanted: text(),
             },
             TrackerError::NoClaim { worker: text() },
             TrackerError::ManyClaims { worker: text(), names: vec![text()] },
+            TrackerError::NoRoom { name: text() },
             TrackerError::NothingReady,
             TrackerError::Ambiguous { name: text(), candidates: vec![text()] },
             TrackerError::Invalid { field: text(), reason: text(), hint: text() },
@@ -452,8 +538,11 @@ mod tests {
                 | TrackerError::WrittenSince { .. }
                 | TrackerError::Refused { .. }
                 | TrackerError::ClaimLost { .. }
+                | TrackerError::UnknownClaim { .. }
+                | TrackerError::ClaimElsewhere { .. }
                 | TrackerError::NoClaim { .. }
                 | TrackerError::ManyClaims { .. }
+                | TrackerError::NoRoom { .. }
                 | TrackerError::NothingReady
                 | TrackerError::Ambiguous { .. }
                 | TrackerError::Invalid { .. }

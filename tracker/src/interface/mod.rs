@@ -12,7 +12,7 @@ pub mod request;
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 
-pub use claims::{Holder, Holding, Kept, Pick, Release, Standing, Terms, Watch};
+pub use claims::{Holder, Holding, Kept, Loss, Pick, Release, Standing, Terms, Watch};
 pub use error::TrackerError;
 pub use history::{Choice, Disputed, IssueLog, LogFilter, Moment, Share, Undo, UndoReport, Undone};
 pub use report::{
@@ -92,11 +92,13 @@ pub trait Tracker {
 
     /// Claims an issue for a worker of this agent.
     ///
-    /// Of any number of workers that claim one issue of this store at once, exactly one wins.
+    /// Of any number of workers that claim one issue of this store at once, exactly one wins. The
+    /// worker is told of claims that it lost since it was last told anything.
     ///
     /// # Errors
     /// [`TrackerError::Refused`] with who holds it; [`TrackerError::NothingReady`] where
-    /// [`Pick::First`] finds nothing.
+    /// [`Pick::First`] finds nothing; [`TrackerError::ClaimLost`] instead of either for a worker that
+    /// wanted to go on with what it lost.
     fn claim(&mut self, pick: &Pick, terms: &Terms) -> Result<Kept, TrackerError>;
 
     /// Says that a worker is still at it: the claim lives for its whole time to live from now. One
@@ -106,11 +108,18 @@ pub trait Tracker {
     /// [`TrackerError::ClaimLost`] with who holds the issue now.
     fn heartbeat(&mut self, holding: &Holding) -> Result<Kept, TrackerError>;
 
+    /// Tells a worker which of its claims are lost or over, and writes that it gives up those that it
+    /// lost. Each is told once, here or by another act of the worker.
+    ///
+    /// # Errors
+    /// Where the worker's name is none, or the store cannot be written.
+    fn losses(&mut self, worker: &str) -> Result<Vec<Loss>, TrackerError>;
+
     /// Gives a claim up, so that others can take the issue.
     ///
     /// # Errors
     /// [`TrackerError::ClaimLost`] with who holds the issue now.
-    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Shown, TrackerError>;
+    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Kept, TrackerError>;
 
     /// Hands an issue off for review. `handoff` is a JSON object {summary, files_changed, validation,
     /// follow_up, proofs_dir?}; lists that are missing are empty.

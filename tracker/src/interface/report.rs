@@ -114,6 +114,16 @@ pub struct Tally {
     pub handoffs: u32,
     /// Handoffs that were sent back.
     pub rework: u32,
+    /// Claims by which a worker renewed its own. Rows that an earlier version of this program wrote
+    /// count none.
+    pub renewals: u32,
+}
+
+impl Tally {
+    /// Returns how often the issue was taken up: a renewal is no new attempt.
+    pub fn attempts(&self) -> u32 {
+        self.claims.saturating_sub(self.renewals)
+    }
 }
 
 /// One issue as it is answered.
@@ -127,6 +137,8 @@ pub struct Shown {
     pub json: Option<String>,
     /// How the claim that holds it stands, as this machine sees it.
     pub watch: Option<Watch>,
+    /// How long it is still left alone after a failure, in milliseconds; `None` where it is not.
+    pub rest_left_ms: Option<u64>,
 }
 
 /// An issue named, with its state.

@@ -12,7 +12,6 @@ use crate::document::edit::same;
 use crate::document::schema::{self, Place};
 use crate::document::{Content, Document, Edit, Heads, History, elements, verdict};
 use crate::issue::{as_text, elements_of, list_of};
-use crate::state;
 use crate::timestamp::{self, Timestamp};
 
 /// Fields of a record: name -> compact JSON text.
@@ -245,10 +244,8 @@ impl<'a> Merge<'a> {
             }
             return;
         }
-        if name == "state" && !self.powers.may_rule && rules(theirs, ours) {
-            let reason = "only a maintainer may end an issue or open it again".to_owned();
-            decision.pending.push((name.to_owned(), reason));
-            return;
+        if name == "state" && !self.powers.may_rule {
+            return self.state_of_worker(decision, base);
         }
         let is_list = |json: Option<&str>| json.is_none_or(|json| json.starts_with('['));
         let all_lists = is_list(theirs) && is_list(ours) && base.is_none_or(is_list);
@@ -256,6 +253,22 @@ impl<'a> Merge<'a> {
             self.list(name, base.flatten(), decision);
         } else {
             self.register(name, base, decision);
+        }
+    }
+
+    /// Decides on a state that somebody changed who may not rule: what ends the issue or opens it
+    /// again, here or as the file knows it, waits in the file for a maintainer.
+    fn state_of_worker(&self, decision: &mut Decision, base: Option<Option<&str>>) {
+        let before = decision.clone();
+        self.register("state", base, decision);
+        let beside = decision.beside.as_ref();
+        let rules = decision.on_top.needs_maintainer(self.now)
+            || beside
+                .is_some_and(|(heads, edit)| edit.needs_maintainer(&self.document.read_at(heads)));
+        if rules {
+            let reason = "only a maintainer may end an issue or open it again".to_owned();
+            *decision = before;
+            decision.pending.push(("state".to_owned(), reason));
         }
     }
 
@@ -446,12 +459,6 @@ impl<'a> Merge<'a> {
             }
         }
     }
-}
-
-/// Tells whether a change of state ends the issue or opens it again.
-fn rules(theirs: Option<&str>, ours: Option<&str>) -> bool {
-    let ended = |json: Option<&str>| state::is_terminal(json.and_then(as_text).as_deref());
-    ended(theirs) || ended(ours)
 }
 
 /// Returns the elements that only the first list has, with their keys.

@@ -25,6 +25,17 @@ pub const ELEMENTS_MAX: usize = 4_096;
 /// A field that answers have and records have not: the version of the issue.
 pub const VERSION_FIELD: &str = "_version";
 
+/// How often an issue was claimed, in answers only.
+pub const ATTEMPTS_FIELD: &str = "_attempts";
+
+/// Until when an issue is left alone, in answers only.
+pub const REST_FIELD: &str = "_rest";
+
+/// Tells whether a field is added to answers and no field of an issue.
+pub fn is_of_answers(name: &str) -> bool {
+    matches!(name, VERSION_FIELD | ATTEMPTS_FIELD | REST_FIELD)
+}
+
 /// A record as a file gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -81,7 +92,7 @@ pub fn read(line: &Line<'_>, number: usize) -> Result<Record, Vec<Problem>> {
     let fields: BTreeMap<String, String> = line
         .fields()
         .iter()
-        .filter(|field| field.name != VERSION_FIELD)
+        .filter(|field| !is_of_answers(&field.name))
         .map(|field| (field.name.clone().into_owned(), text::compact(field.raw)))
         .collect();
     let birth = Birth {

@@ -2,7 +2,7 @@
 
 use super::layout::{self, Change};
 use super::read::{Content, Line, RawLine, Terminator, parse_line};
-use super::record::VERSION_FIELD;
+use super::record::is_of_answers;
 use super::text::{self, Style};
 use crate::document::schema;
 
@@ -39,7 +39,7 @@ pub fn renewed(line: &Line<'_>, wanted: &Ordered, pending: &[String], fallback: 
         }
     }
     for field in line.fields() {
-        let is_ours = field.name != VERSION_FIELD && !is_empty_conflicts(&field.name, field.raw);
+        let is_ours = !is_of_answers(&field.name) && !is_empty_conflicts(&field.name, field.raw);
         let is_gone = is_ours && !wanted.iter().any(|(name, _)| *name == field.name);
         if is_gone && !pending.iter().any(|name| *name == field.name) {
             changes.push((&field.name, Change::Remove));

@@ -3,10 +3,12 @@
 
 use std::ops::ControlFlow;
 
-use super::rows::{damaged, decode, encode};
+use serde::{Deserialize, Serialize};
+
+use super::rows::{RowKey, damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::claim::Sighting;
-use crate::id::{CommitHash, DocumentKey, RecordHash};
+use crate::id::{AgentId, CommitHash, DocumentKey, RecordHash};
 use crate::interface::TrackerError;
 
 /// The commit that carried a claim, and the issue that it is on.
@@ -16,6 +18,26 @@ pub struct Proof {
     pub commit: CommitHash,
     /// The issue's document.
     pub document: DocumentKey,
+}
+
+/// Whose claim is watched, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whose {
+    /// The agent.
+    pub agent: AgentId,
+    /// Which of its workers.
+    pub worker: String,
+    /// The row of the issue.
+    pub row: RowKey,
+}
+
+/// Something of which a beat or an end was seen here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The claim, or its end.
+    pub record: RecordHash,
+    /// Whose it is; `None` for an end, and for a claim that an earlier version of this program noted.
+    pub whose: Option<Whose>,
 }
 
 /// Reading what is known of claims.
@@ -45,10 +67,13 @@ pub trait Claims: Tables {
     }
 
     /// Returns everything of which a beat or an end was seen here.
-    fn watched(&self) -> Result<Vec<RecordHash>, TrackerError> {
+    fn watched(&self) -> Result<Vec<Watched>, TrackerError> {
         let mut watched = Vec::new();
-        self.visit(Table::Beats, &[], &mut |record, _| {
-            watched.push(hash_of(record)?);
+        self.visit(Table::Beats, &[], &mut |record, beat| {
+            let (_, rest) =
+                postcard::take_from_bytes::<Sighting>(beat).map_err(|_| damaged("a beat"))?;
+            let whose = if rest.is_empty() { None } else { Some(decode(rest, "a beat")?) };
+            watched.push(Watched { record: hash_of(record)?, whose });
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(watched)
@@ -58,14 +83,28 @@ pub trait Claims: Tables {
 impl<T: Tables + ?Sized> Claims for T {}
 
 impl Writing {
-    /// Notes which commit proves a claim.
+    /// Notes which commit proves a claim: of several that carried it, the one with the smallest hash,
+    /// in whatever order they came.
     pub fn put_proof(&self, claim: RecordHash, proof: Proof) -> Result<(), TrackerError> {
+        if self.proof(claim)?.is_some_and(|known| known.commit <= proof.commit) {
+            return Ok(());
+        }
         self.put(Table::Proofs, &claim.0, &[proof.commit.0, proof.document.0].concat())
     }
 
-    /// Notes when a beat of a claim, or the end of one, was seen.
-    pub fn put_beat(&self, record: RecordHash, seen: Sighting) -> Result<(), TrackerError> {
-        self.put(Table::Beats, &record.0, &encode(&seen)?)
+    /// Notes when a beat of a claim, or the end of one, was seen; of a claim of this agent also whose
+    /// it is, so that its worker can be found without its issue.
+    pub fn put_beat(
+        &self,
+        record: RecordHash,
+        seen: Sighting,
+        whose: Option<&Whose>,
+    ) -> Result<(), TrackerError> {
+        let mut bytes = encode(&seen)?;
+        if let Some(whose) = whose {
+            bytes.extend(encode(whose)?);
+        }
+        self.put(Table::Beats, &record.0, &bytes)
     }
 
     /// Forgets when a beat of a claim, or the end of one, was seen.
@@ -82,4 +121,34 @@ fn proof_of(bytes: &[u8]) -> Result<Proof, TrackerError> {
     let (commit, document) = bytes.split_at_checked(32).ok_or_else(|| damaged("a proof"))?;
     let array = |bytes: &[u8]| bytes.try_into().map_err(|_| damaged("a proof"));
     Ok(Proof { commit: CommitHash(array(commit)?), document: DocumentKey(array(document)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::Uptime;
+    use crate::id::ListId;
+    use crate::store::{Founding, Store};
+
+    #[test]
+    fn a_beat_that_says_nothing_of_its_claim_is_read_like_one_that_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.redb");
+        let (name, prefix) = ("test".to_owned(), "T".to_owned());
+        let founding = Founding { list: ListId([7; 32]), name, prefix, statement: None };
+        Store::create(&path, &founding).unwrap();
+        let writing = Store::open_to_write(&path).unwrap().write().unwrap();
+        let seen = Sighting(Uptime { boot: [3; 16], ms: 9 });
+        let (old, new) = (RecordHash([1; 32]), RecordHash([2; 32]));
+        writing.put(Table::Beats, &old.0, &encode(&seen).unwrap()).unwrap();
+        let (agent, worker, row) = (AgentId([4; 32]), "w".to_owned(), vec![5; 9]);
+        let whose = Whose { agent, worker, row };
+        writing.put_beat(new, seen, Some(&whose)).unwrap();
+        assert_eq!(writing.seen_beat(old).unwrap(), Some(seen));
+        assert_eq!(writing.seen_beat(new).unwrap(), Some(seen));
+        let watched = writing.watched().unwrap();
+        let expected =
+            [Watched { record: old, whose: None }, Watched { record: new, whose: Some(whose) }];
+        assert_eq!(watched, expected);
+    }
 }

@@ -20,13 +20,15 @@ mod tables;
 mod upgrade;
 
 pub use barrier::catches_panics;
-pub use claims::{Claims, Proof};
+pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
 pub use journal::{Journal, Sealed};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{Holder, SharedLock, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
-pub use rows::{CreatedBytes, RowKey, Rows, created_bytes, names_of, row_key, row_of};
+pub use rows::{
+    CreatedBytes, RowKey, Rows, counts_no_renewals, created_bytes, names_of, row_key, row_of,
+};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};

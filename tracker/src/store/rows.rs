@@ -37,9 +37,20 @@ pub fn created_bytes(row_key: &[u8]) -> CreatedBytes {
     row_key.first_chunk().copied().unwrap_or_default()
 }
 
+/// What the first rows with claims lack at their end: the count of renewals.
+const NO_RENEWALS: [u8; 1] = [0];
+
 /// Returns the row that stored bytes hold.
 pub fn row_of(stored: &[u8]) -> Result<Row, TrackerError> {
-    decode(stored, "a row")
+    decode(stored, "a row").or_else(|damaged| {
+        let widened = [stored, &NO_RENEWALS].concat();
+        decode(&widened, "a row").map_err(|_| damaged)
+    })
+}
+
+/// Tells whether a stored row was written before renewals were counted.
+pub fn counts_no_renewals(stored: &[u8]) -> bool {
+    decode::<Row>(stored, "a row").is_err()
 }
 
 /// What one visit of a row says, given its key: go on, or enough.
@@ -261,6 +272,18 @@ mod tests {
     use crate::journal::charter::Signed;
     use crate::journal::commit::Position;
     use crate::store::{FileState, Line};
+
+    #[test]
+    fn a_row_that_counts_no_renewals_is_read_as_one_without_any() {
+        let mut row = crate::testing::row();
+        let stored = encode(&row).unwrap();
+        let (old, end) = stored.split_at(stored.len() - NO_RENEWALS.len());
+        assert_eq!((end, row_of(old).unwrap()), (&NO_RENEWALS[..], row.clone()));
+        assert!(counts_no_renewals(old) && !counts_no_renewals(&stored));
+        assert!(row_of(&old[..old.len() - 1]).is_err());
+        row.tally.renewals = 3;
+        assert_eq!(row_of(&encode(&row).unwrap()).unwrap(), row);
+    }
 
     /// A length of 2^60, at any place of a stored value.
     #[test]

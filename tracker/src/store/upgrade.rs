@@ -22,7 +22,8 @@ fn pack_values_and_index_commits(writing: &Writing) -> Result<(), TrackerError> 
     writing.index_commits()
 }
 
-/// What format 3 has at the end of a row that nobody claimed: no holder, no end, and five counts of 0.
+/// What format 3 has at least at the end of a row that nobody claimed: no holder, no end, and five
+/// counts of 0.
 const UNCLAIMED: [u8; 7] = [0; 7];
 
 /// Adds to each row what format 3 knows of claims; format 2 had none.
@@ -79,6 +80,8 @@ mod tests {
     fn a_row_of_format_2_is_a_row_that_nobody_claimed() {
         let row = crate::testing::row();
         let stored = crate::store::rows::encode(&row).unwrap();
+        // Renewals are counted after that, and may be missing.
+        let stored = &stored[..stored.len() - 1];
         assert!(stored.ends_with(&UNCLAIMED));
         let old = &stored[..stored.len() - UNCLAIMED.len()];
         assert!(crate::store::row_of(old).is_err());

@@ -3,21 +3,18 @@
 
 use std::ops::ControlFlow;
 
+use super::claiming::{beat, draw, has_lapsed, may_claim, renew, write_claim, write_end};
 use super::edition::Edition;
-use super::holding::{self, Meant};
-use super::watching::Watching;
-use super::{Host, blocking, date, fields, handoff, may_rule, names, query};
-use crate::claim::record::{Act, Claim, End, How, Origin, Shard, TTL_MS_DEFAULT};
-use crate::claim::rules::{self, Fate, Refusal, Sight};
-use crate::claim::{Record, Sighting, record, slate};
+use super::holding::{self, Meant, Own};
+use super::{Host, date, fields, handoff, losses, may_rule, names, query};
+use crate::claim::record;
+use crate::claim::record::{Act, End, How, Origin, Shard};
 use crate::document::{Content, Document, Edit};
 use crate::id::RecordHash;
 use crate::interface::request::Filter;
-use crate::interface::{Holding, Kept, Open, Pick, Release, Shown, Terms, TrackerError};
+use crate::interface::{Holding, Kept, Loss, Open, Pick, Release, Shown, Terms, TrackerError};
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role};
-use crate::state::State;
-use crate::store::{Journal, RowKey, Store, row_key};
+use crate::store::{RowKey, Store, row_key};
 
 /// Claims an issue; see [`crate::interface::Tracker::claim`].
 pub(super) fn claim(
@@ -31,24 +28,80 @@ pub(super) fn claim(
         check_ttl(ttl_ms)?;
     }
     let mut edition = Edition::start(store, host)?;
+    let own = holding::own(edition.tables(), host.signer.agent(), Some(&terms.worker))?;
+    let told = losses::settle(&mut edition, &own.lost)?;
+    match choose(store, &edition, pick, terms, &own) {
+        Ok(Choice { mut document, content, start: Start::Again(claim) }) => {
+            keep(edition, &mut document, &content, claim, terms.ttl_ms, told)
+        }
+        Ok(Choice { mut document, content, start: Start::Anew(origin) }) => {
+            let claim = write_claim(&mut edition, &mut document, &content, origin, terms)?;
+            finish(edition, &row_key(document.birth()), claim, false, told)
+        }
+        Err(refusal) => match wanted_back(&refusal, terms, told) {
+            Some(lost) => {
+                edition.finish()?;
+                Err(lost)
+            }
+            None => Err(refusal),
+        },
+    }
+}
+
+/// What is claimed.
+struct Choice {
+    document: Document,
+    content: Content,
+    start: Start,
+}
+
+/// How a worker comes to hold an issue.
+enum Start {
+    /// It does so already.
+    Again(RecordHash),
+    /// By a claim that starts from this.
+    Anew(Origin),
+}
+
+/// Returns the issue that is to be claimed.
+fn choose(
+    store: &Store,
+    edition: &Edition<'_>,
+    pick: &Pick,
+    terms: &Terms,
+    own: &Own,
+) -> Result<Choice, TrackerError> {
     let row_key = match pick {
         Pick::Issue(name) => names::resolve(edition.tables(), name)?,
-        Pick::First(filter) => match resumable(store, &edition, filter, terms)? {
+        Pick::First(filter) => match resumable(store, filter, terms, own)? {
             Some(row_key) => row_key,
-            None => first_ready(store, &edition, filter)?,
+            None => first_ready(store, edition, filter)?,
         },
     };
-    let mut document =
-        names::document(edition.tables(), names::row(edition.tables(), &row_key)?.key)?;
+    let key = names::row(edition.tables(), &row_key)?.key;
+    let document = names::document(edition.tables(), key)?;
     let content = document.read();
-    if terms.resume
-        && let Some(claim) = holding::own_claim(&content, host.signer.agent(), &terms.worker)
-    {
-        return keep(edition, &mut document, &content, claim);
+    let agent = edition.host().signer.agent();
+    let start = match holding::own_claim(&content, agent, &terms.worker) {
+        Some(claim) if terms.resume => Start::Again(claim),
+        _ => Start::Anew(may_claim(edition, &content, &terms.worker)?),
+    };
+    Ok(Choice { document, content, start })
+}
+
+/// Returns what a worker is told that wanted to go on with a claim and can have nothing instead: what
+/// became of it.
+fn wanted_back(refusal: &TrackerError, terms: &Terms, mut told: Vec<Loss>) -> Option<TrackerError> {
+    if !terms.resume {
+        return None;
     }
-    let origin = may_claim(&edition, &content)?;
-    let claim = write_claim(&mut edition, &mut document, &content, origin, terms)?;
-    finish(edition, &row_key, claim, false)
+    let at = match refusal {
+        TrackerError::NothingReady if !told.is_empty() => 0,
+        TrackerError::Refused { name, .. } => told.iter().position(|loss| loss.name == *name)?,
+        _ => return None,
+    };
+    let first = told.remove(at);
+    Some(losses::error(first, told))
 }
 
 /// Beats a claim; see [`crate::interface::Tracker::heartbeat`].
@@ -57,14 +110,10 @@ pub(super) fn heartbeat(
     host: &Host,
     holding: &Holding,
 ) -> Result<Kept, TrackerError> {
-    let mut edition = Edition::start(store, host)?;
-    let Meant { mut document, content, claim } =
-        holding::meant(edition.tables(), &edition, holding)?;
-    if let Some(lost) = loss(&mut edition, &mut document, &content, claim)? {
-        edition.finish()?;
-        return Err(lost);
-    }
-    keep(edition, &mut document, &content, claim)
+    let edition = Edition::start(store, host)?;
+    let meant = holding::meant(edition.tables(), &edition, holding)?;
+    let (edition, Meant { mut document, content, claim, .. }, told) = losses::held(edition, meant)?;
+    keep(edition, &mut document, &content, claim, None, told)
 }
 
 /// Gives a claim up; see [`crate::interface::Tracker::release`].
@@ -73,27 +122,26 @@ pub(super) fn release(
     host: &Host,
     holding: &Holding,
     release: &Release,
-) -> Result<Shown, TrackerError> {
+) -> Result<Kept, TrackerError> {
     check_reason(release.reason.as_deref())?;
-    let mut edition = Edition::start(store, host)?;
-    let meant = match release.force {
-        true => forced(&edition, holding, release)?,
-        false => holding::meant(edition.tables(), &edition, holding)?,
+    check_rest(release.retry_after_ms)?;
+    let edition = Edition::start(store, host)?;
+    let (mut edition, meant, told) = if release.force {
+        let meant = forced(&edition, holding, release)?;
+        (edition, meant, Vec::new())
+    } else {
+        let meant = holding::meant(edition.tables(), &edition, holding)?;
+        losses::held(edition, meant)?
     };
-    let Meant { mut document, content, claim } = meant;
-    if !release.force
-        && let Some(lost) = loss(&mut edition, &mut document, &content, claim)?
-    {
-        edition.finish()?;
-        return Err(lost);
-    }
+    let Meant { mut document, content, claim, .. } = meant;
     let how = if release.force { How::Forced } else { How::Released };
     let Release { reason, retry_after_ms, .. } = release.clone();
-    let retry_after_ms = retry_after_ms.map(|ms| ms.min(record::RETRY_AFTER_MS_MAX));
     let end = Act::End(End { claim, how, reason, retry_after_ms });
     write_end(&mut edition, &mut document, &content, end)?;
-    let row_key = row_key(document.birth());
-    Ok(finish(edition, &row_key, claim, false)?.issue)
+    if holding::is_of(&content.tree, claim, host.signer.agent(), &holding.worker) {
+        edition.tables().remove_beat(claim)?;
+    }
+    finish(edition, &row_key(document.birth()), claim, false, told)
 }
 
 /// Hands an issue off; see [`crate::interface::Tracker::hand_off`].
@@ -104,16 +152,13 @@ pub(super) fn hand_off(
     handoff: &str,
 ) -> Result<Kept, TrackerError> {
     let handoff = handoff::normal(handoff)?;
-    let mut edition = Edition::start(store, host)?;
-    let Meant { mut document, mut content, mut claim } =
-        holding::meant(edition.tables(), &edition, holding)?;
-    if let Some(lost) = loss(&mut edition, &mut document, &content, claim)? {
-        edition.finish()?;
-        return Err(lost);
-    }
+    let edition = Edition::start(store, host)?;
+    let meant = holding::meant(edition.tables(), &edition, holding)?;
+    let (mut edition, meant, told) = losses::held(edition, meant)?;
+    let Meant { mut document, mut content, mut claim, .. } = meant;
     let has_lapsed = has_lapsed(&edition, &content, claim)?;
     if has_lapsed {
-        claim = renew(&mut edition, &mut document, &content, claim)?;
+        claim = renew(&mut edition, &mut document, &content, claim, None)?;
         content = document.read();
     }
     let how = How::HandedOff(handoff);
@@ -121,7 +166,7 @@ pub(super) fn hand_off(
     write_end(&mut edition, &mut document, &content, end)?;
     fields::fits_a_line(edition.tables(), document.key())?;
     let row_key = row_key(document.birth());
-    finish(edition, &row_key, claim, has_lapsed)
+    finish(edition, &row_key, claim, has_lapsed, told)
 }
 
 /// Draws a slate anew; see [`crate::interface::Tracker::reshard`].
@@ -164,21 +209,22 @@ pub(super) fn reshard(
     names::shown(&store.read()?, &row_key, outlook)
 }
 
-/// Returns the issue of a claim that this worker has already, if it wants to go on with one.
+/// Returns the issue that this worker holds, if it wants to go on with one.
 fn resumable(
     store: &Store,
-    edition: &Edition<'_>,
     filter: &Filter,
     terms: &Terms,
+    own: &Own,
 ) -> Result<Option<RowKey>, TrackerError> {
     if !terms.resume {
         return Ok(None);
     }
     let reading = store.read()?;
-    let agent = edition.host().signer.agent();
-    for row_key in holding::issues_of(&reading, agent, Some(&terms.worker))? {
-        if query::lets_pass(&reading, filter, &names::row(&reading, &row_key)?)? {
-            return Ok(Some(row_key));
+    // What is held is in progress, whatever states are asked for.
+    let filter = Filter { states: Vec::new(), ..filter.clone() };
+    for row_key in &own.held {
+        if query::lets_pass(&reading, &filter, &names::row(&reading, row_key)?)? {
+            return Ok(Some(row_key.clone()));
         }
     }
     Ok(None)
@@ -203,231 +249,25 @@ fn first_ready(
     Ok(row_key(names::document(edition.tables(), key)?.birth()))
 }
 
-/// Returns what a claim of this agent would start from.
-fn may_claim(edition: &Edition<'_>, content: &Content) -> Result<Origin, TrackerError> {
-    let tables = edition.tables();
-    let row = super::row::of(content);
-    let name = names::display_name(tables, &row)?;
-    let refused = |why: String| TrackerError::Refused {
-        name: name.clone(),
-        why,
-        holder: None,
-        retry_after_ms: None,
-    };
-    if row.deleted {
-        return Err(refused("it was removed".to_owned()));
-    }
-    let watching = Watching::of(tables, edition.outlook());
-    let silent_ms = match content.tree.holder() {
-        Some(claim) => watching.silent_ms(claim)?,
-        None => None,
-    };
-    let slate = match content.tree.shard() {
-        Some((_, shard)) => shard.slate.clone(),
-        None => draw(edition, content)?.slate,
-    };
-    let agent = edition.host().signer.agent();
-    let sight = Sight::alone(silent_ms);
-    let origin = match rules::may_claim(&content.tree, &slate, agent, role(edition)?, &sight) {
-        Ok(origin) => origin,
-        Err(Refusal::NoWorker) => return Err(JournalError::NotAllowed { agent }.into()),
-        Err(Refusal::Over(verdict)) => {
-            return Err(refused(format!("it is {}", verdict.state().name())));
-        }
-        Err(Refusal::InReview(_)) => {
-            return Err(refused("it was handed off, and waits for a verdict".to_owned()));
-        }
-        Err(Refusal::SlateFirst { retry_after_ms }) => {
-            let why = "the agents on its slate come first".to_owned();
-            return Err(TrackerError::Refused {
-                name,
-                why,
-                holder: None,
-                retry_after_ms: Some(retry_after_ms),
-            });
-        }
-        Err(Refusal::Held { retry_after_ms, .. }) => {
-            let held = row.held.as_ref();
-            let holder = held.map(|held| watching.holder(held)).transpose()?;
-            let why = match &holder {
-                Some(holder) => format!("{holder} holds it"),
-                None => "somebody holds it".to_owned(),
-            };
-            return Err(TrackerError::Refused {
-                name,
-                why,
-                holder: holder.map(Box::new),
-                retry_after_ms,
-            });
-        }
-    };
-    if content.tree.holder().is_none() {
-        let known = row.state.as_deref().and_then(State::parse);
-        if !matches!(known, Some(State::Todo | State::InProgress)) {
-            let reason = crate::interface::Reason::State(row.state.clone());
-            return Err(refused(reason.to_string()));
-        }
-    }
-    match blocking::reason(tables, &row)? {
-        Some(reason) => Err(refused(reason.to_string())),
-        None => Ok(origin),
-    }
-}
-
-/// Returns the shard record of an issue that has none yet.
-///
-/// Nobody but this agent is known to be there.
-fn draw(edition: &Edition<'_>, content: &Content) -> Result<Shard, TrackerError> {
-    let issue = content.issue.id();
-    let considered = slate::considered(issue, vec![edition.host().signer.agent()]);
-    let mut charter = edition.charter().to_vec();
-    charter.sort_unstable();
-    let slate = slate::draw(issue, &considered);
-    Ok(Shard { epoch: 0, charter, considered, slate, ttl_ms: TTL_MS_DEFAULT, reason: None })
-}
-
-/// Writes a claim, and the shard record that it needs where there is none.
-fn write_claim(
-    edition: &mut Edition<'_>,
-    document: &mut Document,
-    content: &Content,
-    origin: Origin,
-    terms: &Terms,
-) -> Result<RecordHash, TrackerError> {
-    let mut edit = Edit::default();
-    let (shard, ttl_ms) = match content.tree.shard() {
-        Some((hash, shard)) => (hash, shard.ttl_ms),
-        None => {
-            let mut shard = draw(edition, content)?;
-            shard.ttl_ms = terms.ttl_ms.unwrap_or(shard.ttl_ms);
-            let ttl_ms = shard.ttl_ms;
-            let act = Act::Shard(shard);
-            edit.add(act.clone());
-            (edition.record(act).hash(), ttl_ms)
-        }
-    };
-    let mut nonce = [0; 16];
-    (edition.host().entropy)(&mut nonce);
-    let act = Act::Claim(Claim {
-        worker: terms.worker.clone(),
-        nonce,
-        shard,
-        origin,
-        ttl_ms: terms.ttl_ms.unwrap_or(ttl_ms),
-    });
-    let claim: Record = edition.record(act.clone());
-    edit.add(act);
-    date(&mut edit, content, edition.now());
-    edition.write(document, &edit, None)?;
-    fields::fits_a_line(edition.tables(), document.key())?;
-    let seen = Sighting(edition.outlook().uptime);
-    edition.tables().put_beat(claim.hash(), seen)?;
-    // The one that was taken over is watched until its worker has been told.
-    for earlier in content.tree.records().keys().filter(|hash| Some(**hash) != origin.parent()) {
-        edition.tables().remove_beat(*earlier)?;
-    }
-    Ok(claim.hash())
-}
-
-fn write_end(
-    edition: &mut Edition<'_>,
-    document: &mut Document,
-    content: &Content,
-    end: Act,
-) -> Result<(), TrackerError> {
-    let Act::End(End { claim, retry_after_ms, .. }) = &end else { return Ok(()) };
-    let (claim, rests) = (*claim, retry_after_ms.is_some());
-    let mut edit = Edit::default();
-    let record = edition.record(end.clone());
-    edit.add(end);
-    date(&mut edit, content, edition.now());
-    edition.write(document, &edit, None)?;
-    edition.tables().remove_beat(claim)?;
-    if rests {
-        edition.tables().put_beat(record.hash(), Sighting(edition.outlook().uptime))?;
-    }
-    Ok(())
-}
-
-/// Says that the holder of a claim is still at it; renews the claim where its lease has lapsed.
+/// Says that the holder of a claim is still at it; renews the claim where its lease has lapsed, or
+/// where it is to live for another time.
 fn keep(
     mut edition: Edition<'_>,
     document: &mut Document,
     content: &Content,
     claim: RecordHash,
+    ttl_ms: Option<u64>,
+    told: Vec<Loss>,
 ) -> Result<Kept, TrackerError> {
     let row_key = row_key(document.birth());
-    if has_lapsed(&edition, content, claim)? {
-        let claim = renew(&mut edition, document, content, claim)?;
-        return finish(edition, &row_key, claim, true);
+    let own_ttl_ms = content.tree.claim(claim).map(|(_, claim)| claim.ttl_ms);
+    let is_other_ttl = ttl_ms.is_some() && ttl_ms != own_ttl_ms;
+    if is_other_ttl || has_lapsed(&edition, content, claim)? {
+        let claim = renew(&mut edition, document, content, claim, ttl_ms)?;
+        return finish(edition, &row_key, claim, true, told);
     }
-    edition.tables().put_beat(claim, Sighting(edition.outlook().uptime))?;
-    finish(edition, &row_key, claim, false)
-}
-
-fn has_lapsed(
-    edition: &Edition<'_>,
-    content: &Content,
-    claim: RecordHash,
-) -> Result<bool, TrackerError> {
-    let silent_ms = Watching::of(edition.tables(), edition.outlook()).silent_ms(claim)?;
-    // A claim that nobody here has watched may have been silent for any time.
-    Ok(silent_ms.is_none_or(|silent_ms| rules::is_lapsed(&content.tree, claim, silent_ms)))
-}
-
-/// Makes a new claim in the place of one's own that lapsed.
-fn renew(
-    edition: &mut Edition<'_>,
-    document: &mut Document,
-    content: &Content,
-    claim: RecordHash,
-) -> Result<RecordHash, TrackerError> {
-    let (worker, ttl_ms) = match content.tree.claim(claim) {
-        Some((_, claim)) => (claim.worker.clone(), claim.ttl_ms),
-        None => (String::new(), TTL_MS_DEFAULT),
-    };
-    let terms = Terms { worker, ttl_ms: Some(ttl_ms), resume: false };
-    let renewed = write_claim(edition, document, content, Origin::Takeover(claim), &terms)?;
-    edition.tables().remove_beat(claim)?;
-    Ok(renewed)
-}
-
-/// Returns what to tell the holder of a claim that does not hold the issue; `None` where it does.
-///
-/// One that finds that it lost says so in the issue before anything else is told.
-fn loss(
-    edition: &mut Edition<'_>,
-    document: &mut Document,
-    content: &Content,
-    claim: RecordHash,
-) -> Result<Option<TrackerError>, TrackerError> {
-    let fate = rules::fate(&content.tree, claim);
-    let how = match fate {
-        Fate::Holds => return Ok(None),
-        Fate::Lost(to) => Some(How::Abandoned { to }),
-        Fate::Over(_) => Some(How::Released),
-        Fate::HandedOff | Fate::Ended | Fate::Unknown => None,
-    };
-    let end_reason = match fate {
-        Fate::Over(verdict) => Some(format!("the issue is {}", verdict.state().name())),
-        _ => None,
-    };
-    if let Some(how) = how.filter(|_| content.tree.is_live(claim)) {
-        let end = Act::End(End { claim, how, reason: end_reason, retry_after_ms: None });
-        write_end(edition, document, content, end)?;
-    }
-    let tables = edition.tables();
-    tables.remove_beat(claim)?;
-    let row = super::row::of(&document.read());
-    let watching = Watching::of(tables, edition.outlook());
-    let holder = row.held.as_ref().map(|held| watching.holder(held)).transpose()?;
-    Ok(Some(TrackerError::ClaimLost {
-        name: names::display_name(tables, &row)?,
-        claim: Some(claim),
-        why: holding::told(&content.tree, claim, fate, holder.as_ref()),
-        by_holder: holding::is_ended_by_holder(&content.tree, claim),
-        holder: holder.map(Box::new),
-    }))
+    beat(&edition, document, &content.tree, claim)?;
+    finish(edition, &row_key, claim, false, told)
 }
 
 /// Returns the claim that a maintainer wants to end.
@@ -452,23 +292,17 @@ fn check_may_rule(edition: &Edition<'_>) -> Result<(), TrackerError> {
     Err(JournalError::NotAllowed { agent: host.signer.agent() }.into())
 }
 
-/// Returns the agent's role; without a charter, whoever has the file may do everything.
-fn role(edition: &Edition<'_>) -> Result<Option<Role>, TrackerError> {
-    let charter = Charter::of_accepted(&edition.tables().statements()?)?;
-    let role = charter.role(edition.host().signer.agent());
-    Ok(if charter.list().is_none() { Some(Role::Maintainer) } else { role })
-}
-
 fn finish(
     edition: Edition<'_>,
     row_key: &RowKey,
     claim: RecordHash,
     renewed: bool,
+    lost: Vec<Loss>,
 ) -> Result<Kept, TrackerError> {
     let outlook = edition.outlook();
     let store = edition.store();
     edition.finish()?;
-    Ok(Kept { issue: names::shown(&store.read()?, row_key, outlook)?, claim, renewed })
+    Ok(Kept { issue: names::shown(&store.read()?, row_key, outlook)?, claim, renewed, lost })
 }
 
 fn check_ttl(ttl_ms: u64) -> Result<(), TrackerError> {
@@ -477,6 +311,15 @@ fn check_ttl(ttl_ms: u64) -> Result<(), TrackerError> {
     }
     let reason = format!("{ttl_ms} ms is no time to live");
     Err(fields::invalid("ttl", &reason, "choose one of 1 second to 7 days"))
+}
+
+/// Refuses a rest that is longer than an end may ask for.
+fn check_rest(retry_after_ms: Option<u64>) -> Result<(), TrackerError> {
+    if retry_after_ms.is_none_or(|ms| ms <= record::RETRY_AFTER_MS_MAX) {
+        return Ok(());
+    }
+    let reason = "an issue is left alone for a day at most";
+    Err(fields::invalid("retry_after", reason, "choose 24 hours or less"))
 }
 
 /// Refuses an empty or an endless reason.

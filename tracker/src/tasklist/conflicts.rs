@@ -25,7 +25,10 @@ pub(super) fn list(reading: &Reading, name: Option<&str>) -> Result<Vec<Disputed
             let document = names::document(reading, row.key)?;
             let fields = document.disputes(&document.read());
             let name = names::display_name(reading, &row)?;
-            Ok(Disputed { issue: Shown { name, row, json: None, watch: None }, fields })
+            Ok(Disputed {
+                issue: Shown { name, row, json: None, watch: None, rest_left_ms: None },
+                fields,
+            })
         })
         .collect()
 }

@@ -3,8 +3,8 @@
 
 use super::watching::Outlook;
 use super::{Host, names, row};
-use crate::claim::{Act, Record};
-use crate::document::{Birth, Content, Document, Edit, Heads, creation};
+use crate::claim::{Act, Phase, Record, link};
+use crate::document::{Birth, Content, Document, DocumentError, Edit, Heads, creation};
 use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHash};
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
@@ -13,7 +13,9 @@ use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
 };
-use crate::store::{Claims, Founding, Journal, Meta, Proof, Sealed, Store, Writing, place_of};
+use crate::store::{
+    Claims, Founding, Journal, Meta, Proof, Sealed, Store, Writing, place_of, row_key,
+};
 use crate::timestamp::Timestamp;
 
 /// Past this many bytes of changes a commit is closed: well under the bound, for what encoding adds.
@@ -137,6 +139,7 @@ impl<'a> Edition<'a> {
         beside: Option<&Heads>,
     ) -> Result<(), TrackerError> {
         let mut changes = Vec::new();
+        self.check(document, edit, beside)?;
         for part in edit.clone().split(COMMIT_BYTES) {
             let change = match beside {
                 None => document.write(&part, self.log, self.now)?,
@@ -147,6 +150,28 @@ impl<'a> Edition<'a> {
         let records = edit.records(self.log, self.now);
         let claims = records.iter().filter(|record| record.claim().is_some());
         self.take(document, changes, claims.map(Record::hash).collect())
+    }
+
+    /// Checks records that are to be added as every store will that is given them: one that is
+    /// refused elsewhere would close this log there.
+    fn check(
+        &self,
+        document: &Document,
+        edit: &Edit,
+        beside: Option<&Heads>,
+    ) -> Result<(), TrackerError> {
+        let records = edit.records(self.log, self.now);
+        if records.is_empty() {
+            return Ok(());
+        }
+        let birth = document.birth();
+        let known = document.tree(beside);
+        if !link::has_room(&known, &records) {
+            let row = names::row(&self.writing, &row_key(birth))?;
+            return Err(TrackerError::NoRoom { name: names::display_name(&self.writing, &row)? });
+        }
+        link::check(&birth.id, &known, &records)
+            .map_err(|reason| DocumentError::Refused { id: birth.id.clone(), reason }.into())
     }
 
     /// Writes several small edits of a document, each as a change of its own.
@@ -213,8 +238,21 @@ impl<'a> Edition<'a> {
         {
             self.unproved.push(row.key);
         }
+        if matches!(content.tree.phase(), Phase::Ruled(_)) {
+            self.rouse(&content)?;
+        }
         self.count_names(&row)?;
         Ok(content)
+    }
+
+    /// Forgets when failures of an issue were seen: it is over, and would not rest if it were opened.
+    fn rouse(&self, content: &Content) -> Result<(), TrackerError> {
+        for (hash, record) in content.tree.records() {
+            if matches!(&record.act, Act::End(end) if end.retry_after_ms.is_some()) {
+                self.writing.remove_beat(*hash)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves the number of the next identifier past those of an issue.
@@ -292,5 +330,65 @@ impl<'a> Edition<'a> {
             self.seal()?;
         }
         self.writing.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::record::{Claim, Origin, RECORDS_BEFORE_CLAIM_MAX, RECORDS_MAX};
+    use crate::interface::request::Ruling;
+    use crate::interface::{Draft, Holding, Pick, Release, Terms, Tracker};
+    use crate::{LocalTracker, testing};
+
+    /// Adds claims to an issue until it has so many records, whatever they mean.
+    fn crowd(tracker: &LocalTracker, name: &str, count: usize) {
+        let host = tracker.host().unwrap();
+        let mut edition = Edition::start(&tracker.store, host).unwrap();
+        let row_key = names::resolve(edition.tables(), name).unwrap();
+        let key = names::row(edition.tables(), &row_key).unwrap().key;
+        let mut document = names::document(edition.tables(), key).unwrap();
+        let tree = document.tree(None);
+        let (shard, _) = tree.shard().unwrap();
+        let mut left = count - tree.records().len();
+        while left > 0 {
+            let mut edit = Edit::default();
+            for _ in 0..left.min(1_000) {
+                let mut nonce = [0; 16];
+                (host.entropy)(&mut nonce);
+                let (worker, origin) = ("w".to_owned(), Origin::First);
+                edit.add(Act::Claim(Claim { worker, nonce, shard, origin, ttl_ms: 5_000 }));
+                left -= 1;
+            }
+            let change = document.write(&edit, edition.log, edition.now()).unwrap();
+            edition.take(&document, change.into_iter().collect(), Vec::new()).unwrap();
+        }
+        edition.finish().unwrap();
+    }
+
+    #[test]
+    fn an_issue_without_room_takes_no_claim_and_can_still_be_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tracker = testing::found(dir.path(), 1).unwrap();
+        tracker.create(&Draft::titled("one")).unwrap();
+        let terms = Terms { worker: "a".to_owned(), ttl_ms: None, resume: false };
+        let pick = Pick::Issue("T-0001".to_owned());
+        let holding = |worker: &str| Holding {
+            worker: worker.to_owned(),
+            issue: Some("T-0001".to_owned()),
+            claim: None,
+        };
+        tracker.claim(&pick, &terms).unwrap();
+        tracker.release(&holding("a"), &Release::default()).unwrap();
+        crowd(&tracker, "T-0001", RECORDS_BEFORE_CLAIM_MAX);
+        let error = tracker.heartbeat(&holding("w")).unwrap_err();
+        assert!(matches!(error, TrackerError::NoRoom { .. }), "it would be renewed: {error}");
+        crowd(&tracker, "T-0001", RECORDS_MAX + 10);
+        let commits = tracker.info().unwrap().commits;
+        let error = tracker.release(&holding("w"), &Release::default()).unwrap_err();
+        assert!(matches!(error, TrackerError::NoRoom { .. }), "{error}");
+        assert_eq!(tracker.info().unwrap().commits, commits);
+        tracker.rule("T-0001", &Ruling::Done, None).unwrap();
+        tracker.rule("T-0001", &Ruling::Reopened, None).unwrap();
     }
 }

@@ -145,7 +145,7 @@ fn apply(edition: &mut Edition<'_>, opened: &Opened, may_rule: bool) -> Result<(
         };
         for bytes in &entry.changes {
             let checked = admit::check(&entry.birth, bytes, opened.header.log)?;
-            if checked.needs_maintainer() && !may_rule {
+            if !may_rule && document.needs_maintainer(&checked) {
                 return Err(JournalError::NotAllowed { agent: opened.header.log.agent }.into());
             }
             for claim in checked.records.iter().filter(|record| record.claim().is_some()) {

@@ -8,7 +8,7 @@ use crate::id::DocumentKey;
 use crate::interface::TrackerError;
 use crate::interface::request::{Draft, FieldChange, ListChange, Patch};
 use crate::issue::{TITLE_BYTES_MAX, as_text, elements_of, list_of};
-use crate::jsonl::record::{RECORD_BYTES_MAX, VERSION_FIELD, too_large};
+use crate::jsonl::record::{RECORD_BYTES_MAX, is_of_answers, too_large};
 use crate::name::{is_identifier, is_name};
 use crate::state::State;
 use crate::store::{Meta, Rows, Tables, Writing};
@@ -290,7 +290,7 @@ fn editable(name: &str) -> Result<(), TrackerError> {
             let hint = "`x0x issues comment` adds one; take one out in the file";
             Err(invalid(name, "comments are not overwritten", hint))
         }
-        VERSION_FIELD => Err(invalid(name, "it is computed for answers", hint)),
+        _ if is_of_answers(name) => Err(invalid(name, "it is computed for answers", hint)),
         "claim" | "shard" => Err(invalid(name, "it follows from the claims", hint)),
         "conflicts" => {
             Err(invalid(name, "it follows from the edits", "write the field itself to settle it"))

@@ -62,6 +62,7 @@ pub(super) fn show_at(reading: &Reading, name: &str, at: &Moment) -> Result<Show
         row: then,
         json: Some(row::proved(reading, &content)?.canonical_json()),
         watch: None,
+        rest_left_ms: None,
     })
 }
 

@@ -7,6 +7,7 @@ mod aging;
 mod blocking;
 mod board;
 mod check;
+mod claiming;
 mod claims;
 mod conflicts;
 mod edition;
@@ -17,6 +18,7 @@ mod handoff;
 mod history;
 mod holding;
 mod import;
+mod losses;
 mod names;
 mod query;
 mod row;
@@ -36,7 +38,7 @@ use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
     Agenda, Choice, Disputed, ExportReport, Holding, ImportReport, IssueLog, Kept, ListInfo,
-    LogFilter, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
+    LogFilter, Loss, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
     TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
@@ -371,7 +373,11 @@ impl Tracker for LocalTracker {
         claims::heartbeat(&self.store, self.host()?, holding)
     }
 
-    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Shown, TrackerError> {
+    fn losses(&mut self, worker: &str) -> Result<Vec<Loss>, TrackerError> {
+        losses::told(&self.store, self.host()?, worker)
+    }
+
+    fn release(&mut self, holding: &Holding, release: &Release) -> Result<Kept, TrackerError> {
         claims::release(&self.store, self.host()?, holding, release)
     }
 
@@ -392,8 +398,8 @@ impl Tracker for LocalTracker {
         let outlook = self.outlook();
         let Some(agent) = outlook.agent else { return Ok(Vec::new()) };
         let reading = self.store.read()?;
-        let row_keys = holding::issues_of(&reading, agent, worker)?;
-        row_keys.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
+        let own = holding::own(&reading, agent, worker)?;
+        own.held.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
     }
 
     fn handoffs(&self, name: &str) -> Result<Vec<String>, TrackerError> {

@@ -131,8 +131,9 @@ pub(super) fn shown(
     let row = row(tables, row_key)?;
     let name = display_name(tables, &row)?;
     let json = tables.view(row.key)?;
-    let watch = Watching::of(tables, outlook).watch(&row)?;
-    Ok(Shown { name, row, json, watch })
+    let watching = Watching::of(tables, outlook);
+    let (watch, rest_left_ms) = (watching.watch(&row)?, watching.rest_left_ms(&row)?);
+    Ok(Shown { name, row, json, watch, rest_left_ms })
 }
 
 /// Returns the row of a key that was just found.

@@ -84,7 +84,7 @@ pub(super) fn agenda(
             Some(reason) => {
                 agenda.waiting += 1;
                 Open::Waiting(Waiting {
-                    issue: Shown { name, row, json: None, watch: None },
+                    issue: Shown { name, row, json: None, watch: None, rest_left_ms: None },
                     reason,
                 })
             }
@@ -128,7 +128,7 @@ fn count(
     watching: &Watching<'_, Reading>,
     row: &Row,
 ) -> Result<(), TrackerError> {
-    let Tally { claims, takeovers, abandons, handoffs, rework } = row.tally;
+    let Tally { claims, takeovers, abandons, handoffs, rework, .. } = row.tally;
     stats.claims += u64::from(claims);
     stats.takeovers += u64::from(takeovers);
     stats.abandons += u64::from(abandons);
@@ -207,8 +207,8 @@ fn shown(
     with_json: bool,
 ) -> Result<Shown, TrackerError> {
     let json = if with_json { watching.tables().view(row.key)? } else { None };
-    let watch = watching.watch(&row)?;
-    Ok(Shown { name, row, json, watch })
+    let (watch, rest_left_ms) = (watching.watch(&row)?, watching.rest_left_ms(&row)?);
+    Ok(Shown { name, row, json, watch, rest_left_ms })
 }
 
 fn read_cursor(cursor: &str) -> Result<Vec<u8>, TrackerError> {

@@ -102,9 +102,12 @@ fn tally(tree: &Tree) -> Tally {
     let mut reopened = std::collections::BTreeSet::new();
     for record in tree.records().values() {
         match &record.act {
-            Act::Claim(_) => {
+            Act::Claim(claim) => {
+                let is_takeover = is_takeover(tree, record);
+                let takes = matches!(claim.origin, Origin::Takeover(_));
                 tally.claims += 1;
-                tally.takeovers += u32::from(is_takeover(tree, record));
+                tally.takeovers += u32::from(is_takeover);
+                tally.renewals += u32::from(takes && !is_takeover);
             }
             Act::End(End { how: How::Abandoned { .. }, .. }) => tally.abandons += 1,
             Act::End(End { how: How::HandedOff(_), .. }) => tally.handoffs += 1,

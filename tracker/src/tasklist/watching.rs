@@ -84,15 +84,18 @@ impl<'a, T: Tables> Watching<'a, T> {
             let is_free = is_own && holder.silent_ms.is_some_and(|silent| silent > wait_ms);
             return Ok((!is_free).then_some(Reason::Held(holder)));
         }
+        let reason = row.rest.as_ref().and_then(|rest| rest.reason.clone());
+        Ok(self.rest_left_ms(row)?.map(|left_ms| Reason::Resting { left_ms, reason }))
+    }
+
+    /// Returns for how long an issue is still left alone after a failure; `None` where it is not.
+    pub(super) fn rest_left_ms(&self, row: &Row) -> Result<Option<u64>, TrackerError> {
         let Some(rest) = row.rest.as_ref().filter(|rest| rest.retry_after_ms > 0) else {
             return Ok(None);
         };
-        let left_ms = match self.silent_ms(rest.end)? {
-            Some(past_ms) => rest.retry_after_ms.saturating_sub(past_ms),
-            None => 0,
-        };
-        let reason = rest.reason.clone();
-        Ok((left_ms > 0).then_some(Reason::Resting { left_ms, reason }))
+        let past_ms = self.silent_ms(rest.end)?;
+        let left = past_ms.map(|past_ms| rest.retry_after_ms.saturating_sub(past_ms));
+        Ok(left.filter(|left_ms| *left_ms > 0))
     }
 
     /// Returns the members that could claim what an agent claimed, and that nobody here has heard.

@@ -12,6 +12,7 @@ use x0x_tracker::document::schema::GENESIS_MAPS;
 use x0x_tracker::document::{Birth, Document};
 use x0x_tracker::id::LogId;
 use x0x_tracker::interface::Tracker;
+use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, Position, body_hash, encode_body};
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::signature::Signer;
@@ -42,13 +43,18 @@ type Traces = (String, u64, Frontier, String);
 impl Forge {
     /// A store with the issue A-1, of which Mallory is a member with a fresh log.
     pub fn new() -> Self {
+        Self::in_role(Role::Maintainer, "\"todo\"")
+    }
+
+    /// The same with Mallory in some role, and the issue brought in with some state.
+    pub fn in_role(role: Role, state: &str) -> Self {
         let mut victim = List::new(1);
         let mut other = List::member_of(&mut victim, 3);
-        victim.import(&record("A-1", &[]));
+        victim.import(&record("A-1", &[("state", state)]));
         exchange(&mut victim, &mut other);
         other.set("A-1", "title", "\"edited\"");
         other.set("A-1", "labels", "[\"b\",\"c\"]");
-        let _mallory = List::member_of(&mut victim, MALLORY);
+        let _mallory = List::member_in_role(&mut victim, MALLORY, role);
         exchange(&mut victim, &mut other);
         let list = victim.tracker.info().unwrap().list;
         let commits = victim.tracker.commits_after(&Frontier::default(), usize::MAX).unwrap();
@@ -131,6 +137,13 @@ impl Forge {
         self.victim.tracker.admit(std::slice::from_ref(&commit))?;
         self.position = Some(Position { number: header.number, hash: commit.hash() });
         Ok(())
+    }
+
+    /// Goes on in another log of Mallory's; returns the last commit of the one before.
+    pub fn turn_to_log(&mut self, nonce: [u8; 8]) -> Option<Position> {
+        self.log.nonce = nonce;
+        self.template.log = self.log;
+        self.position.take()
     }
 
     fn seen(&self) -> Vec<(LogId, Position)> {

@@ -2,7 +2,7 @@
 //!
 //! The model checker (stateright) walks through them all, with the records, the tree and the rules of
 //! the program itself. Leases are not modelled: any claim of another may be taken for stale at any time,
-//! which is more than real leases allow. `X0X_MODEL=long` has wider bounds, for an hour or two.
+//! which is more than real leases allow. `X0X_MODEL=long` has wider bounds, for hours.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -52,7 +52,7 @@ const LONG: [(Bounds, usize); 5] = [
     (bounds(2, 6, NONE, 0), 1_000_000),
     (bounds(2, 5, EACH, 1), 1_000_000),
     (bounds(2, 4, Rare { contests: 2, reopens: 2, ..EACH }, 2), 1_000_000),
-    (bounds(1, 3, Rare { contests: 3, reopens: 2, forces: 2, ..EACH }, 4), 1_000_000),
+    (bounds(1, 3, Rare { contests: 3, reopens: 2, forces: 2, ..EACH }, 4), 400_000),
     (bounds(2, 4, Rare { rollbacks: 1, ..EACH }, 2), 1_000_000),
 ];
 

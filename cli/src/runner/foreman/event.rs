@@ -23,8 +23,15 @@ pub enum Event {
     ClaimRefused,
     /// The command runs.
     Started(Job),
-    /// The command does not, and why.
-    NotStarted(Job, String),
+    /// The command does not.
+    NotStarted {
+        /// Which job's.
+        job: Job,
+        /// Why.
+        why: String,
+        /// Whether every other one would fail alike.
+        is_final: bool,
+    },
     /// The command is over, and nothing of it is left.
     Ended(Job, Ending),
     /// What became of the beats.
@@ -32,7 +39,10 @@ pub enum Event {
     /// What came of a job was stored, or not yet.
     Settled(Job, Settled),
     /// Somebody wants the runner to end.
-    Interrupted,
+    Interrupted {
+        /// Whether a person at the keyboard does.
+        by_hand: bool,
+    },
 }
 
 /// A claim that was made.
@@ -183,7 +193,8 @@ impl Verdict {
     /// Returns the verdict after one more job.
     pub fn and(self, outcome: Outcome) -> Self {
         match self {
-            Self::Refused => self,
+            // A claim that nobody ended is not forgotten over what went well after it.
+            Self::Refused | Self::Last(Outcome::Unrecorded) => self,
             Self::Nothing | Self::Last(_) => Self::Last(outcome),
         }
     }

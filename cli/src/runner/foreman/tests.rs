@@ -192,7 +192,7 @@ fn a_command_that_takes_too_long_is_stopped_once() {
 fn work_that_ended_before_the_order_reached_it_is_not_thrown_away() {
     let mut scene = Scene::of(once());
     scene.begin(1, 0);
-    scene.hear(Event::Interrupted);
+    scene.hear(Event::Interrupted { by_hand: true });
     let settle = Effect::Settle { job: 1, act: Act::HandOff, is_last: false };
     assert_eq!(scene.hear(ended(1, Some(0), None, false)), [settle]);
 }
@@ -203,8 +203,8 @@ fn an_interrupt_stops_everything_and_a_second_one_at_once() {
     scene.begin(1, 0);
     scene.begin(2, 0);
     let stop = |job, at_once| Effect::Stop { job, at_once };
-    assert_eq!(scene.hear(Event::Interrupted), [stop(1, false), stop(2, false)]);
-    assert_eq!(scene.hear(Event::Interrupted), [stop(1, true), stop(2, true)]);
+    assert_eq!(scene.hear(Event::Interrupted { by_hand: true }), [stop(1, false), stop(2, false)]);
+    assert_eq!(scene.hear(Event::Interrupted { by_hand: true }), [stop(1, true), stop(2, true)]);
     for job in [1, 2] {
         let effects = scene.hear(ended(job, None, Some(9), true));
         let expected = (Outcome::Interrupted, "interrupted".to_owned(), None);
@@ -216,13 +216,89 @@ fn an_interrupt_stops_everything_and_a_second_one_at_once() {
 }
 
 #[test]
+fn the_signals_at_the_end_of_a_session_are_one_wish() {
+    let mut scene = Scene::of(plan());
+    scene.begin(1, 0);
+    let end = || Event::Interrupted { by_hand: false };
+    assert_eq!(scene.hear(end()), [Effect::Stop { job: 1, at_once: false }]);
+    scene.now_ms += 999;
+    assert_eq!(scene.hear(end()), []);
+    scene.now_ms += 1;
+    assert_eq!(scene.hear(end()), [Effect::Stop { job: 1, at_once: true }]);
+}
+
+#[test]
 fn a_claim_that_was_under_way_when_all_was_stopped_is_given_back() {
     let mut scene = Scene::of(plan());
     assert_eq!(scene.hear(Event::Tick), [Effect::Claim]);
-    scene.hear(Event::Interrupted);
+    scene.hear(Event::Interrupted { by_hand: true });
     assert!(!scene.foreman.is_over(), "the answer is still to come");
     let (outcome, ..) = released(&scene.hear(claimed(1, 0)));
     assert_eq!(outcome, Outcome::Interrupted);
+}
+
+fn not_started(why: &str, is_final: bool) -> Event {
+    Event::NotStarted { job: 1, why: why.to_owned(), is_final }
+}
+
+#[test]
+fn a_job_that_cannot_begin_for_its_own_reasons_leaves_the_others_alone() {
+    let mut scene = Scene::of(plan());
+    scene.hear(Event::Tick);
+    scene.hear(claimed(1, 1));
+    let effects = scene.hear(not_started("too many open files", false));
+    let expected = (Outcome::Failed, "too many open files".to_owned(), Some(20_000));
+    assert_eq!(released(&effects), expected);
+    assert_eq!(scene.hear(done(1, Outcome::Failed)), [Effect::Claim]);
+    let mut scene = Scene::of(plan());
+    scene.hear(Event::Tick);
+    scene.hear(claimed(1, 0));
+    scene.hear(Event::Interrupted { by_hand: true });
+    let (outcome, ..) = released(&scene.hear(not_started("the keeper was interrupted", false)));
+    assert_eq!(outcome, Outcome::Interrupted);
+}
+
+#[test]
+fn who_interrupts_before_anything_was_found_is_not_told_that_nothing_is_ready() {
+    let mut scene = Scene::of(once());
+    scene.hear(Event::Tick);
+    scene.hear(Event::Interrupted { by_hand: true });
+    scene.hear(Event::NothingReady);
+    assert!(scene.foreman.is_over());
+    assert_eq!(scene.foreman.verdict(), Verdict::Last(Outcome::Interrupted));
+}
+
+#[test]
+fn an_interrupt_cuts_the_wait_for_what_could_not_be_stored_short() {
+    let mut scene = Scene::of(once());
+    scene.begin(1, 0);
+    scene.hear(ended(1, Some(0), None, false));
+    scene.hear(Event::Settled(1, Settled::Later));
+    let settle = Effect::Settle { job: 1, act: Act::HandOff, is_last: false };
+    assert_eq!(scene.hear(Event::Interrupted { by_hand: false }), [settle]);
+}
+
+#[test]
+fn what_could_not_be_stored_is_not_forgotten_over_what_could() {
+    let mut scene = Scene::of(plan());
+    for (job, outcome) in [(1, Outcome::Unrecorded), (2, Outcome::HandedOff)] {
+        scene.begin(job, 0);
+        scene.hear(ended(job, Some(0), None, false));
+        scene.hear(done(job, outcome));
+    }
+    assert_eq!(scene.foreman.verdict(), Verdict::Last(Outcome::Unrecorded));
+}
+
+#[test]
+fn times_beyond_all_measure_do_not_overflow() {
+    let endless = Plan { timeout_ms: Some(u64::MAX), poll_ms: u64::MAX, ..plan() };
+    let mut scene = Scene::of(endless);
+    scene.hear(Event::Tick);
+    scene.hear(Event::ClaimLater);
+    scene.hear(Event::NothingReady);
+    scene.hear(claimed(1, 0));
+    scene.hear(Event::Started(1));
+    assert_eq!(scene.foreman.due_ms(), Some(scene.now_ms + TTL_MS / 4));
 }
 
 #[test]
@@ -230,7 +306,7 @@ fn a_command_that_cannot_be_started_ends_the_loop_without_a_delay_for_the_issue(
     let mut scene = Scene::of(plan());
     scene.hear(Event::Tick);
     scene.hear(claimed(1, 0));
-    let effects = scene.hear(Event::NotStarted(1, "no such file".to_owned()));
+    let effects = scene.hear(not_started("no such file", true));
     let (outcome, reason, delay_ms) = released(&effects);
     assert_eq!((outcome, delay_ms), (Outcome::Failed, None));
     assert!(reason.contains("no such file"));

@@ -84,6 +84,21 @@ fn a_claim_names_a_shard_record() {
     assert_eq!(after, Err("its claim names no shard record"));
 }
 
+#[test]
+fn a_claim_names_the_shard_record_that_counts() {
+    let mut scene = Scene::new();
+    let old = scene.shard;
+    let new = scene.add(0, Act::Shard(shard(1, &[2])));
+    let first = |named| {
+        outcome(&scene, |scene| {
+            scene.shard = named;
+            scene.first(1);
+        })
+    };
+    assert_eq!(first(old), Err("its claim names a shard record that does not count"));
+    assert_eq!(first(new), Ok(()));
+}
+
 const WRONG_ORIGIN: Result<(), &str> = Err("its claim does not start from what its author knew");
 
 #[test]
@@ -212,14 +227,25 @@ fn only_a_forced_end_is_of_another_agents_claim() {
 }
 
 #[test]
-fn a_claim_that_lost_may_still_be_handed_off() {
+fn a_claim_is_handed_off_while_it_holds_the_issue_as_its_holder_knows_it() {
     let mut scene = Scene::new();
     let first = scene.first(1);
-    scene.take_over(2, first);
-    let handoff = outcome(&scene, |scene| {
-        scene.hand_off(1, first);
+    let handoff = |scene: &Scene, by, claim| {
+        outcome(scene, |scene| {
+            scene.hand_off(by, claim);
+        })
+    };
+    assert_eq!(handoff(&scene, 1, first), Ok(()));
+    let taken = scene.take_over(2, first);
+    let lost = Err("it hands off a claim that did not hold the issue");
+    assert_eq!((handoff(&scene, 1, first), handoff(&scene, 2, taken)), (lost, Ok(())));
+    let mut ruled = scene.clone();
+    ruled.rule(Verdict::Done, &[], None);
+    assert_eq!(handoff(&ruled, 2, taken), lost);
+    let released = outcome(&scene, |scene| {
+        scene.release(1, first);
     });
-    assert_eq!(handoff, Ok(()));
+    assert_eq!(released, Ok(()), "what was lost may be given up");
 }
 
 #[test]
@@ -275,6 +301,51 @@ fn a_contest_names_a_takeover_of_ones_own_claim() {
     assert_eq!([of(1, taken), of(2, taken)], [of_another; 2]);
 }
 
+/// Returns a record that differs from others only in its time.
+fn at(by: u8, ms: i64, act: Act) -> Record {
+    let record = record(by, act);
+    Record { at: crate::timestamp::Timestamp(record.at.0 + ms), ..record }
+}
+
+#[test]
+fn a_takeover_is_contested_once() {
+    let mut scene = Scene::new();
+    let first = scene.first(0);
+    let takeover = scene.take_over(1, first);
+    let contests = |count: i64| -> Vec<Record> {
+        (0..count).map(|n| at(0, n, Act::Contest { takeover })).collect()
+    };
+    let again = Err("it contests what is contested already");
+    assert_eq!(check(ISSUE, &scene.tree(), &contests(1)), Ok(()));
+    assert_eq!(check(ISSUE, &scene.tree(), &contests(2)), again);
+    scene.contest(0, takeover);
+    assert_eq!(check(ISSUE, &scene.tree(), &contests(2)[1..]), again);
+}
+
+#[test]
+fn a_change_adds_a_bounded_number_of_records() {
+    let mut scene = Scene::new();
+    let first = scene.first(0);
+    let takeovers: Vec<RecordHash> =
+        (0..=CHANGE_RECORDS_MAX).map(|_| scene.take_over(1, first)).collect();
+    let contests: Vec<Record> =
+        takeovers.iter().map(|takeover| record(0, Act::Contest { takeover: *takeover })).collect();
+    let known = scene.tree();
+    assert_eq!(check(ISSUE, &known, &contests[1..]), Ok(()));
+    assert_eq!(check(ISSUE, &known, &contests), Err("it adds too many records at once"));
+}
+
+#[test]
+fn a_change_rules_once() {
+    let mut scene = Scene::new();
+    let ruling = scene.rule(Verdict::Done, &[], None);
+    let twice = outcome(&scene, |scene| {
+        scene.rule(Verdict::Cancelled, &[ruling], None);
+        scene.rule(Verdict::Duplicate, &[ruling], None);
+    });
+    assert_eq!(twice, Err("it rules twice at once"));
+}
+
 #[test]
 fn a_reopen_answers_handoffs_and_verdicts() {
     let mut scene = Scene::new();
@@ -318,33 +389,67 @@ fn a_ruling_answers_verdicts_and_ends_a_live_claim() {
     assert_eq!([of(&[], Some(over)), of(&[], Some(ruling))], [not_live; 2]);
 }
 
-#[test]
-fn an_issue_has_a_bounded_number_of_records() {
+/// Returns a scene with a claim that holds the issue, and so many records of workers.
+fn crowd(count: usize) -> (Scene, RecordHash) {
     let mut scene = Scene::new();
     let first = scene.first(0);
-    while scene.records.len() < RECORDS_MAX - 1 {
-        let ttl_ms = 1_000 + scene.records.len() as u64;
-        let mut claim = scene.new_claim(Origin::Takeover(first));
-        claim.ttl_ms = ttl_ms;
+    let holder = scene.take_over(0, first);
+    while scene.records.len() < count {
+        let claim = scene.new_claim(Origin::Takeover(holder));
         scene.records.push(record(1, Act::Claim(claim)));
     }
-    let rule = |scene: &Scene, count: usize| {
-        outcome(scene, |scene| {
-            for at in 0..count {
-                scene.records.push(record(
-                    at as u8,
-                    Act::Ruling(Ruling {
-                        verdict: Verdict::Done,
-                        answers: Vec::new(),
-                        ends: None,
-                        reason: None,
-                    }),
-                ));
-            }
+    let known = scene.tree().holder().unwrap();
+    (scene, known)
+}
+
+const FULL: Result<(), &str> = Err("the issue has more records than it may");
+
+#[test]
+fn claims_stop_where_there_is_still_room_to_end_them() {
+    let take_over = |count| {
+        let (scene, holder) = crowd(count);
+        outcome(&scene, |scene| {
+            scene.take_over(2, holder);
         })
     };
-    assert_eq!(rule(&scene, 1), Ok(()));
-    assert_eq!(rule(&scene, 2), Err("the issue has more records than it may"));
+    assert_eq!(take_over(RECORDS_BEFORE_CLAIM_MAX - 1), Ok(()));
+    assert_eq!(take_over(RECORDS_BEFORE_CLAIM_MAX), FULL);
+    let end = |count| {
+        let (scene, holder) = crowd(count);
+        outcome(&scene, |scene| {
+            scene.hand_off(1, holder);
+        })
+    };
+    assert_eq!((end(RECORDS_MAX - 1), end(RECORDS_MAX)), (Ok(()), FULL));
+}
+
+#[test]
+fn a_maintainer_always_has_room_however_many_records_workers_made() {
+    let (mut scene, holder) = crowd(RECORDS_MAX + 9);
+    let forced = outcome(&scene, |scene| {
+        scene.end(0, holder, How::Forced);
+    });
+    let ruled = outcome(&scene, |scene| {
+        scene.rule(Verdict::Done, &[], Some(holder));
+    });
+    assert_eq!((forced, ruled), (Ok(()), Ok(())));
+    let mut last = scene.rule(Verdict::Done, &[], None);
+    for n in 1..RULINGS_MAX {
+        let ruling =
+            Ruling { verdict: Verdict::Done, answers: vec![last], ends: None, reason: None };
+        last = ruling_at(&mut scene, n as i64, ruling);
+    }
+    let more = outcome(&scene, |scene| {
+        scene.reopen(&[last]);
+    });
+    assert_eq!(more, FULL);
+}
+
+fn ruling_at(scene: &mut Scene, ms: i64, ruling: Ruling) -> RecordHash {
+    let record = at(0, ms, Act::Ruling(ruling));
+    let hash = record.hash();
+    scene.records.push(record);
+    hash
 }
 
 #[test]
