@@ -178,15 +178,36 @@ impl Charter {
         self.list
     }
 
+    /// Returns how many statements it has.
+    pub fn len(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// Tells whether nothing was stated yet.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
     /// Returns the statements that a commit or statement made now names: those that no other has in
     /// its past, sorted.
     pub fn heads(&self) -> Vec<StatementHash> {
         self.heads.iter().copied().collect()
     }
 
+    /// Returns the first of these statements that is not here.
+    pub fn first_unknown(&self, heads: &[StatementHash]) -> Option<StatementHash> {
+        heads.iter().copied().find(|head| !self.statements.contains_key(head))
+    }
+
     /// Returns a member's public key.
     pub fn public_key(&self, agent: AgentId) -> Option<&[u8]> {
         self.keys.get(&agent).map(Vec::as_slice)
+    }
+
+    /// Returns every member with its role, sorted.
+    pub fn members(&self) -> Vec<(AgentId, Role)> {
+        let with_role = |agent: &AgentId| Some((*agent, self.role(*agent)?));
+        self.keys.keys().filter_map(with_role).collect()
     }
 
     /// Returns the members that may work, sorted.

@@ -108,16 +108,8 @@ impl Commit {
     /// Checks sizes, then decodes the header and checks list and rules: what comes before the
     /// signature.
     pub fn header(&self, list: ListId) -> Result<Header, JournalError> {
-        bounded("header", self.header.len(), HEADER_BYTES_MAX)?;
         bounded("body", self.body.len(), BODY_BYTES_MAX)?;
-        let header: Header = decode("header", &self.header)?;
-        if header.list != list {
-            return Err(JournalError::OtherList { found: header.list, expected: list });
-        }
-        if header.rules > RULES_VERSION {
-            return Err(JournalError::Rules { found: header.rules, known: RULES_VERSION });
-        }
-        Ok(header)
+        checked_header(&self.header, list)
     }
 
     /// Decodes the commit and checks sizes, list, rules and body hash: all that needs no state.
@@ -172,6 +164,22 @@ impl Opened {
     }
 }
 
+/// Checks the size of an encoded header, decodes it, and checks list and rules.
+///
+/// # Errors
+/// Which of these it breaks.
+pub(super) fn checked_header(bytes: &[u8], list: ListId) -> Result<Header, JournalError> {
+    bounded("header", bytes.len(), HEADER_BYTES_MAX)?;
+    let header: Header = decode("header", bytes)?;
+    if header.list != list {
+        return Err(JournalError::OtherList { found: header.list, expected: list });
+    }
+    if header.rules > RULES_VERSION {
+        return Err(JournalError::Rules { found: header.rules, known: RULES_VERSION });
+    }
+    Ok(header)
+}
+
 /// Returns the encoded body.
 pub fn encode_body(body: &Body) -> Vec<u8> {
     encode(body)
@@ -192,7 +200,7 @@ pub fn body_hash(body: &[u8]) -> [u8; 32] {
     *blake3::hash(body).as_bytes()
 }
 
-fn signed_bytes(header: &[u8]) -> Vec<u8> {
+pub(super) fn signed_bytes(header: &[u8]) -> Vec<u8> {
     let mut message = CommitHash::LABEL.as_bytes().to_vec();
     message.push(0);
     message.extend_from_slice(header);

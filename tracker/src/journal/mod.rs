@@ -6,7 +6,9 @@ pub mod charter;
 mod codec;
 pub mod commit;
 pub mod frontier;
+pub mod run;
 pub mod signature;
+pub mod stream;
 
 /// A commit, a statement or a log was refused. Nothing of it was kept.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -62,6 +64,15 @@ pub enum JournalError {
         /// Which commit.
         number: u64,
     },
+    /// It names a statement of the charter that is not here yet.
+    #[error("statement {} of the charter is not here yet", statement.short())]
+    Unstated {
+        /// Which statement.
+        statement: crate::id::StatementHash,
+    },
+    /// It is void, or builds on a commit that is.
+    #[error("it is void, or builds on a void commit")]
+    Void,
     /// The signature is not its author's.
     #[error("the signature is not that of agent {agent}")]
     Signature {

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
@@ -12,6 +13,18 @@ use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
 use crate::journal::commit::{Body, Commit, Position, SIGNATURE_EVERY, decode_body};
 use crate::journal::frontier::Frontier;
+use crate::journal::run::Run;
+
+/// A commit that does not count, here or anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidCommit {
+    /// Its log.
+    pub log: LogId,
+    /// Its number there.
+    pub number: u64,
+    /// Why it is void.
+    pub why: String,
+}
 
 /// A commit with where it stands.
 #[derive(Clone, Debug)]
@@ -44,6 +57,58 @@ pub trait Journal: Tables {
         let (header, body): (Vec<u8>, Vec<u8>) = decode(&bytes, "a commit")?;
         let signature = self.get(Table::Signatures, &key)?;
         Ok(Some(Commit { header, body, signature }))
+    }
+
+    /// Returns the header of a commit, and its signature where that is kept.
+    fn header_at(
+        &self,
+        log: LogId,
+        number: u64,
+    ) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, TrackerError> {
+        Ok(self.commit_at(log, number)?.map(|commit| (commit.header, commit.signature)))
+    }
+
+    /// Returns the headers that follow the last commit of a log here, up to a signature that proves
+    /// it; `None` where it carries one itself.
+    fn rest(&self, log: LogId) -> Result<Option<Run>, TrackerError> {
+        let bytes = self.get(Table::Rests, &log.to_bytes())?;
+        bytes.map(|bytes| decode(&bytes, "headers after a log")).transpose()
+    }
+
+    /// Returns what is known of a commit that is void.
+    fn void(&self, commit: CommitHash) -> Result<Option<VoidCommit>, TrackerError> {
+        let bytes = self.get(Table::Voids, &commit.0)?;
+        bytes.map(|bytes| decode(&bytes, "a void commit")).transpose()
+    }
+
+    /// Returns every void commit, by hash.
+    fn voids(&self) -> Result<Vec<(CommitHash, VoidCommit)>, TrackerError> {
+        let mut found = Vec::new();
+        self.visit(Table::Voids, &[], &mut |hash, void| {
+            let hash = hash.try_into().map_err(|_| damaged("a commit's hash"))?;
+            found.push((CommitHash(hash), decode(void, "a void commit")?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the place in the order of application of a commit that is here.
+    fn place_of_commit(&self, commit: CommitHash) -> Result<Option<u64>, TrackerError> {
+        let place = self.get(Table::Hashes, &commit.0)?;
+        place.map(|place| read_place(&place)).transpose()
+    }
+
+    /// Visits log and number of each commit from a place in the order of application on, with the
+    /// place.
+    fn visit_order(
+        &self,
+        from: u64,
+        visit: &mut dyn FnMut(u64, LogId, u64) -> Result<ControlFlow<()>, TrackerError>,
+    ) -> Result<(), TrackerError> {
+        self.visit(Table::Order, &from.to_be_bytes(), &mut |place, key| {
+            let (log, number) = read_key(key).ok_or_else(|| damaged("a commit key"))?;
+            visit(read_place(place)?, log, number)
+        })
     }
 
     /// Returns the commits that `theirs` lacks, in the order in which they were applied here, at
@@ -124,27 +189,39 @@ impl<T: Tables + ?Sized> Journal for T {}
 impl Writing {
     /// Appends a commit, whose body is given decoded too, to its log and to the order of application.
     ///
-    /// The signature of the commit before it is dropped, unless it is one of those that are kept.
+    /// The signature of the commit before it is dropped, unless it is one of those that are kept: this
+    /// one proves it, by its signature or by what [`Writing::put_rest`] is given.
     pub fn append_commit(&self, sealed: &Sealed, body: &Body) -> Result<(), TrackerError> {
         let Sealed { log, position, commit } = sealed;
         let key = commit_key(*log, position.number);
         self.put(Table::Commits, &key, &encode(&(&commit.header, &commit.body))?)?;
         if let Some(signature) = &commit.signature {
             self.put(Table::Signatures, &key, signature)?;
-            let before = position.number - 1;
-            if !before.is_multiple_of(SIGNATURE_EVERY) {
-                self.remove(Table::Signatures, &commit_key(*log, before))?;
-            }
+        }
+        let before = position.number - 1;
+        if !before.is_multiple_of(SIGNATURE_EVERY) {
+            self.remove(Table::Signatures, &commit_key(*log, before))?;
         }
         let place = match self.last(Table::Order, &[])? {
-            Some((last, _)) => {
-                u64::from_be_bytes(last.try_into().map_err(|_| damaged("the order of commits"))?)
-            }
+            Some((last, _)) => read_place(&last)?,
             None => 0,
         };
         self.put(Table::Order, &(place + 1).to_be_bytes(), &key)?;
         self.index_commit(place + 1, position.hash, body)?;
         self.put(Table::Frontier, &log.to_bytes(), &encode(position)?)
+    }
+
+    /// Keeps the headers that prove the last commit of a log, or forgets them.
+    pub fn put_rest(&self, log: LogId, rest: Option<&Run>) -> Result<(), TrackerError> {
+        match rest {
+            Some(rest) => self.put(Table::Rests, &log.to_bytes(), &encode(rest)?),
+            None => self.remove(Table::Rests, &log.to_bytes()),
+        }
+    }
+
+    /// Remembers that a commit is void.
+    pub fn put_void(&self, commit: CommitHash, void: &VoidCommit) -> Result<(), TrackerError> {
+        self.put(Table::Voids, &commit.0, &encode(void)?)
     }
 
     /// Makes the tables anew that find commits by document and by hash, from the commits alone.
@@ -153,8 +230,7 @@ impl Writing {
         self.remove_prefix(Table::Hashes, &[])?;
         let mut places: Vec<(u64, Vec<u8>)> = Vec::new();
         self.visit(Table::Order, &[], &mut |place, key| {
-            let place = place.try_into().map_err(|_| damaged("the order of commits"))?;
-            places.push((u64::from_be_bytes(place), key.to_vec()));
+            places.push((read_place(place)?, key.to_vec()));
             Ok(ControlFlow::Continue(()))
         })?;
         for (place, key) in places {
@@ -186,6 +262,10 @@ fn commit_key(log: LogId, number: u64) -> Vec<u8> {
     let mut key = log.to_bytes().to_vec();
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+fn read_place(place: &[u8]) -> Result<u64, TrackerError> {
+    Ok(u64::from_be_bytes(place.try_into().map_err(|_| damaged("the order of commits"))?))
 }
 
 fn read_key(key: &[u8]) -> Option<(LogId, u64)> {

@@ -22,10 +22,11 @@ mod upgrade;
 pub use barrier::catches_panics;
 pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
-pub use journal::{Journal, Sealed};
+pub use journal::{Journal, Sealed, VoidCommit};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{Holder, SharedLock, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
+pub(crate) use rows::damaged;
 pub use rows::{
     CreatedBytes, RowKey, Rows, counts_no_renewals, created_bytes, names_of, row_key, row_of,
 };

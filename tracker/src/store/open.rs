@@ -18,7 +18,7 @@ use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// What the name of a store ends in that is not finished.
 const UNFINISHED: &str = ".x0x-unfinished";

@@ -262,7 +262,7 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(
     postcard::from_bytes(bytes).map_err(|_| damaged(what))
 }
 
-pub(super) fn damaged(what: &str) -> TrackerError {
+pub(crate) fn damaged(what: &str) -> TrackerError {
     TrackerError::Damaged { what: format!("{what} cannot be read") }
 }
 

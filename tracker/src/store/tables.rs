@@ -49,13 +49,17 @@ pub enum Table {
     Proofs,
     /// Hash of a claim, or of the end of one -> when it was last seen, by this machine's uptime.
     Beats,
+    /// Log -> headers after its last commit here, and the signature of the last of them.
+    Rests,
+    /// Hash of a void commit -> its log, its number and why.
+    Voids,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -73,6 +77,8 @@ impl Table {
         Self::Hashes,
         Self::Proofs,
         Self::Beats,
+        Self::Rests,
+        Self::Voids,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
@@ -99,6 +105,8 @@ impl Table {
             Self::Hashes => "hashes",
             Self::Proofs => "proofs",
             Self::Beats => "beats",
+            Self::Rests => "rests",
+            Self::Voids => "voids",
         })
     }
 }

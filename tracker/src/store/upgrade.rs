@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::pack::pack;
-use super::tables::{Entry, Table, Writing};
+use super::tables::{Entry, Table, Tables, Writing};
 use crate::interface::TrackerError;
 
 /// A step from one format to the next.
@@ -12,7 +12,7 @@ pub(super) type Upgrade = fn(&Writing) -> Result<(), TrackerError>;
 
 /// Upgrades by the format that they start from.
 pub(super) const UPGRADES: &[(u32, Upgrade)] =
-    &[(1, pack_values_and_index_commits), (2, widen_rows)];
+    &[(1, pack_values_and_index_commits), (2, widen_rows), (3, add_tables)];
 
 /// About how many bytes of values are held in memory at once.
 const BATCH_BYTES: usize = 4 << 20;
@@ -40,6 +40,11 @@ fn widen_rows(writing: &Writing) -> Result<(), TrackerError> {
         }
     }
     Ok(())
+}
+
+/// Adds the tables of format 4, which start out empty; a program of format 3 would leave them behind.
+fn add_tables(writing: &Writing) -> Result<(), TrackerError> {
+    [Table::Rests, Table::Voids].into_iter().try_for_each(|table| writing.len(table).map(|_| ()))
 }
 
 /// Packs the values that format 1 held as they were.
@@ -74,7 +79,7 @@ fn batch(writing: &Writing, table: Table, start: &[u8]) -> Result<Vec<Entry>, Tr
 mod tests {
     use super::*;
     use crate::id::ListId;
-    use crate::store::{Founding, Store, Tables};
+    use crate::store::{Founding, Store};
 
     #[test]
     fn a_row_of_format_2_is_a_row_that_nobody_claimed() {

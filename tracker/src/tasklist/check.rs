@@ -9,7 +9,7 @@ use crate::document::{Birth, Document, admit};
 use crate::id::{DocumentKey, ListId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Charter;
-use crate::journal::commit::Opened;
+use crate::journal::commit::{Opened, decode_header};
 use crate::journal::frontier::Frontier;
 use crate::journal::signature::Verifier;
 use crate::store::{
@@ -120,6 +120,7 @@ fn journal(
             known.0.insert(commit.log, commit.position);
         }
     }
+    proofs_of_ends(reading, &known, faults)?;
     faults.unless(known == reading.frontier()?, || {
         "the frontier is not where the commits end".to_owned()
     });
@@ -133,6 +134,26 @@ fn journal(
         faults.unless(is_last, || "the order of commits has a gap".to_owned());
     }
     Ok(walked)
+}
+
+/// Checks that the last commit of each log can be proved to others: by its own signature, or by
+/// headers after it that carry one.
+fn proofs_of_ends(
+    reading: &Reading,
+    known: &Frontier,
+    faults: &mut Faults,
+) -> Result<(), TrackerError> {
+    for (log, last) in &known.0 {
+        let commit = reading.commit_at(*log, last.number)?;
+        let is_signed = commit.is_some_and(|commit| commit.signature.is_some());
+        let rest = reading.rest(*log)?;
+        let follows = rest.and_then(|rest| decode_header(rest.headers.first()?).ok());
+        let is_proved = is_signed || follows.is_some_and(|next| next.previous == Some(last.hash));
+        faults.unless(is_proved, || {
+            format!("nothing proves commit {} of log {log} to others", last.number)
+        });
+    }
+    Ok(())
 }
 
 /// Compares the tables that find commits by document and by hash with the commits.
@@ -358,7 +379,14 @@ mod tests {
 
     #[test]
     fn an_entry_missing_in_any_table_is_found() {
-        let free = [Table::Meta, Table::Signatures, Table::Statements, Table::Beats];
+        let free = [
+            Table::Meta,
+            Table::Signatures,
+            Table::Statements,
+            Table::Beats,
+            Table::Rests,
+            Table::Voids,
+        ];
         for table in Table::ALL.into_iter().filter(|table| !free.contains(table)) {
             for at in 0..2 {
                 let mut count = 0;

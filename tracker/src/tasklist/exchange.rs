@@ -1,18 +1,70 @@
-//! Taking commits of other stores, and giving one's own: the exchange that machines will make over
-//! the mesh, without the mesh.
+//! Taking commits of other stores: in which order they are judged, and what becomes of each.
+//!
+//! Whether an author wrote a commit was proved before ([`Proved`]); giving commits is in `outgoing`.
 
 use std::collections::{BTreeMap, btree_map};
 
 use super::LocalTracker;
 use super::edition::Edition;
-use crate::document::{Document, admit};
+use crate::document::{Document, DocumentError, admit};
 use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role, Signed};
-use crate::journal::commit::{Commit, Header, Opened, Position};
+use crate::journal::commit::{Body, Commit, Header, Position, decode_body};
 use crate::journal::frontier::Frontier;
-use crate::store::{Journal, Meta, Proof, Rows, Sealed};
+use crate::journal::run::{Proved, Run};
+use crate::journal::stream::{Incoming, Item};
+use crate::store::{Journal, Meta, Proof, Rows, Sealed, VoidCommit};
+
+/// The most logs of one agent that a list holds.
+pub const LOGS_PER_AGENT_MAX: usize = 64;
+
+/// What became of a commit that was offered.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is stored, and its changes count.
+    Taken,
+    /// It was here already.
+    Known,
+    /// It builds on a commit that is not here: offer it again after that one.
+    Waits {
+        /// Which log.
+        log: LogId,
+        /// Which commit of it.
+        number: u64,
+    },
+    /// A change in it builds on one that no commit that it names has carried, and that is not here. No
+    /// honest author writes that, and what its author had may still come: offer it again later.
+    Orphan(DocumentError),
+    /// It is void by its bytes, here and everywhere, or builds on one that is. Remembered.
+    Void(TrackerError),
+    /// Another commit has its place here. Both are signed by the author.
+    Forks {
+        /// The one that is here.
+        here: Position,
+    },
+    /// It is not taken, and not remembered either.
+    Refused(JournalError),
+}
+
+impl Verdict {
+    /// Returns why a commit is not here, as an error.
+    fn into_refusal(self, position: Position, log: LogId) -> Result<(), TrackerError> {
+        let number = position.number;
+        match self {
+            Self::Taken | Self::Known => Ok(()),
+            Self::Waits { log, number } => Err(JournalError::Missing { log, number }.into()),
+            Self::Orphan(error) => Err(error.into()),
+            Self::Void(error) => Err(error),
+            Self::Forks { .. } => {
+                let reason = "another commit has that place here";
+                Err(JournalError::Chain { log, number, reason }.into())
+            }
+            Self::Refused(error) => Err(error.into()),
+        }
+    }
+}
 
 impl LocalTracker {
     /// Returns how far each log is here.
@@ -20,119 +72,277 @@ impl LocalTracker {
         self.store.read()?.frontier()
     }
 
-    /// Returns commits that another store lacks, in the order of application here, at most `limit`.
-    ///
-    /// Only commits whose signature is kept can be proved one by one; the newest of each log is.
-    pub fn commits_after(
-        &self,
-        theirs: &Frontier,
-        limit: usize,
-    ) -> Result<Vec<Sealed>, TrackerError> {
-        self.store.read()?.commits_after(theirs, limit)
-    }
-
     /// Returns the statements of the charter.
     pub fn statements(&self) -> Result<Vec<Signed>, TrackerError> {
         self.store.read()?.statements()
     }
 
-    /// Takes a statement of the charter.
-    pub fn admit_statement(&mut self, signed: &Signed) -> Result<(), TrackerError> {
+    /// Returns the commits that are void here, by hash.
+    pub fn voids(&self) -> Result<Vec<(CommitHash, VoidCommit)>, TrackerError> {
+        self.store.read()?.voids()
+    }
+
+    /// Returns the charter as it is known here.
+    pub fn charter(&self) -> Result<Charter, TrackerError> {
+        Ok(Charter::of_accepted(&self.statements()?)?)
+    }
+
+    /// Takes a statement of the charter; returns whether it was new.
+    pub fn admit_statement(&mut self, signed: &Signed) -> Result<bool, TrackerError> {
         let host = self.host()?;
         let writing = self.store.write()?;
-        let mut charter = Charter::from_statements(&writing.statements()?, host.verifier.as_ref())?;
-        let before = charter.heads();
+        let mut charter = Charter::of_accepted(&writing.statements()?)?;
+        let before = charter.len();
         charter.accept(signed, host.verifier.as_ref())?;
-        if charter.heads() != before {
+        let is_new = charter.len() != before;
+        if is_new {
             writing.append_statement(signed)?;
             writing.commit()?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    /// Takes a run of commits of one log, of which at least the last is signed.
+    /// Takes pieces of a stream that `incoming` is in the middle of; returns what became of each
+    /// commit in them. What was taken is on disk.
+    ///
+    /// # Errors
+    /// [`TrackerError::Journal`] where a piece is not what a stream may hold: the sender's doing. What
+    /// came before that piece was judged and counts.
+    pub fn receive(
+        &mut self,
+        incoming: &mut Incoming,
+        items: Vec<Item>,
+    ) -> Result<Received, TrackerError> {
+        let list = self.store.read()?.list_id()?;
+        let mut charter = self.charter()?;
+        let mut received = Received::default();
+        let mut proved = Vec::new();
+        for item in items {
+            let next = match item {
+                Item::Statement(signed) => {
+                    let new = self.admit_statement(&signed);
+                    if matches!(new, Ok(true)) {
+                        charter = self.charter()?;
+                        received.statements += 1;
+                    }
+                    new.map(|_| None)
+                }
+                Item::Run(run) => {
+                    let verifier = self.host()?.verifier.as_ref();
+                    incoming.run(&run, list, &charter, verifier).map(|()| None).map_err(Into::into)
+                }
+                Item::Body { log, number, body } => {
+                    incoming.body(log, number, body).map(Some).map_err(Into::into)
+                }
+            };
+            match next {
+                Ok(commit) => proved.extend(commit),
+                Err(error) => {
+                    received.stopped_by = Some(error);
+                    break;
+                }
+            }
+        }
+        received.verdicts = self.judge(&proved)?;
+        received.commits = proved;
+        Ok(received)
+    }
+
+    /// Judges commits in the order given, and stores those that are taken, all together.
+    pub fn judge(&mut self, commits: &[Proved]) -> Result<Vec<Verdict>, TrackerError> {
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut edition = Edition::start(&self.store, self.host()?)?;
+        let mut frontier = edition.tables().frontier()?;
+        let mut verdicts = Vec::with_capacity(commits.len());
+        for commit in commits {
+            verdicts.push(judge(&mut edition, &mut frontier, commit)?);
+        }
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken | Verdict::Void(_))) {
+            edition.finish()?;
+        }
+        Ok(verdicts)
+    }
+
+    /// Takes runs of commits, each of one log and with at least its last commit signed.
     ///
     /// All of them are taken, or none.
     pub fn admit(&mut self, commits: &[Commit]) -> Result<(), TrackerError> {
         let host = self.host()?;
+        let list = self.store.read()?.list_id()?;
+        let charter = self.charter()?;
+        let mut incoming = Incoming::default();
+        let mut proved = Vec::new();
+        for (at, commit) in commits.iter().enumerate() {
+            let Header { log, number, .. } = commit.header(list)?;
+            if incoming.body(log, number, commit.body.clone()).is_err() {
+                let run = run_from(&commits[at..], log, list);
+                incoming.run(&run, list, &charter, host.verifier.as_ref())?;
+            }
+            proved.push(incoming.body(log, number, commit.body.clone())?);
+        }
         let mut edition = Edition::start(&self.store, host)?;
-        let tables = edition.tables();
-        let list = tables.list_id()?;
-        let charter = Charter::from_statements(&tables.statements()?, host.verifier.as_ref())?;
-        let mut frontier = tables.frontier()?;
-        let headers: Vec<Header> =
-            commits.iter().map(|commit| commit.header(list)).collect::<Result<_, _>>()?;
-        prove_runs(commits, &headers, &charter, host)?;
-        // What is not proved is not worth decoding.
-        let opened: Vec<Opened> =
-            commits.iter().map(|commit| commit.open(list)).collect::<Result<_, _>>()?;
-        for (commit, opened) in commits.iter().zip(&opened) {
-            let header = &opened.header;
-            if frontier.position(header.log).is_some_and(|known| known.number >= header.number) {
-                known_alike(&edition, header.log, header.number, opened.hash)?;
-                continue;
-            }
-            opened.continues(frontier.position(header.log))?;
-            for (log, position) in &header.after {
-                if !frontier.covers(*log, *position) {
-                    return Err(JournalError::Missing { log: *log, number: position.number }.into());
-                }
-                known_alike(&edition, *log, position.number, position.hash)?;
-            }
-            let role = charter.role_under(header.log.agent, &header.charter);
-            apply(&mut edition, opened, role == Some(Role::Maintainer))?;
-            let position = Position { number: header.number, hash: opened.hash };
-            let sealed = Sealed { log: header.log, position, commit: commit.clone() };
-            edition.tables().append_commit(&sealed, &opened.body)?;
-            frontier.0.insert(header.log, position);
+        let mut frontier = edition.tables().frontier()?;
+        for commit in &proved {
+            let verdict = judge(&mut edition, &mut frontier, commit)?;
+            verdict.into_refusal(commit.position(), commit.header().log)?;
         }
         edition.finish()
     }
 }
 
-/// Checks that the commit that is here at some place of a log is the one that is named.
-fn known_alike(
-    edition: &Edition<'_>,
-    log: LogId,
-    number: u64,
-    hash: CommitHash,
-) -> Result<(), TrackerError> {
-    let known = edition.tables().commit_at(log, number)?.map(|commit| commit.hash());
-    if known == Some(hash) {
-        return Ok(());
-    }
-    let reason = "another commit has that place here";
-    Err(JournalError::Chain { log, number, reason }.into())
+/// What became of pieces of a stream.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The commits.
+    pub commits: Vec<Proved>,
+    /// What became of each.
+    pub verdicts: Vec<Verdict>,
+    /// How many statements of the charter were new.
+    pub statements: usize,
+    /// Why the pieces from one on were not looked at: an honest sender sends no such piece, or this
+    /// side lacks statements of the charter.
+    pub stopped_by: Option<TrackerError>,
 }
 
-/// Checks that each run of one log ends in a signed commit, and that its chain carries the proof.
-fn prove_runs(
-    commits: &[Commit],
-    headers: &[Header],
-    charter: &Charter,
-    host: &super::Host,
-) -> Result<(), TrackerError> {
-    let mut proved: BTreeMap<LogId, &Header> = BTreeMap::new();
-    for (commit, header) in commits.iter().zip(headers).rev() {
-        let follows = proved.get(&header.log).is_some_and(|next| {
-            next.number.checked_sub(1) == Some(header.number)
-                && next.previous == Some(commit.hash())
-                && next.charter == header.charter
-        });
-        if !follows {
-            commit.prove(header, charter, host.verifier.as_ref())?;
+/// Returns the headers of the first commit and of those that follow it in its log, up to the first
+/// signature.
+fn run_from(commits: &[Commit], log: LogId, list: crate::id::ListId) -> Run {
+    let mut run = Run { headers: Vec::new(), signature: Vec::new() };
+    for commit in commits {
+        if commit.header(list).is_ok_and(|header| header.log == log) {
+            run.headers.push(commit.header.clone());
+            if let Some(signature) = &commit.signature {
+                run.signature.clone_from(signature);
+                break;
+            }
         }
-        proved.insert(header.log, header);
     }
-    Ok(())
+    run
 }
 
-/// Applies the changes of a commit to copies of their documents, and keeps those.
+/// Judges one commit; in `edition` is kept what follows from it.
+fn judge(
+    edition: &mut Edition<'_>,
+    frontier: &mut Frontier,
+    commit: &Proved,
+) -> Result<Verdict, TrackerError> {
+    let (header, position) = (commit.header(), commit.position());
+    let log = header.log;
+    if let Some(verdict) = place(edition, frontier, commit)? {
+        return Ok(verdict);
+    }
+    let judged = match role_and_body(commit) {
+        Ok((role, body)) => match apply(edition, commit, &body, role == Role::Maintainer) {
+            Ok(()) => Ok(body),
+            Err(TrackerError::Document(error @ DocumentError::Missing { .. })) => {
+                return Ok(Verdict::Orphan(error));
+            }
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error.into()),
+    };
+    match judged {
+        Ok(body) => {
+            let sealed = Sealed { log, position, commit: commit.to_commit() };
+            edition.tables().append_commit(&sealed, &body)?;
+            edition.tables().put_rest(log, commit.rest().as_ref())?;
+            frontier.0.insert(log, position);
+            Ok(Verdict::Taken)
+        }
+        Err(error @ (TrackerError::Document(_) | TrackerError::Journal(_))) => {
+            let void = VoidCommit { log, number: header.number, why: error.to_string() };
+            edition.tables().put_void(position.hash, &void)?;
+            Ok(Verdict::Void(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks for the place of a commit: in its log, and after all that it names. `None` where it is next.
+fn place(
+    edition: &Edition<'_>,
+    frontier: &Frontier,
+    commit: &Proved,
+) -> Result<Option<Verdict>, TrackerError> {
+    let (header, position) = (commit.header(), commit.position());
+    let log = header.log;
+    let void = || Ok(Some(Verdict::Void(JournalError::Void.into())));
+    let tables = edition.tables();
+    if tables.void(position.hash)?.is_some() {
+        return void();
+    }
+    let last = frontier.position(log);
+    if let Some(last) = last
+        && last.number >= header.number
+    {
+        let here = tables.commit_at(log, header.number)?.map(|commit| commit.hash());
+        let here = here.unwrap_or(last.hash);
+        return Ok(Some(match here == position.hash {
+            true => Verdict::Known,
+            false => Verdict::Forks { here: Position { number: header.number, hash: here } },
+        }));
+    }
+    if let Some(previous) = header.previous
+        && tables.void(previous)?.is_some()
+    {
+        return void();
+    }
+    let next = last.map_or(1, |last| last.number + 1);
+    if header.number > next {
+        return Ok(Some(Verdict::Waits { log, number: next }));
+    }
+    if header.previous != last.map(|last| last.hash) {
+        return Ok(Some(match last {
+            Some(here) => Verdict::Forks { here },
+            // The first of a log that names one before it.
+            None => return void(),
+        }));
+    }
+    let of_agent = |known: &&LogId| known.agent == log.agent;
+    if last.is_none() && frontier.0.keys().filter(of_agent).count() >= LOGS_PER_AGENT_MAX {
+        let (what, bytes, bytes_max) =
+            ("number of logs of an agent", LOGS_PER_AGENT_MAX + 1, LOGS_PER_AGENT_MAX);
+        return Ok(Some(Verdict::Refused(JournalError::TooLarge { what, bytes, bytes_max })));
+    }
+    for (log, position) in &header.after {
+        if tables.void(position.hash)?.is_some() {
+            return void();
+        }
+        let here = match frontier.covers(*log, *position) {
+            true => tables.commit_at(*log, position.number)?.map(|commit| commit.hash()),
+            false => None,
+        };
+        if here != Some(position.hash) {
+            return Ok(Some(Verdict::Waits { log: *log, number: position.number }));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns what a commit's author was under the charter that it names, and what the commit holds.
+fn role_and_body(commit: &Proved) -> Result<(Role, Body), JournalError> {
+    let agent = commit.header().log.agent;
+    let role = commit.role().filter(|role| role.may_write());
+    let role = role.ok_or(JournalError::NotAllowed { agent })?;
+    Ok((role, decode_body(commit.body())?))
+}
+
+/// Applies the changes of a commit to copies of their documents, and keeps those. Where one is
+/// refused, none was kept.
 ///
 /// `may_rule` tells whether its author was a maintainer under the charter that it names.
-fn apply(edition: &mut Edition<'_>, opened: &Opened, may_rule: bool) -> Result<(), TrackerError> {
+fn apply(
+    edition: &mut Edition<'_>,
+    commit: &Proved,
+    body: &Body,
+    may_rule: bool,
+) -> Result<(), TrackerError> {
+    let log = commit.header().log;
     let mut documents: BTreeMap<DocumentKey, (Document, Vec<Vec<u8>>)> = BTreeMap::new();
-    for entry in &opened.body.entries {
+    let mut proofs: Vec<(crate::id::RecordHash, Proof)> = Vec::new();
+    for entry in &body.entries {
         admit::check_entry(&entry.birth, entry.changes.len())?;
         let key = entry.birth.key();
         let (document, taken) = match documents.entry(key) {
@@ -144,20 +354,23 @@ fn apply(edition: &mut Edition<'_>, opened: &Opened, may_rule: bool) -> Result<(
             }
         };
         for bytes in &entry.changes {
-            let checked = admit::check(&entry.birth, bytes, opened.header.log)?;
+            let checked = admit::check(&entry.birth, bytes, log)?;
             if !may_rule && document.needs_maintainer(&checked) {
-                return Err(JournalError::NotAllowed { agent: opened.header.log.agent }.into());
+                return Err(JournalError::NotAllowed { agent: log.agent }.into());
             }
-            for claim in checked.records.iter().filter(|record| record.claim().is_some()) {
-                let proof = Proof { commit: opened.hash, document: key };
-                edition.tables().put_proof(claim.hash(), proof)?;
-            }
+            let proof = Proof { commit: commit.position().hash, document: key };
+            let claims = checked.records.iter().filter(|record| record.claim().is_some());
+            proofs.extend(claims.map(|claim| (claim.hash(), proof)));
             document.admit(checked)?;
             taken.push(bytes.clone());
         }
+    }
+    for (claim, proof) in proofs {
+        edition.tables().put_proof(claim, proof)?;
     }
     for (document, taken) in documents.values() {
         edition.keep(document, taken)?;
     }
     Ok(())
 }
+

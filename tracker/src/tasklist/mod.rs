@@ -20,6 +20,7 @@ mod holding;
 mod import;
 mod losses;
 mod names;
+mod outgoing;
 mod query;
 mod row;
 mod ruling;
@@ -50,6 +51,8 @@ use crate::timestamp::Timestamp;
 
 pub use check::FAULTS_MAX;
 pub use edition::founding;
+pub use exchange::{LOGS_PER_AGENT_MAX, Received, Verdict};
+pub use outgoing::Outgoing;
 pub use watching::Outlook;
 
 use ruling::may_rule;

@@ -7,6 +7,8 @@ use x0x_tracker::interface::{
     Draft, ExportFrom, ImportOptions, ImportReport, Patch, Shown, Tracker, TrackerError,
 };
 use x0x_tracker::journal::charter::Role;
+use x0x_tracker::journal::stream::Incoming;
+use x0x_tracker::tasklist::{Outgoing, Verdict};
 use x0x_tracker::{LocalTracker, testing};
 
 /// The file that tests import and export.
@@ -127,6 +129,24 @@ pub fn give(from: &List, to: &mut List) {
         .map(|sealed| sealed.commit)
         .collect();
     to.tracker.admit(&commits).unwrap();
+}
+
+/// Streams to `to` what `from` has, in pieces of about `bytes_max` bytes; returns what became of each
+/// commit. Panics where a piece is refused.
+pub fn stream(from: &List, to: &mut List, bytes_max: usize) -> Vec<Verdict> {
+    let knows = to.tracker.charter().unwrap().heads() == from.tracker.charter().unwrap().heads();
+    let mut outgoing = Outgoing::to(to.tracker.frontier().unwrap(), knows);
+    let mut incoming = Incoming::default();
+    let mut verdicts = Vec::new();
+    loop {
+        let items = from.tracker.send(&mut outgoing, bytes_max).unwrap();
+        if items.is_empty() {
+            return verdicts;
+        }
+        let received = to.tracker.receive(&mut incoming, items).unwrap();
+        assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+        verdicts.extend(received.verdicts);
+    }
 }
 
 /// Returns a record with the usual fields, some of them replaced or added.

@@ -1,0 +1,186 @@
+//! Giving commits: what another store lacks, in the order of application here, as a stream of pieces.
+//!
+//! That order is causal: whatever a commit builds on was applied before it. So the receiver applies
+//! each as it comes, and nothing has to wait there.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::LocalTracker;
+use crate::id::LogId;
+use crate::interface::TrackerError;
+use crate::journal::charter::Signed;
+use crate::journal::commit::{Position, SIGNATURE_EVERY};
+use crate::journal::frontier::Frontier;
+use crate::journal::run::Run;
+use crate::journal::stream::Item;
+use crate::store::{Journal, Sealed, damaged};
+
+/// How many commits are looked up at once.
+const COMMITS_AT_ONCE: usize = 256;
+
+/// A stream to another store that is going on. It holds no lock: what is stored meanwhile goes along.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// How far each log is there, what was sent included.
+    theirs: Frontier,
+    /// Up to which number the headers of a log were sent.
+    announced: BTreeMap<LogId, u64>,
+    /// From which place on the commits were not looked at; `None` before the first piece.
+    place: Option<u64>,
+    /// Whether the other side lacks statements of the charter.
+    owes_statements: bool,
+    /// Logs in which the other side has commits that are not ours.
+    forked: BTreeMap<LogId, Position>,
+}
+
+impl Outgoing {
+    /// Starts a stream to a store whose frontier this is.
+    ///
+    /// `knows_charter` tells whether the charter there is the one here.
+    pub fn to(theirs: Frontier, knows_charter: bool) -> Self {
+        Self {
+            theirs,
+            announced: BTreeMap::new(),
+            place: None,
+            owes_statements: !knows_charter,
+            forked: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the logs of which the other side has a commit that is not the one here, with that
+    /// commit's place; nothing of them is sent.
+    pub fn forked(&self) -> &BTreeMap<LogId, Position> {
+        &self.forked
+    }
+}
+
+impl LocalTracker {
+    /// Returns the next pieces of a stream, of about `bytes_max` bytes; none once the other side has
+    /// everything.
+    pub fn send(
+        &self,
+        outgoing: &mut Outgoing,
+        bytes_max: usize,
+    ) -> Result<Vec<Item>, TrackerError> {
+        let reading = self.store.read()?;
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        if std::mem::take(&mut outgoing.owes_statements) {
+            let statements: Vec<Signed> = reading.statements()?;
+            items.extend(statements.into_iter().map(Item::Statement));
+            bytes += items.iter().map(Item::bytes).sum::<usize>();
+        }
+        if outgoing.place.is_none() {
+            outgoing.place = Some(first_lacking(&reading, outgoing)?);
+        }
+        while bytes < bytes_max {
+            let found = next_lacking(&reading, outgoing)?;
+            if found.is_empty() {
+                break;
+            }
+            for (place, log, number) in found {
+                if bytes >= bytes_max {
+                    break;
+                }
+                outgoing.place = Some(place + 1);
+                if outgoing.announced.get(&log).is_none_or(|announced| *announced < number) {
+                    let run = run_from(&reading, log, number)?;
+                    outgoing.announced.insert(log, number + run.headers.len() as u64 - 1);
+                    bytes += run.bytes();
+                    items.push(Item::Run(run));
+                }
+                let commit = reading.commit_at(log, number)?;
+                let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
+                outgoing.theirs.0.insert(log, Position { number, hash: commit.hash() });
+                let item = Item::Body { log, number, body: commit.body };
+                bytes += item.bytes();
+                items.push(item);
+            }
+        }
+        Ok(items)
+    }
+
+    /// Returns headers of a log from a number on, up to a signature: what proves the commit with that
+    /// number. `None` where the log does not reach so far.
+    pub fn headers(&self, log: LogId, from: u64) -> Result<Option<Run>, TrackerError> {
+        let reading = self.store.read()?;
+        match reading.commit_at(log, from)? {
+            Some(_) => run_from(&reading, log, from).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns commits that another store lacks, in the order of application here, at most `limit`.
+    ///
+    /// Only commits whose signature is kept can be proved one by one; the newest of each log is.
+    pub fn commits_after(
+        &self,
+        theirs: &Frontier,
+        limit: usize,
+    ) -> Result<Vec<Sealed>, TrackerError> {
+        self.store.read()?.commits_after(theirs, limit)
+    }
+}
+
+/// Finds the place of the first commit that the other side lacks, and logs that forked.
+fn first_lacking(reading: &impl Journal, outgoing: &mut Outgoing) -> Result<u64, TrackerError> {
+    let mut first = u64::MAX;
+    for (log, here) in reading.frontier()?.0 {
+        let number = match outgoing.theirs.position(log) {
+            Some(theirs) if theirs.number > here.number => continue,
+            Some(theirs) => {
+                let commit = reading.commit_at(log, theirs.number)?;
+                if commit.is_none_or(|commit| commit.hash() != theirs.hash) {
+                    outgoing.forked.insert(log, theirs);
+                    continue;
+                }
+                theirs.number + 1
+            }
+            None => 1,
+        };
+        if number <= here.number {
+            let commit = reading.commit_at(log, number)?;
+            let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
+            let place = reading.place_of_commit(commit.hash())?;
+            first = first.min(place.ok_or_else(|| damaged("the order of commits"))?);
+        }
+    }
+    Ok(first)
+}
+
+/// Finds the next commits that the other side lacks: place, log and number.
+fn next_lacking(
+    reading: &impl Journal,
+    outgoing: &mut Outgoing,
+) -> Result<Vec<(u64, LogId, u64)>, TrackerError> {
+    let mut found: Vec<(u64, LogId, u64)> = Vec::new();
+    let mut looked = outgoing.place.unwrap_or(0);
+    reading.visit_order(looked, &mut |place, log, number| {
+        looked = place + 1;
+        let has = outgoing.theirs.position(log).is_some_and(|theirs| theirs.number >= number);
+        if !has && !outgoing.forked.contains_key(&log) {
+            found.push((place, log, number));
+        }
+        let go_on = found.len() < COMMITS_AT_ONCE;
+        Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    if found.is_empty() {
+        outgoing.place = Some(looked);
+    }
+    Ok(found)
+}
+
+/// Returns the headers of a log from a number on, up to the next signature that is kept.
+fn run_from(reading: &impl Journal, log: LogId, from: u64) -> Result<Run, TrackerError> {
+    let mut headers = Vec::new();
+    for number in from..from.saturating_add(SIGNATURE_EVERY) {
+        let Some((header, signature)) = reading.header_at(log, number)? else { break };
+        headers.push(header);
+        if let Some(signature) = signature {
+            return Ok(Run { headers, signature });
+        }
+    }
+    let rest = reading.rest(log)?.ok_or_else(|| damaged("the signature of a log"))?;
+    headers.extend(rest.headers);
+    Ok(Run { headers, signature: rest.signature })
+}
