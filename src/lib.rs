@@ -7,4 +7,6 @@ pub mod entropy;
 pub mod home;
 pub mod identity;
 pub mod link;
+pub mod replica;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,514 @@
+//! One task list among its replicas: what to ask of whom, what to tell, and when. A state machine
+//! without IO: `handle(now, input, effects)`.
+//!
+//! Gossip makes an edit quick; repair makes it certain. Nothing here depends on a frame arriving: what
+//! is lost is found by the next comparison of digests. Whether a commit is good is the store's to
+//! judge, and who is at the other end the link's to know.
+
+mod peer;
+mod pool;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::journal::charter::Charter;
+use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::frontier::Frontier;
+use x0x_tracker::journal::run::Proved;
+use x0x_tracker::tasklist::Verdict;
+
+use crate::entropy::{self, Seeded};
+use crate::wire::{NEWS_MAX, Payload, Standing};
+use peer::Peer;
+use pool::Pool;
+
+pub use pool::{POOL_AGE_MAX, POOL_BYTES_MAX, POOL_COMMITS_MAX, POOL_PER_LOG_MAX};
+
+/// How long after one comparison with a random neighbour the next comes, at least and at most.
+pub const REPAIR_EVERY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
+
+/// How long a commit that waits for another may do so before it is pulled: paths of a tree differ by
+/// less, and what is behind them is mostly on its way.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
+pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
+
+/// One task list among its replicas.
+#[derive(Debug)]
+pub struct Replica {
+    list: ListId,
+    me: AgentId,
+    standing: Standing,
+    frontier: BTreeMap<LogId, Position>,
+    charter: Charter,
+    peers: BTreeMap<AgentId, Peer>,
+    pool: Pool,
+    /// Commits that the store is to judge next, and whether it judges some now.
+    ready: Vec<Proved>,
+    is_judging: bool,
+    repair_at: Duration,
+    rng: Seeded,
+}
+
+/// What a replica is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A link stands to a member of the list.
+    PeerUp(AgentId),
+    /// It is gone.
+    PeerDown(AgentId),
+    /// A neighbour says how far it is.
+    Digest {
+        /// Who.
+        from: AgentId,
+        /// Its digest.
+        hash: [u8; 32],
+        /// Whether it asks for this side's.
+        wants_answer: bool,
+    },
+    /// A neighbour says that logs moved.
+    News {
+        /// Who.
+        from: AgentId,
+        /// Where to.
+        places: Vec<(LogId, Position)>,
+    },
+    /// A commit came by gossip; its author is known.
+    Offered {
+        /// Who passed it on.
+        from: AgentId,
+        /// The commit.
+        commit: Proved,
+    },
+    /// The gossip offered something that did not come, or a queue lost something: ask that neighbour.
+    Missed(AgentId),
+    /// A neighbour says how far it is.
+    Standing {
+        /// Who.
+        from: AgentId,
+        /// How far it is.
+        standing: Standing,
+        /// Whether it says so at the end of all that it had for this side; otherwise it asks.
+        after_all: bool,
+    },
+    /// The store judged what [`Effect::Judge`] gave it.
+    Judged {
+        /// The commits.
+        commits: Vec<Proved>,
+        /// What became of each.
+        verdicts: Vec<Verdict>,
+    },
+    /// A part of the answer to a pull is stored.
+    Received {
+        /// From whom it came.
+        from: AgentId,
+        /// Where logs are now.
+        places: Vec<(LogId, Position)>,
+        /// The charter, where it has more statements now.
+        charter: Option<Charter>,
+    },
+    /// A pull is over: everything came, or it broke off.
+    Pulled {
+        /// From whom.
+        from: AgentId,
+        /// Whether it came to its end.
+        is_whole: bool,
+    },
+    /// This store has commits of its own that are on disk.
+    Wrote {
+        /// Where its log is now.
+        place: (LogId, Position),
+        /// The commit, where it is the only one, carries its signature and is small enough.
+        commit: Option<Commit>,
+    },
+    /// The store is as far as this, whatever was known before.
+    Refreshed {
+        /// Where logs are.
+        frontier: Frontier,
+        /// The charter.
+        charter: Charter,
+    },
+    /// The deadline passed.
+    Tick,
+}
+
+/// What a replica wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Say how far this replica is.
+    Digest {
+        /// To whom.
+        to: AgentId,
+        /// The digest.
+        hash: [u8; 32],
+        /// Whether to ask for the other's.
+        wants_answer: bool,
+    },
+    /// Say that logs moved.
+    News {
+        /// To whom.
+        to: AgentId,
+        /// Where to.
+        places: Vec<(LogId, Position)>,
+    },
+    /// Ask for what is lacking here; answered by [`Input::Pulled`].
+    Pull {
+        /// Whom.
+        from: AgentId,
+        /// How far this replica is.
+        standing: Standing,
+    },
+    /// Have commits judged, in this order; answered by [`Input::Judged`].
+    Judge(Vec<Proved>),
+    /// Broadcast to all.
+    Broadcast(Payload),
+    /// A neighbour has another commit in some place of a log, or knows the log's end to be void: find
+    /// out where they part.
+    Fork {
+        /// Who.
+        with: AgentId,
+        /// Which log.
+        log: LogId,
+        /// A place in it that the neighbour has.
+        theirs: Position,
+    },
+    /// A neighbour knows more of a log that this agent writes than its own store does, or knows a
+    /// commit of it to be void.
+    OwnLog {
+        /// Which log.
+        log: LogId,
+        /// The void commit, where there is one.
+        void: Option<Position>,
+    },
+}
+
+impl Replica {
+    /// Returns the replica of a store that is so far.
+    pub fn new(
+        list: ListId,
+        me: AgentId,
+        frontier: Frontier,
+        charter: Charter,
+        now: Duration,
+        seed: [u8; 32],
+    ) -> Self {
+        let mut replica = Self {
+            list,
+            me,
+            frontier: BTreeMap::new(),
+            charter: Charter::default(),
+            standing: Standing::default(),
+            peers: BTreeMap::new(),
+            pool: Pool::default(),
+            ready: Vec::new(),
+            is_judging: false,
+            repair_at: now,
+            rng: entropy::seeded(seed),
+        };
+        replica.refresh(frontier, charter);
+        replica.repair_at = now + replica.repair_pause();
+        replica
+    }
+
+    /// Returns how far it is.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Returns who belongs to the list, as far as it is known here.
+    pub fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    /// Returns how many commits wait for others.
+    pub fn waiting(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Tells whether a neighbour was as far as this replica when last compared.
+    pub fn is_level_with(&self, peer: AgentId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.is_level)
+    }
+
+    /// Returns when [`Input::Tick`] is to come at the latest.
+    pub fn deadline(&self) -> Option<Duration> {
+        let retries = self.peers.values().filter_map(|peer| peer.due());
+        let repair = (!self.peers.is_empty()).then_some(self.repair_at);
+        retries.chain(repair).chain(self.pool.deadline()).min()
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now: Duration, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::PeerUp(peer) => {
+                self.peers.insert(peer, Peer::default());
+                effects.push(self.digest_to(peer, false));
+            }
+            Input::PeerDown(peer) => {
+                self.peers.remove(&peer);
+            }
+            Input::Digest { from, hash, wants_answer } => {
+                self.compare(now, from, hash, wants_answer, effects);
+            }
+            Input::News { from, places } => {
+                if places.iter().any(|(log, place)| self.lacks(*log, *place)) {
+                    self.want(now, from, Duration::ZERO);
+                }
+            }
+            Input::Offered { from, commit } => self.offer(now, from, commit),
+            Input::Missed(from) => self.want(now, from, PATIENCE),
+            Input::Standing { from, standing, after_all } => {
+                self.learn(now, from, &standing, after_all, effects);
+            }
+            Input::Judged { commits, verdicts } => self.judged(now, commits, verdicts, effects),
+            Input::Received { from, places, charter } => {
+                let is_news = charter.is_some();
+                self.advance(&places, charter);
+                self.spread(from, &places, is_news, effects);
+            }
+            Input::Pulled { from, is_whole } => self.pulled(now, from, is_whole),
+            Input::Wrote { place, commit } => {
+                self.advance(&[place], None);
+                effects.push(Effect::Broadcast(announcement(place, commit)));
+            }
+            Input::Refreshed { frontier, charter } => self.refresh(frontier, charter),
+            Input::Tick => {}
+        }
+        self.go_on(now, effects);
+    }
+
+    /// Does what is due.
+    fn go_on(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for from in self.pool.overdue(now) {
+            self.want(now, from, Duration::ZERO);
+        }
+        let frontier = &self.frontier;
+        let has = |log: LogId, number: u64| {
+            frontier.get(&log).is_some_and(|here| here.number >= number)
+        };
+        self.ready.extend(self.pool.take_ready(has));
+        if !self.ready.is_empty() && !self.is_judging {
+            self.is_judging = true;
+            effects.push(Effect::Judge(std::mem::take(&mut self.ready)));
+        }
+        for (from, peer) in &mut self.peers {
+            if peer.start(now) {
+                effects.push(Effect::Pull { from: *from, standing: self.standing.clone() });
+            }
+        }
+        if now >= self.repair_at {
+            self.repair_at = now + self.repair_pause();
+            let at = self.below(self.peers.len().max(1) as u64);
+            if let Some(peer) = self.peers.keys().nth(at as usize) {
+                effects.push(self.digest_to(*peer, true));
+            }
+        }
+    }
+
+    fn compare(
+        &mut self,
+        now: Duration,
+        from: AgentId,
+        hash: [u8; 32],
+        wants_answer: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_level = hash == self.standing.digest(self.list);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.is_level = is_level;
+        }
+        if wants_answer {
+            effects.push(self.digest_to(from, false));
+        }
+        if !is_level {
+            self.want(now, from, Duration::ZERO);
+        }
+    }
+
+    /// Takes a commit that came by gossip.
+    fn offer(&mut self, now: Duration, from: AgentId, commit: Proved) {
+        let header = commit.header();
+        if !self.lacks(header.log, commit.position()) {
+            // Known, or another one in a place that is taken: the digests will tell.
+            return;
+        }
+        if self.ready.len() >= POOL_COMMITS_MAX || self.pool.holds(&commit) {
+            return self.want(now, from, PATIENCE);
+        }
+        let next = self.frontier.get(&header.log).map_or(1, |here| here.number + 1);
+        let is_coming = self.ready.iter().any(|ready| {
+            ready.header().log == header.log && ready.header().number + 1 == header.number
+        });
+        if header.number > next && !is_coming && !self.is_judging {
+            let missing = (header.log, next);
+            self.pool.put(now, from, commit, Some(missing));
+        } else {
+            self.pool.note_sender(from, &commit);
+            self.ready.push(commit);
+        }
+    }
+
+    fn judged(
+        &mut self,
+        now: Duration,
+        commits: Vec<Proved>,
+        verdicts: Vec<Verdict>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.is_judging = false;
+        for (commit, verdict) in commits.into_iter().zip(verdicts) {
+            let place = (commit.header().log, commit.position());
+            let from = self.pool.sender(&commit);
+            match verdict {
+                Verdict::Taken => self.advance(&[place], None),
+                Verdict::Waits { log, number } => {
+                    if let Some(from) = from {
+                        self.pool.put(now, from, commit, Some((log, number)));
+                    }
+                }
+                Verdict::Orphan(_) => {
+                    if let Some(from) = from {
+                        self.want(now, from, PATIENCE);
+                    }
+                }
+                Verdict::Forks { .. } => {
+                    let (log, theirs) = place;
+                    if let Some(with) = from {
+                        effects.push(Effect::Fork { with, log, theirs });
+                    }
+                }
+                Verdict::Known | Verdict::Void(_) | Verdict::Refused(_) => {}
+            }
+        }
+    }
+
+    /// Learns how far a neighbour is.
+    fn learn(
+        &mut self,
+        now: Duration,
+        from: AgentId,
+        theirs: &Standing,
+        after_all: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.is_level =
+                (&theirs.logs, &theirs.charter) == (&self.standing.logs, &self.standing.charter);
+        }
+        let mut lacks = self.charter.first_unknown(&theirs.charter).is_some();
+        for (log, place) in &theirs.logs {
+            let is_ahead = self.lacks(*log, *place);
+            if is_ahead && log.agent == self.me {
+                effects.push(Effect::OwnLog { log: *log, void: None });
+            }
+            let here = self.frontier.get(log);
+            let is_other =
+                here.is_some_and(|here| here.number == place.number && here.hash != place.hash);
+            // What it had and did not give, or gave in vain, does not follow what is here.
+            if is_other || is_ahead && after_all {
+                effects.push(Effect::Fork { with: from, log: *log, theirs: *place });
+            }
+            lacks |= is_ahead;
+        }
+        for (log, number, hash) in &theirs.voids {
+            let void = Position { number: *number, hash: *hash };
+            if log.agent == self.me && !self.lacks(*log, void) {
+                effects.push(Effect::OwnLog { log: *log, void: Some(void) });
+            }
+        }
+        if lacks && !after_all {
+            self.want(now, from, PATIENCE);
+        }
+    }
+
+    fn pulled(&mut self, now: Duration, from: AgentId, is_whole: bool) {
+        let pause = self.below(256);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.ended(now, is_whole, pause as u8);
+        }
+    }
+
+    /// Tells the other neighbours what was learned from one.
+    fn spread(
+        &self,
+        source: AgentId,
+        places: &[(LogId, Position)],
+        is_charter: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let newest: BTreeMap<LogId, Position> = places.iter().copied().collect();
+        let newest: Vec<(LogId, Position)> = newest.into_iter().collect();
+        for to in self.peers.keys().filter(|peer| **peer != source) {
+            for places in newest.chunks(NEWS_MAX) {
+                effects.push(Effect::News { to: *to, places: places.to_vec() });
+            }
+            if is_charter && newest.is_empty() {
+                effects.push(self.digest_to(*to, false));
+            }
+        }
+    }
+
+    /// Asks a neighbour for what is lacking, after a while; once, however often this is called.
+    fn want(&mut self, now: Duration, from: AgentId, after: Duration) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.want(now + after);
+        }
+    }
+
+    fn lacks(&self, log: LogId, place: Position) -> bool {
+        self.frontier.get(&log).is_none_or(|here| here.number < place.number)
+    }
+
+    fn advance(&mut self, places: &[(LogId, Position)], charter: Option<Charter>) {
+        for (log, place) in places {
+            if self.lacks(*log, *place) {
+                self.frontier.insert(*log, *place);
+            }
+        }
+        if let Some(charter) = charter {
+            self.standing.charter = charter.heads();
+            self.charter = charter;
+        }
+        if !places.is_empty() {
+            self.standing.logs = self.frontier.iter().map(|(log, at)| (*log, *at)).collect();
+        }
+    }
+
+    fn refresh(&mut self, frontier: Frontier, charter: Charter) {
+        self.frontier = frontier.0;
+        self.standing.logs = self.frontier.iter().map(|(log, at)| (*log, *at)).collect();
+        self.standing.charter = charter.heads();
+        self.charter = charter;
+    }
+
+    fn digest_to(&self, to: AgentId, wants_answer: bool) -> Effect {
+        Effect::Digest { to, hash: self.standing.digest(self.list), wants_answer }
+    }
+
+    fn repair_pause(&mut self) -> Duration {
+        let (least, most) = REPAIR_EVERY;
+        let span_ms = (most - least).as_millis() as u64;
+        least + Duration::from_millis(self.below(span_ms))
+    }
+
+    /// Returns a number below `end`, which is not zero.
+    fn below(&mut self, end: u64) -> u64 {
+        u64::from_le_bytes(entropy::draw(&mut self.rng)) % end
+    }
+}
+
+/// Returns what tells everybody of commits of one's own.
+fn announcement((log, position): (LogId, Position), commit: Option<Commit>) -> Payload {
+    let is_small = |commit: &Commit| {
+        commit.header.len() + commit.body.len() <= BROADCAST_BYTES_MAX && commit.signature.is_some()
+    };
+    match commit.filter(is_small) {
+        Some(commit) => Payload::Commit(commit),
+        None => Payload::Moved { log, position },
+    }
+}
+
+#[cfg(test)]
+mod tests;

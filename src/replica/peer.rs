@@ -1,0 +1,57 @@
+//! What is known of one neighbour: whether it is asked just now, and when it may be asked next.
+
+use std::time::Duration;
+
+/// The pause after a pull that broke off, the first time and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// A neighbour. One pull at a time is outstanding.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    /// Whether it was as far as this replica when last compared.
+    pub(super) is_level: bool,
+    is_pulling: bool,
+    /// When to pull; `None` where there is no reason to.
+    wanted_at: Option<Duration>,
+    /// Before that it is not asked again.
+    rests_until: Duration,
+    failures: u32,
+}
+
+impl Peer {
+    /// Asks for a pull at some time; an earlier wish stands.
+    pub(super) fn want(&mut self, at: Duration) {
+        self.wanted_at = Some(self.wanted_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Returns when the next pull may start.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let wanted = self.wanted_at.filter(|_| !self.is_pulling)?;
+        Some(wanted.max(self.rests_until))
+    }
+
+    /// Tells whether a pull starts now.
+    pub(super) fn start(&mut self, now: Duration) -> bool {
+        let is_due = self.due().is_some_and(|due| due <= now);
+        if is_due {
+            self.is_pulling = true;
+            self.wanted_at = None;
+        }
+        is_due
+    }
+
+    /// Notes that a pull is over; after one that broke off it is tried again, later each time. `share`
+    /// draws the pause from the upper half of what it may be.
+    pub(super) fn ended(&mut self, now: Duration, is_whole: bool, share: u8) {
+        self.is_pulling = false;
+        if is_whole {
+            self.failures = 0;
+            return;
+        }
+        let (first, most) = PAUSE;
+        let longest = first.saturating_mul(1 << self.failures.min(8)).min(most);
+        self.failures += 1;
+        self.rests_until = now + longest / 2 + longest * u32::from(share) / 512;
+        self.want(self.rests_until);
+    }
+}

@@ -1,0 +1,119 @@
+//! Frames of the control lane.
+
+use serde::{Deserialize, Serialize};
+use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::journal::charter::{Role, Signed};
+use x0x_tracker::journal::commit::Position;
+
+use super::{Hello, NEWS_MAX, SignedCard, WireError, at_most, decode};
+
+/// The most statements that answer somebody who joins.
+const STATEMENTS_MAX: usize = 40;
+
+/// The most cards in one frame.
+const CARDS_MAX: usize = 32;
+
+/// A frame of the control lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// Which lists the sender has. The first frame, and again when they change.
+    Hello(Hello),
+    /// How far the sender is in a list.
+    Digest(Digest),
+    /// Places in logs that the sender learned by repair.
+    News {
+        /// In which list.
+        list: ListId,
+        /// Places that moved, at most [`NEWS_MAX`].
+        places: Vec<(LogId, Position)>,
+    },
+    /// Where agents of a list can be called.
+    Cards {
+        /// The list.
+        list: ListId,
+        /// Their cards.
+        cards: Vec<SignedCard>,
+    },
+    /// Asks for a role, for a ticket.
+    Join {
+        /// The list.
+        list: ListId,
+        /// The ticket's secret.
+        secret: [u8; 32],
+    },
+    /// The ticket was redeemed.
+    Joined {
+        /// The list.
+        list: ListId,
+        /// The role.
+        role: Role,
+        /// The founding statement, and those that the grant builds on, and the grant.
+        statements: Vec<Signed>,
+    },
+    /// The ticket was not redeemed.
+    NotJoined {
+        /// The list.
+        list: ListId,
+        /// Why.
+        why: JoinRefusal,
+    },
+}
+
+/// How far a node is in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// The list.
+    pub list: ListId,
+    /// BLAKE3-256 over the frontier and the heads of the charter.
+    pub hash: [u8; 32],
+    /// Whether the other side is to answer with its own.
+    pub wants_answer: bool,
+}
+
+/// Why a ticket was not redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinRefusal {
+    /// Nobody here issued such a ticket.
+    Unknown,
+    /// It is too late.
+    Expired,
+    /// Another agent used it.
+    Used,
+    /// Its issuer may not grant roles.
+    NotAllowed,
+    /// The issuer's store could not take it just now.
+    Failed,
+}
+
+impl JoinRefusal {
+    /// Returns the words for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Unknown => "its issuer does not know it",
+            Self::Expired => "it has expired",
+            Self::Used => "another agent has used it",
+            Self::NotAllowed => "its issuer may not grant roles",
+            Self::Failed => "its issuer could not write to its store",
+        }
+    }
+}
+
+impl Control {
+    /// Decodes a frame and checks its bounds.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        let frame: Self = decode("control frame", bytes)?;
+        match &frame {
+            Self::Hello(hello) => hello.check()?,
+            Self::News { places, .. } => at_most("list of news", places.len(), NEWS_MAX)?,
+            Self::Cards { cards, .. } => at_most("list of cards", cards.len(), CARDS_MAX)?,
+            Self::Joined { statements, .. } => {
+                at_most("list of statements", statements.len(), STATEMENTS_MAX)?;
+            }
+            Self::Digest(_) | Self::Join { .. } | Self::NotJoined { .. } => {}
+        }
+        Ok(frame)
+    }
+}
