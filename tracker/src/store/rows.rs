@@ -249,13 +249,13 @@ fn name_key(name: &str, key: DocumentKey) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, TrackerError> {
+pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, TrackerError> {
     postcard::to_stdvec(value).map_err(|source| TrackerError::Damaged {
         what: format!("a value cannot be encoded: {source}"),
     })
 }
 
-pub(super) fn decode<T: serde::de::DeserializeOwned>(
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     what: &str,
 ) -> Result<T, TrackerError> {

@@ -53,13 +53,15 @@ pub enum Table {
     Rests,
     /// Hash of a void commit -> its log, its number and why.
     Voids,
+    /// Hash of a ticket's secret -> its role, until when, and who used it.
+    Tickets,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -79,6 +81,7 @@ impl Table {
         Self::Beats,
         Self::Rests,
         Self::Voids,
+        Self::Tickets,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
@@ -107,6 +110,7 @@ impl Table {
             Self::Beats => "beats",
             Self::Rests => "rests",
             Self::Voids => "voids",
+            Self::Tickets => "tickets",
         })
     }
 }

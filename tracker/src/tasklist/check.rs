@@ -386,6 +386,7 @@ mod tests {
             Table::Beats,
             Table::Rests,
             Table::Voids,
+            Table::Tickets,
         ];
         for table in Table::ALL.into_iter().filter(|table| !free.contains(table)) {
             for at in 0..2 {

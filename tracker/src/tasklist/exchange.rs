@@ -94,6 +94,10 @@ impl LocalTracker {
         let mut charter = Charter::of_accepted(&writing.statements()?)?;
         let before = charter.len();
         charter.accept(signed, host.verifier.as_ref())?;
+        let expected = writing.list_id()?;
+        if let Some(found) = charter.list().filter(|found| *found != expected) {
+            return Err(JournalError::OtherList { found, expected }.into());
+        }
         let is_new = charter.len() != before;
         if is_new {
             writing.append_statement(signed)?;

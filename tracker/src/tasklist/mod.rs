@@ -25,6 +25,7 @@ mod query;
 mod row;
 mod ruling;
 mod search;
+mod tickets;
 mod undo;
 mod watching;
 
@@ -53,6 +54,7 @@ pub use check::FAULTS_MAX;
 pub use edition::founding;
 pub use exchange::{LOGS_PER_AGENT_MAX, Received, Verdict};
 pub use outgoing::Outgoing;
+pub use tickets::{TICKETS_MAX, TicketRefusal, Welcome};
 pub use watching::Outlook;
 
 use ruling::may_rule;
