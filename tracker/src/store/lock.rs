@@ -59,8 +59,13 @@ impl SharedLock {
 #[derive(Debug)]
 pub struct StoreLock {
     /// Closing it releases the lock.
-    _file: File,
+    file: File,
+    /// Dropped once the lock is released.
+    _after: Option<Box<dyn After>>,
 }
+
+/// Something that waits for the release of a lock.
+pub trait After: std::fmt::Debug + Send + Sync {}
 
 impl StoreLock {
     /// Takes the lock of a data directory, or returns who holds it.
@@ -84,9 +89,22 @@ impl StoreLock {
             Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let text = serde_json::to_vec(holder).map_err(|source| failed(source.into()))?;
-        file.set_len(0).and_then(|()| file.write_all(&text)).map_err(failed)?;
-        Ok(Ok(Self { _file: file }))
+        let mut lock = Self { file, _after: None };
+        lock.tell(holder).map_err(failed)?;
+        Ok(Ok(lock))
+    }
+
+    /// Says anew who holds the lock.
+    pub fn tell(&mut self, holder: &Holder) -> io::Result<()> {
+        let text = serde_json::to_vec(holder)?;
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        self.file.write_all(&text)
+    }
+
+    /// Drops something right after the lock is released: what tells whoever lent it.
+    pub fn and_then_drop(self, after: Box<dyn After>) -> Self {
+        Self { _after: Some(after), ..self }
     }
 
     /// Returns who holds, or last held, the lock of a data directory; `None` where nobody ever did.

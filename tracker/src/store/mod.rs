@@ -24,7 +24,7 @@ pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
 pub use journal::{Journal, Sealed, VoidCommit};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
-pub use lock::{Holder, SharedLock, StoreLock};
+pub use lock::{After, Holder, SharedLock, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
 pub(crate) use rows::{damaged, decode, encode};
 pub use rows::{

@@ -32,6 +32,7 @@ mod watching;
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::claim::Uptime;
 use crate::document::{Birth, Content, Edit};
@@ -98,7 +99,7 @@ pub struct LocalTracker {
 /// What keeps others from writing meanwhile.
 enum Lock {
     None,
-    Whole { _lock: StoreLock },
+    Whole { _lock: Arc<StoreLock> },
     Shared { _lock: SharedLock },
 }
 
@@ -119,10 +120,14 @@ impl LocalTracker {
         Self::reader(Store::open_to_copy(path)?).info()
     }
 
-    /// Opens a list to write, under the lock of the data directory.
-    pub fn open_to_write(path: &Path, host: Host, lock: StoreLock) -> Result<Self, TrackerError> {
+    /// Opens a list to write, under the lock of the data directory, which several lists may share.
+    pub fn open_to_write(
+        path: &Path,
+        host: Host,
+        lock: impl Into<Arc<StoreLock>>,
+    ) -> Result<Self, TrackerError> {
         let store = Store::open_to_write(path)?;
-        Ok(Self { _lock: Lock::Whole { _lock: lock }, ..Self::over(store, host) })
+        Ok(Self { _lock: Lock::Whole { _lock: lock.into() }, ..Self::over(store, host) })
     }
 
     /// Opens a list for writes that stay in memory; changes nothing.

@@ -10,11 +10,11 @@ use super::LocalTracker;
 use crate::id::LogId;
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
-use crate::journal::commit::{Position, SIGNATURE_EVERY};
+use crate::journal::commit::{Commit, Position, SIGNATURE_EVERY};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::Run;
 use crate::journal::stream::Item;
-use crate::store::{Journal, Sealed, damaged};
+use crate::store::{Journal, Meta, Sealed, damaged};
 
 /// How many commits are looked up at once.
 const COMMITS_AT_ONCE: usize = 256;
@@ -98,6 +98,18 @@ impl LocalTracker {
             }
         }
         Ok(items)
+    }
+
+    /// Returns the log that this store writes, and where it is; `None` before the first edit.
+    pub fn own_place(&self) -> Result<Option<(LogId, Position)>, TrackerError> {
+        let reading = self.store.read()?;
+        let Some(log) = reading.own_log()? else { return Ok(None) };
+        Ok(reading.frontier()?.position(log).map(|position| (log, position)))
+    }
+
+    /// Returns a commit, with its signature where that is kept.
+    pub fn commit_at(&self, log: LogId, number: u64) -> Result<Option<Commit>, TrackerError> {
+        self.store.read()?.commit_at(log, number)
     }
 
     /// Returns headers of a log from a number on, up to a signature: what proves the commit with that
