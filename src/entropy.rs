@@ -2,6 +2,16 @@
 //!
 //! Whatever decides takes its randomness as a value, so that a run can be repeated from a seed.
 
+pub use rand::RngExt;
+
+/// A source of random numbers that gives the same again from the same seed.
+pub type Seeded = rand::rngs::ChaCha8Rng;
+
+/// Returns the source that a seed stands for.
+pub fn seeded(seed: [u8; 32]) -> Seeded {
+    rand::SeedableRng::from_seed(seed)
+}
+
 /// Fills `bytes` from the operating system's random source.
 ///
 /// # Panics
@@ -21,6 +31,13 @@ pub fn fill(bytes: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_again() {
+        let drawn = |seed| seeded(seed).random::<u64>();
+        assert_eq!(drawn([1; 32]), drawn([1; 32]));
+        assert_ne!(drawn([1; 32]), drawn([2; 32]));
+    }
 
     #[test]
     fn two_draws_differ() {
