@@ -120,13 +120,19 @@ impl Relay {
         self.shared.has_counted();
     }
 
-    /// Sends what is due.
+    /// Sends what is due. It is counted first, so that whoever has heard it finds it counted.
     async fn forward(&self, waiting: &mut Waiting, now: Duration, sockets: &mut Sockets) {
         while let Some((way, bytes)) = waiting.pop(now) {
-            let is_cut = self.shared.lanes()[way.lane()].is_cut;
-            let sent = !is_cut && sockets.send(way, &bytes).await;
-            let counters = &mut self.shared.lanes()[way.lane()].counters;
-            *(if sent { &mut counters.forwarded } else { &mut counters.cut }) += 1;
+            let passes = {
+                let lane = &mut self.shared.lanes()[way.lane()];
+                let passes = !lane.is_cut && sockets.lead(way);
+                let counters = &mut lane.counters;
+                *(if passes { &mut counters.forwarded } else { &mut counters.cut }) += 1;
+                passes
+            };
+            if passes {
+                sockets.send(way, &bytes).await;
+            }
         }
         self.shared.has_counted();
     }
@@ -215,18 +221,25 @@ impl Sockets {
         }
     }
 
-    /// Sends, and tells whether there was a socket to send from.
-    async fn send(&mut self, way: Way, bytes: &[u8]) -> bool {
+    /// Tells whether there is a socket to send from.
+    fn lead(&self, way: Way) -> bool {
+        match way {
+            Way::There { .. } => true,
+            Way::Back { .. } => self.front.is_some(),
+        }
+    }
+
+    async fn send(&mut self, way: Way, bytes: &[u8]) {
         let callee = self.callee;
         let (socket, to) = match way {
             Way::There { caller } => (Some(self.back(caller).await), callee),
             Way::Back { caller } => (self.front.as_ref(), caller),
         };
-        let Some(socket) = socket else { return false };
+        let Some(socket) = socket else { return };
         match socket.socket.send_to(bytes, to).await {
-            Ok(_) => true,
+            Ok(_) => {}
             // What an earlier datagram met: nobody listens there.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => panic!("cannot send to {to}: {error}"),
         }
     }
