@@ -3,6 +3,7 @@
 //!
 //! Whatever decides takes its randomness as a value, so that a run can be repeated from a seed.
 
+pub use rand::RngExt;
 use rand::{Rng, SeedableRng};
 
 /// A generator that gives the same numbers for the same seed, on every machine. Not for keys.

@@ -3,39 +3,37 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Connecting, Connection, ConnectionError, Incoming, TransportConfig};
 use rustls::pki_types::CertificateDer;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::Signer;
 
+use super::config::Config;
 use super::error::{Farewell, LinkError};
 use super::tls::{self, Expected, TlsError};
+use super::version::Answering;
 
-/// How long nothing may be heard before the other side counts as gone. Three keep-alives that are
-/// lost in a row, and room for one that is late.
-pub const SILENCE_MAX: Duration = Duration::from_secs(7);
+/// How often during the longest silence a link looks whether something was heard.
+const LOOKS: u32 = 7;
 
-/// How long a side is quiet at most: an empty packet leaves then.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
-
-/// How many streams of each kind the other side may have open: the lanes, and requests for commits.
-pub const STREAMS_MAX: u32 = 32;
-
-/// How much may be on its way in one stream before this side reads it, in bytes.
-pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-
-/// How much may be on its way in all streams of a link, in bytes.
-pub const LINK_WINDOW_BYTES: u32 = 8 << 20;
-
-/// A socket for links.
+/// A socket for links. Clones are the same socket.
 #[derive(Clone)]
 pub struct Endpoint {
     endpoint: quinn::Endpoint,
     signer: Arc<dyn Signer>,
     transport: Arc<TransportConfig>,
+    silence_max: Duration,
+}
+
+/// A node that calls; nothing is known of it yet but its address.
+pub struct Call {
+    incoming: Incoming,
+    endpoint: Endpoint,
 }
 
 /// A link to another node, whose key was checked. Clones are the same link.
@@ -44,6 +42,8 @@ pub struct Link {
     peer: AgentId,
     connection: Connection,
     is_caller: bool,
+    silence_max: Duration,
+    was_silent: Arc<AtomicBool>,
 }
 
 impl Endpoint {
@@ -52,17 +52,29 @@ impl Endpoint {
     /// # Errors
     /// Where the system or TLS refuses.
     pub fn bind(address: SocketAddr, signer: Arc<dyn Signer>) -> Result<Self, LinkError> {
+        Self::bind_with(address, signer, Config::default())
+    }
+
+    /// Listens on an address, set up as told.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::bind`].
+    pub fn bind_with(
+        address: SocketAddr,
+        signer: Arc<dyn Signer>,
+        config: Config,
+    ) -> Result<Self, LinkError> {
         let failed = |source| LinkError::NotBound { address, source };
-        let transport = Arc::new(transport());
-        let server = QuicServerConfig::try_from(tls::server(signer.clone())?);
+        let transport = Arc::new(config.transport());
+        let server = Answering::new(tls::server(signer.clone())?);
         let server = server.map_err(|_no_suite| unusable())?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         server.transport_config(transport.clone());
         let socket = UdpSocket::bind(address).map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let config = EndpointConfig::default();
-        let endpoint = quinn::Endpoint::new(config, Some(server), socket, runtime);
-        Ok(Self { endpoint: endpoint.map_err(failed)?, signer, transport })
+        let endpoint = quinn::Endpoint::new(config.endpoint(), Some(server), socket, runtime);
+        let endpoint = endpoint.map_err(failed)?;
+        Ok(Self { endpoint, signer, transport, silence_max: config.silence_max })
     }
 
     /// Returns the address that it listens on.
@@ -73,10 +85,26 @@ impl Endpoint {
         self.endpoint.local_addr()
     }
 
-    /// Calls the node at an address.
+    /// Listens on another address from now on.
+    ///
+    /// To be called when the address that it was bound to has gone from the machine. Bound to all
+    /// addresses (0.0.0.0 or ::) it follows the machine by itself. Links that this side called go on
+    /// from the new address. Those that it was called on do not: the others go on sending to the old
+    /// one, notice the silence, and need to be told the new one or to be called.
     ///
     /// # Errors
-    /// Where nobody answers, another agent does, or it does not speak this protocol.
+    /// Where the system refuses; then it goes on as before.
+    pub fn rebind(&self, address: SocketAddr) -> Result<(), LinkError> {
+        let socket = UdpSocket::bind(address);
+        let moved = socket.and_then(|socket| self.endpoint.rebind(socket));
+        moved.map_err(|source| LinkError::NotBound { address, source })
+    }
+
+    /// Calls the node at an address. It takes [`Config::silence_max`] at most.
+    ///
+    /// # Errors
+    /// Where nobody answers, another agent does, or it does not speak this protocol. A port where
+    /// nobody listens is silence: whoever is on the way could forge the message that says so.
     pub async fn call(
         &self,
         address: SocketAddr,
@@ -91,7 +119,7 @@ impl Endpoint {
         let calling = self.endpoint.connect_with(client, address, tls::SERVER_NAME);
         let calling = calling
             .map_err(|error| LinkError::BadAddress { address, reason: error.to_string() })?;
-        match calling.await {
+        match self.in_time(calling).await {
             Ok(connection) => self.link(connection, true),
             Err(error) => Err(match (wanted, expected.stranger()) {
                 (Some(expected), Some(found)) => LinkError::OtherAgent { address, expected, found },
@@ -101,23 +129,22 @@ impl Endpoint {
     }
 
     /// Returns the next node that calls; `None` once the endpoint is closed.
-    pub async fn answer(&self) -> Option<Result<Link, LinkError>> {
+    ///
+    /// It waits for no handshake, so that a caller that stalls holds up no other.
+    pub async fn next_call(&self) -> Option<Call> {
         let incoming = self.endpoint.accept().await?;
-        let address = incoming.remote_address();
-        let connection = match incoming.accept() {
-            Ok(connecting) => connecting.await,
-            Err(error) => Err(error),
-        };
-        Some(match connection {
-            Ok(connection) => self.link(connection, false),
-            Err(error) => Err(LinkError::of(address, error)),
-        })
+        Some(Call { incoming, endpoint: self.clone() })
     }
 
     /// Ends every link, and waits until the others have been told.
     pub async fn close(&self) {
         self.endpoint.close(Farewell::Stopping.code(), &[]);
         self.endpoint.wait_idle().await;
+    }
+
+    /// Waits for a handshake as long as one may take.
+    async fn in_time(&self, handshake: Connecting) -> Result<Connection, ConnectionError> {
+        timeout(self.silence_max, handshake).await.unwrap_or(Err(ConnectionError::TimedOut))
     }
 
     fn link(&self, connection: Connection, is_caller: bool) -> Result<Link, LinkError> {
@@ -133,7 +160,36 @@ impl Endpoint {
             connection.close(Farewell::Superfluous.code(), &[]);
             return Err(LinkError::Oneself { address });
         }
-        Ok(Link { peer, connection, is_caller })
+        let (silence_max, was_silent) = (self.silence_max, Arc::default());
+        Ok(Link { peer, connection, is_caller, silence_max, was_silent })
+    }
+}
+
+impl Call {
+    /// Returns where it comes from. Nobody has shown yet that it can be reached there.
+    pub fn address(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+
+    /// Answers it. It takes [`Config::silence_max`] at most.
+    ///
+    /// # Errors
+    /// Where the caller shows no key of an agent, or does not speak this protocol.
+    pub async fn answer(self) -> Result<Link, LinkError> {
+        let address = self.address();
+        let connection = match self.incoming.accept() {
+            Ok(connecting) => self.endpoint.in_time(connecting).await,
+            Err(error) => Err(error),
+        };
+        match connection {
+            Ok(connection) => self.endpoint.link(connection, false),
+            Err(error) => Err(LinkError::of(address, error)),
+        }
+    }
+
+    /// Leaves it unanswered, as if nobody were here.
+    pub fn ignore(self) {
+        self.incoming.ignore();
     }
 }
 
@@ -163,27 +219,56 @@ impl Link {
         self.connection.close(why.code(), &[]);
     }
 
-    /// Waits until the link has ended, and returns why.
+    /// Watches the link until it has ended, and returns why. Every link needs to be watched.
+    ///
+    /// Where nothing is heard for [`Config::silence_max`] (and a seventh of it at most), this side ends
+    /// it and says so. That matters where one direction alone is lost: the other side hears it, and
+    /// would else go on for twice the time. If that one packet is lost too, it does.
     pub async fn ended(&self) -> LinkError {
-        LinkError::of(self.address(), self.connection.closed().await)
+        let address = self.address();
+        let why = tokio::select! {
+            why = self.connection.closed() => why,
+            () = self.silence() => {
+                self.was_silent.store(true, Ordering::Release);
+                self.end(Farewell::Unheard);
+                self.connection.closed().await
+            }
+        };
+        match why {
+            ConnectionError::LocallyClosed if self.was_silent.load(Ordering::Acquire) => {
+                LinkError::Silent { address }
+            }
+            why => LinkError::of(address, why),
+        }
+    }
+
+    /// Waits until nothing was heard for too long.
+    ///
+    /// It counts looks and not time: a machine that slept, or a process that was stopped, has missed
+    /// looks, and listens anew.
+    async fn silence(&self) {
+        let mut looks = interval((self.silence_max / LOOKS).max(Duration::from_millis(1)));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first comes at once.
+        looks.tick().await;
+        let (mut heard, mut in_vain) = (self.heard(), 0);
+        while in_vain < LOOKS {
+            looks.tick().await;
+            let now = self.heard();
+            in_vain = if now == heard { in_vain + 1 } else { 0 };
+            heard = now;
+        }
+    }
+
+    /// Counts what was heard of the other side and is authenticated. A packet that has nothing else
+    /// has one of these.
+    fn heard(&self) -> u64 {
+        let frames = self.connection.stats().frame_rx;
+        frames.acks + frames.ping + frames.stream
     }
 }
 
 /// TLS 1.3 has a suite for the first packets of QUIC, and no other version is spoken.
 fn unusable() -> TlsError {
     rustls::Error::General("no cipher suite for QUIC".to_owned()).into()
-}
-
-fn transport() -> TransportConfig {
-    let mut transport = TransportConfig::default();
-    let silence_ms = u32::try_from(SILENCE_MAX.as_millis()).unwrap_or(u32::MAX);
-    transport
-        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(silence_ms))))
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(LINK_WINDOW_BYTES))
-        .datagram_receive_buffer_size(None);
-    transport
 }

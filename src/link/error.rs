@@ -7,10 +7,7 @@ use quinn::{ConnectionError, VarInt};
 use x0x_tracker::id::AgentId;
 
 use super::tls::{PROTOCOL, TlsError};
-
-/// The alert by which TLS says that the sides have no protocol in common (RFC 7301, section 3.2), as
-/// QUIC carries it (RFC 9001, section 4.8).
-const NO_PROTOCOL: u64 = 0x0100 + 120;
+use super::version::{self, NO_PROTOCOL};
 
 /// Why a side ends a link: the application error code of QUIC (RFC 9000, section 20.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +23,22 @@ pub enum Farewell {
     Breach = 3,
     /// The other side is no longer a member of a list that they shared.
     Revoked = 4,
+    /// Nothing was heard of the other side for too long, which may still hear this one.
+    Unheard = 5,
+    /// The node has all the links that it may have.
+    Full = 6,
 }
 
 impl Farewell {
-    const ALL: [Self; 5] =
-        [Self::Stopping, Self::Superfluous, Self::NoSharedList, Self::Breach, Self::Revoked];
+    const ALL: [Self; 7] = [
+        Self::Stopping,
+        Self::Superfluous,
+        Self::NoSharedList,
+        Self::Breach,
+        Self::Revoked,
+        Self::Unheard,
+        Self::Full,
+    ];
 
     /// Returns the code that travels.
     pub fn code(self) -> VarInt {
@@ -50,6 +58,8 @@ impl Farewell {
             Self::NoSharedList => "the two share no task list",
             Self::Breach => "this side broke the protocol",
             Self::Revoked => "this agent is no longer a member",
+            Self::Unheard => "it heard nothing of this node",
+            Self::Full => "it has as many links as it may have",
         }
     }
 }
@@ -95,14 +105,22 @@ pub enum LinkError {
         address: SocketAddr,
     },
     /// The other side speaks another version.
-    #[error("the node at {address} does not speak {}", String::from_utf8_lossy(PROTOCOL))]
+    #[error("{}", other_version(address, found.as_deref()))]
     OtherVersion {
         /// Where.
         address: SocketAddr,
+        /// Which one, where it said so. Nobody vouches for that.
+        found: Option<String>,
     },
     /// Nothing is heard of the other side.
     #[error("nothing is heard of {address}")]
     Silent {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The other side is there and knows nothing of the link: it was started anew.
+    #[error("the node at {address} was started anew and forgot the link")]
+    Forgotten {
         /// Where.
         address: SocketAddr,
     },
@@ -135,16 +153,17 @@ impl LinkError {
     /// Returns what an error of QUIC means.
     pub fn of(address: SocketAddr, source: ConnectionError) -> Self {
         match source {
-            ConnectionError::VersionMismatch => Self::OtherVersion { address },
+            ConnectionError::VersionMismatch => Self::OtherVersion { address, found: None },
             ConnectionError::TransportError(error) if u64::from(error.code) == NO_PROTOCOL => {
-                Self::OtherVersion { address }
+                Self::OtherVersion { address, found: version::asked(error.reason.as_bytes()) }
             }
             ConnectionError::ConnectionClosed(close)
                 if u64::from(close.error_code) == NO_PROTOCOL =>
             {
-                Self::OtherVersion { address }
+                Self::OtherVersion { address, found: version::spoken(&close.reason) }
             }
-            ConnectionError::TimedOut | ConnectionError::Reset => Self::Silent { address },
+            ConnectionError::TimedOut => Self::Silent { address },
+            ConnectionError::Reset => Self::Forgotten { address },
             ConnectionError::LocallyClosed => Self::EndedHere { address },
             ConnectionError::ApplicationClosed(close) => {
                 match Farewell::of_code(close.error_code) {
@@ -162,9 +181,22 @@ impl LinkError {
     /// Tells whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Silent { .. } | Self::Broken { .. } | Self::EndedHere { .. } => true,
-            Self::Ended { why, .. } => matches!(why, Farewell::Stopping),
+            Self::Silent { .. }
+            | Self::Forgotten { .. }
+            | Self::Broken { .. }
+            | Self::EndedHere { .. } => true,
+            Self::Ended { why, .. } => {
+                matches!(why, Farewell::Stopping | Farewell::Unheard | Farewell::Full)
+            }
             _ => false,
         }
+    }
+}
+
+fn other_version(address: &SocketAddr, found: Option<&str>) -> String {
+    let own = String::from_utf8_lossy(PROTOCOL);
+    match found {
+        Some(found) => format!("the node at {address} speaks {found}, this one {own}"),
+        None => format!("the node at {address} does not speak {own}"),
     }
 }
