@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use x0x_tracker::id::ListId;
@@ -17,6 +18,7 @@ use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::identity::{Identity, IdentityError, MlDsa};
+use crate::rest::client;
 use crate::{entropy, time};
 
 /// The folder of the task lists in a data directory.
@@ -282,6 +284,16 @@ impl Home {
         Ok(LocalTracker::open_to_write(&path, host, lock)?)
     }
 
+    /// Opens a list to write, for who has the lock.
+    pub(crate) fn write_with(
+        &self,
+        list: ListId,
+        lock: Arc<StoreLock>,
+    ) -> Result<LocalTracker, HomeError> {
+        let path = self.known_path(list)?;
+        Ok(LocalTracker::open_to_write(&path, host(self.identity()?), lock)?)
+    }
+
     /// Opens a list for writes that stay in memory, once no other process writes; waits at most
     /// `wait`. Changes nothing, and makes no key.
     pub fn rehearse(&self, list: ListId, wait: Duration) -> Result<LocalTracker, HomeError> {
@@ -320,6 +332,16 @@ impl Home {
     ) -> Result<(), HomeError> {
         self.make_dir(&self.dir)?;
         let _lock = self.lock(wait)?;
+        self.attach_locked(list, name, prefix)
+    }
+
+    /// The same, for who has the lock.
+    pub(crate) fn attach_locked(
+        &self,
+        list: ListId,
+        name: &str,
+        prefix: &str,
+    ) -> Result<(), HomeError> {
         let (name, prefix) = (name.to_owned(), prefix.to_owned());
         self.create(&Founding { list, name, prefix, statement: None })
     }
@@ -329,15 +351,32 @@ impl Home {
         Ok(Store::create(&self.path_of(founding.list), founding)?)
     }
 
-    /// Takes the lock that writers hold; waits at most `wait`.
+    /// Takes the lock that writers hold; waits at most `wait`. A node that has it lends it.
     pub(crate) fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
-        let own = Holder {
-            pid: std::process::id(),
-            role: "cli".to_owned(),
-            api: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        patiently(wait, || StoreLock::try_acquire(&self.dir, &own))
+        let own = holder_of("cli", None);
+        let mut loan = None;
+        let lock = patiently(wait, || {
+            let other = match StoreLock::try_acquire(&self.dir, &own)? {
+                Ok(lock) => return Ok(Ok(lock)),
+                Err(other) => other,
+            };
+            if let Some(api) = other.as_ref().and_then(|other| other.api.as_deref())
+                && loan.is_none()
+            {
+                loan = client::borrow(&self.dir, api, wait);
+            }
+            Ok(Err(other))
+        })?;
+        Ok(match loan {
+            Some(loan) => lock.and_then_drop(Box::new(loan)),
+            None => lock,
+        })
+    }
+
+    /// Takes the lock for a node; waits at most `wait`.
+    pub(crate) fn lock_as(&self, holder: &Holder, wait: Duration) -> Result<StoreLock, HomeError> {
+        self.make_dir(&self.dir)?;
+        patiently(wait, || StoreLock::try_acquire(&self.dir, holder))
     }
 
     /// Returns where the file of a list lies, or would.
@@ -367,6 +406,12 @@ impl Home {
             .create(dir)
             .map_err(|source| io_error("create", dir, source))
     }
+}
+
+/// Returns what this process says of itself while it has the lock.
+pub(crate) fn holder_of(role: &str, api: Option<String>) -> Holder {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Holder { pid: std::process::id(), role: role.to_owned(), api, version }
 }
 
 /// Tries to take a lock until it is free; tells who held it to the end of the wait.

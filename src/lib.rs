@@ -5,8 +5,12 @@
 pub mod backup;
 pub mod entropy;
 pub mod home;
+pub mod hub;
 pub mod identity;
 pub mod link;
+pub mod mesh;
+pub mod node;
 pub mod replica;
+pub mod rest;
 pub mod time;
 pub mod wire;

@@ -21,6 +21,9 @@ use super::version::Answering;
 /// How often during the longest silence a link looks whether something was heard.
 const LOOKS: u32 = 7;
 
+/// What the binding of a link is exported under.
+const BINDING_LABEL: &[u8] = b"EXPORTER-x0x-binding-v1";
+
 /// A socket for links. Clones are the same socket.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -197,6 +200,24 @@ impl Link {
     /// Returns who is at the other end.
     pub fn peer(&self) -> AgentId {
         self.peer
+    }
+
+    /// Returns that agent's public key.
+    pub fn public_key(&self) -> Vec<u8> {
+        let shown = self.connection.peer_identity().and_then(|shown| shown.downcast().ok());
+        let key = shown.and_then(|shown: Box<Vec<CertificateDer<'static>>>| {
+            tls::public_key_of(shown.first()?).map(<[u8]>::to_vec)
+        });
+        // Without one there was no link.
+        key.unwrap_or_default()
+    }
+
+    /// Returns what both ends know of this link and nobody else does (RFC 8446, section 7.5).
+    pub fn binding(&self) -> [u8; 32] {
+        let mut binding = [0; 32];
+        // It fails for lengths that TLS has no room for; this is none.
+        let _exported = self.connection.export_keying_material(&mut binding, BINDING_LABEL, &[]);
+        binding
     }
 
     /// Returns where the other end is now; it may move.

@@ -32,6 +32,13 @@ pub const REPAIR_EVERY: (Duration, Duration) = (Duration::from_secs(10), Duratio
 /// less, and what is behind them is mostly on its way.
 pub const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long the one pull that is going on may stand still before another neighbour is asked too.
+/// Several at once would bring everything several times.
+pub const PULL_STALL_MAX: Duration = Duration::from_secs(2);
+
+/// How many pulls go on at once at most.
+pub const PULLS_MAX: usize = 3;
+
 /// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
 pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
 
@@ -49,6 +56,8 @@ pub struct Replica {
     ready: Vec<Proved>,
     is_judging: bool,
     repair_at: Duration,
+    /// When something last came by a pull, or one began.
+    moved_at: Duration,
     rng: Seeded,
 }
 
@@ -205,6 +214,7 @@ impl Replica {
             ready: Vec::new(),
             is_judging: false,
             repair_at: now,
+            moved_at: now,
             rng: entropy::seeded(seed),
         };
         replica.refresh(frontier, charter);
@@ -234,7 +244,9 @@ impl Replica {
 
     /// Returns when [`Input::Tick`] is to come at the latest.
     pub fn deadline(&self) -> Option<Duration> {
-        let retries = self.peers.values().filter_map(|peer| peer.due());
+        let is_pulling = self.peers.values().any(Peer::is_pulling);
+        let room_at = if is_pulling { self.moved_at + PULL_STALL_MAX } else { Duration::ZERO };
+        let retries = self.peers.values().filter_map(Peer::due).map(|due| due.max(room_at));
         let repair = (!self.peers.is_empty()).then_some(self.repair_at);
         retries.chain(repair).chain(self.pool.deadline()).min()
     }
@@ -264,6 +276,7 @@ impl Replica {
             }
             Input::Judged { commits, verdicts } => self.judged(now, commits, verdicts, effects),
             Input::Received { from, places, charter } => {
+                self.moved_at = now;
                 let is_news = charter.is_some();
                 self.advance(&places, charter);
                 self.spread(from, &places, is_news, effects);
@@ -293,16 +306,26 @@ impl Replica {
             self.is_judging = true;
             effects.push(Effect::Judge(std::mem::take(&mut self.ready)));
         }
-        for (from, peer) in &mut self.peers {
-            if peer.start(now) {
-                effects.push(Effect::Pull { from: *from, standing: self.standing.clone() });
-            }
-        }
+        self.start_pulls(now, effects);
         if now >= self.repair_at {
             self.repair_at = now + self.repair_pause();
             let at = self.below(self.peers.len().max(1) as u64);
             if let Some(peer) = self.peers.keys().nth(at as usize) {
                 effects.push(self.digest_to(*peer, true));
+            }
+        }
+    }
+
+    /// Starts a pull where one is due: one at a time, while that gets on.
+    fn start_pulls(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let mut going_on = self.peers.values().filter(|peer| peer.is_pulling()).count();
+        for (from, peer) in &mut self.peers {
+            let has_room = going_on == 0
+                || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
+            if has_room && peer.start(now) {
+                going_on += 1;
+                self.moved_at = now;
+                effects.push(Effect::Pull { from: *from, standing: self.standing.clone() });
             }
         }
     }

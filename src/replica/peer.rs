@@ -19,6 +19,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Tells whether a pull is going on.
+    pub(super) fn is_pulling(&self) -> bool {
+        self.is_pulling
+    }
+
     /// Asks for a pull at some time; an earlier wish stands.
     pub(super) fn want(&mut self, at: Duration) {
         self.wanted_at = Some(self.wanted_at.map_or(at, |before| before.min(at)));

@@ -1,0 +1,216 @@
+//! Where agents can be called: their cards, and where they were seen. What is known here is a hint; who
+//! answers is known by the key.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use x0x_tracker::id::{AgentId, ListId};
+
+use super::links::control;
+use super::{Effect, Fault, Hub};
+use crate::link::policy;
+use crate::wire::{ADDRESSES_MAX, Card, Control, SignedCard};
+
+/// The most agents whose address is kept.
+const AGENTS_MAX: usize = 1_024;
+
+/// How much newer a card must be than the one before; a stream of cards goes no further.
+const RENEWAL_MIN_MS: i64 = 1_000;
+
+/// The most cards that are told a new neighbour.
+const CARDS_TOLD_MAX: usize = 32;
+
+/// To how many members of a list links are kept without being asked for. In a larger one the gossip
+/// asks for those that it needs.
+const LINKS_WANTED: usize = 8;
+
+/// Where agents can be called.
+#[derive(Debug, Default)]
+pub(super) struct Cards {
+    own: Option<SignedCard>,
+    known: BTreeMap<AgentId, Whereabouts>,
+}
+
+#[derive(Debug, Default)]
+struct Whereabouts {
+    card: Option<(i64, SignedCard)>,
+    /// Best first.
+    addresses: Vec<SocketAddr>,
+}
+
+impl Cards {
+    /// Returns this agent's own.
+    pub(super) fn own(&self) -> Option<&SignedCard> {
+        self.own.as_ref()
+    }
+
+    /// Returns where an agent may be.
+    pub(super) fn addresses(&self, agent: AgentId) -> &[SocketAddr] {
+        self.known.get(&agent).map_or(&[], |known| &known.addresses)
+    }
+
+    /// Adds addresses in front of those that are known; returns whether any is new.
+    fn add(&mut self, agent: AgentId, addresses: &[SocketAddr]) -> bool {
+        if !self.known.contains_key(&agent) && self.known.len() >= AGENTS_MAX {
+            return false;
+        }
+        let known = &mut self.known.entry(agent).or_default().addresses;
+        let before = known.clone();
+        for address in addresses.iter().rev() {
+            known.retain(|known| known != address);
+            known.insert(0, *address);
+        }
+        known.truncate(ADDRESSES_MAX);
+        *known != before
+    }
+}
+
+impl Hub {
+    /// Takes this node's own card, and tells it.
+    pub(super) fn own_card(&mut self, card: SignedCard, effects: &mut Vec<Effect>) {
+        self.cards.own = Some(card.clone());
+        for (peer, link) in &self.peers {
+            for (list, shared) in &self.lists {
+                if shared.has(*peer) {
+                    let (list, cards) = (*list, vec![card.clone()]);
+                    effects.push(control(*link, &Control::Cards { list, cards }));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Takes what was known when the node last ran.
+    pub(super) fn known(
+        &mut self,
+        now: Duration,
+        known: Vec<(AgentId, Vec<SocketAddr>)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for (agent, addresses) in known {
+            self.cards.add(agent, &addresses);
+        }
+        self.want_members(now, effects);
+    }
+
+    /// Takes a card that `teller` showed: its own, or a member's.
+    pub(super) fn card(
+        &mut self,
+        now: Duration,
+        teller: AgentId,
+        signed: &SignedCard,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let Card { agent, at_ms, addresses } = signed.peek()?;
+        let known = self.cards.known.get(&agent).and_then(|known| known.card.as_ref());
+        let is_newer = known.is_none_or(|(before, _)| at_ms >= before.saturating_add(RENEWAL_MIN_MS));
+        let keys = self.lists.values().filter_map(|shared| {
+            let charter = shared.replica.charter();
+            charter.role(agent).and(charter.public_key(agent))
+        });
+        let Some(key) = keys.into_iter().next().map(<[u8]>::to_vec) else { return Ok(()) };
+        if agent == self.me || !is_newer {
+            return Ok(());
+        }
+        if !signed.is_signed_by(&key, self.verifier.as_ref()) {
+            return Err(Fault::Order("a card that its agent did not sign"));
+        }
+        self.cards.add(agent, &addresses);
+        if let Some(known) = self.cards.known.get_mut(&agent) {
+            known.card = Some((at_ms, signed.clone()));
+        }
+        self.remember(agent, None, effects);
+        self.pass_on(teller, agent, signed, effects);
+        self.want_members(now, effects);
+        Ok(())
+    }
+
+    fn pass_on(
+        &self,
+        teller: AgentId,
+        agent: AgentId,
+        card: &SignedCard,
+        effects: &mut Vec<Effect>,
+    ) {
+        for (peer, link) in &self.peers {
+            let list = self.lists.iter().find(|(_, shared)| {
+                shared.has(*peer) && shared.replica.charter().role(agent).is_some()
+            });
+            if let Some((list, _)) = list
+                && *peer != teller
+                && *peer != agent
+            {
+                let (list, cards) = (*list, vec![card.clone()]);
+                effects.push(control(*link, &Control::Cards { list, cards }));
+            }
+        }
+    }
+
+    /// Tells a new neighbour the cards of members.
+    pub(super) fn tell_cards(&self, list: ListId, peer: AgentId, effects: &mut Vec<Effect>) {
+        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
+            return;
+        };
+        let is_told = |agent: &AgentId| {
+            *agent != peer && shared.replica.charter().role(*agent).is_some()
+        };
+        let cards: Vec<SignedCard> = self
+            .cards
+            .known
+            .iter()
+            .filter(|(agent, _)| is_told(agent))
+            .filter_map(|(_, known)| known.card.as_ref().map(|(_, card)| card.clone()))
+            .take(CARDS_TOLD_MAX)
+            .collect();
+        if !cards.is_empty() {
+            effects.push(control(*link, &Control::Cards { list, cards }));
+        }
+    }
+
+    /// Remembers where an agent is, if an address is new, over a restart too.
+    pub(super) fn remember(
+        &mut self,
+        agent: AgentId,
+        seen: Option<SocketAddr>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(address) = seen
+            && !self.cards.add(agent, &[address])
+        {
+            return;
+        }
+        let addresses = self.cards.addresses(agent).to_vec();
+        effects.push(Effect::Remember { agent, addresses });
+    }
+
+    /// Asks for links to members, where there are few.
+    pub(super) fn want_members(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let mut wanted: Vec<AgentId> = Vec::new();
+        for shared in self.lists.values() {
+            let charter = shared.replica.charter();
+            if charter.role(self.me).is_none() {
+                continue;
+            }
+            let members = charter.members().into_iter().map(|(agent, _)| agent);
+            let reachable = members.filter(|agent| !self.cards.addresses(*agent).is_empty());
+            let mut reachable: Vec<AgentId> = reachable.filter(|agent| *agent != self.me).collect();
+            // Each node begins with others, so that all are linked through few.
+            let start = reachable.iter().position(|agent| *agent > self.me).unwrap_or(0);
+            reachable.rotate_left(start);
+            wanted.extend(reachable.into_iter().take(LINKS_WANTED));
+        }
+        for agent in wanted {
+            self.want(now, agent, effects);
+        }
+    }
+
+    /// Asks for a link to an agent, if it is known where it may be.
+    pub(super) fn want(&mut self, now: Duration, agent: AgentId, effects: &mut Vec<Effect>) {
+        let addresses = self.cards.addresses(agent).to_vec();
+        if !addresses.is_empty() && !self.is_stopping {
+            let wanted = policy::Input::Wanted { agent: Some(agent), addresses };
+            self.ask_policy(now, wanted, effects);
+        }
+    }
+}

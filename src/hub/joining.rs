@@ -1,0 +1,99 @@
+//! Joining a list for a ticket, from both sides. Whether a ticket is good, the store of its issuer
+//! decides, once.
+
+use std::time::Duration;
+
+use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::journal::charter::{Role, Signed};
+
+use super::links::control;
+use super::{Effect, Fault, Hub, Note};
+use crate::link::policy::{self, LinkId};
+use crate::wire::{Control, JoinRefusal, Ticket};
+
+/// The most lists that this agent waits to join.
+const JOINING_MAX: usize = 16;
+
+/// A list that this agent waits to join.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) ticket: Ticket,
+}
+
+impl Hub {
+    /// Goes to the issuer of a ticket.
+    pub(super) fn join(&mut self, now: Duration, ticket: Ticket, effects: &mut Vec<Effect>) {
+        let (list, issuer) = (ticket.list, ticket.issuer);
+        if self.joining.len() >= JOINING_MAX && !self.joining.contains_key(&list) {
+            return effects.push(Effect::Note(Note::NotJoined { list, why: JoinRefusal::Failed }));
+        }
+        let addresses = ticket.addresses.clone();
+        self.joining.insert(list, Joining { ticket });
+        match self.peers.get(&issuer) {
+            Some(link) => self.show_tickets(issuer, *link, effects),
+            None => {
+                let wanted = policy::Input::Wanted { agent: Some(issuer), addresses };
+                self.ask_policy(now, wanted, effects);
+            }
+        }
+    }
+
+    /// Shows a peer the tickets that it issued.
+    pub(super) fn show_tickets(&self, peer: AgentId, link: LinkId, effects: &mut Vec<Effect>) {
+        for (list, joining) in &self.joining {
+            if joining.ticket.issuer == peer {
+                let secret = joining.ticket.secret;
+                effects.push(control(link, &Control::Join { list: *list, secret }));
+            }
+        }
+    }
+
+    /// The store redeemed a ticket that was shown here, or not.
+    pub(super) fn redeemed(
+        &mut self,
+        list: ListId,
+        link: LinkId,
+        outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let frame = match outcome {
+            Ok((role, statements)) => Control::Joined { list, role, statements },
+            Err(why) => Control::NotJoined { list, why },
+        };
+        effects.push(control(link, &frame));
+    }
+
+    /// A peer says that it took a ticket.
+    pub(super) fn joined(
+        &mut self,
+        list: ListId,
+        peer: AgentId,
+        role: Role,
+        statements: Vec<Signed>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        if self.joining.get(&list).is_none_or(|joining| joining.ticket.issuer != peer) {
+            // Shown twice, over two links.
+            return Ok(());
+        }
+        self.joining.remove(&list);
+        effects.push(Effect::State { list, statements });
+        effects.push(Effect::Note(Note::Joined { list, role }));
+        Ok(())
+    }
+
+    /// A peer says that it did not take a ticket.
+    pub(super) fn not_joined(
+        &mut self,
+        list: ListId,
+        peer: AgentId,
+        why: JoinRefusal,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        if self.joining.get(&list).is_some_and(|joining| joining.ticket.issuer == peer) {
+            self.joining.remove(&list);
+            effects.push(Effect::Note(Note::NotJoined { list, why }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,376 @@
+//! Links: who is at the other end, which lists both have, and what is read from each lane.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::journal::commit::RULES_VERSION;
+
+use super::{Effect, Fault, Hub, Note, StreamId};
+use crate::link::Farewell;
+use crate::link::policy::{self, LinkId};
+use crate::replica;
+use crate::wire::{self, Control, Hello, Lane, Request, shared_tag};
+
+/// How long a peer may take to say which lists it has, and one that shares none to show a ticket.
+const GREETING_MAX: Duration = Duration::from_secs(10);
+
+/// How many linked peers may share no list with this node; it ends further ones at once.
+const STRANGERS_MAX: usize = 32;
+
+/// A link.
+#[derive(Debug)]
+pub(super) struct LinkState {
+    pub(super) peer: AgentId,
+    pub(super) public_key: Vec<u8>,
+    binding: [u8; 32],
+    is_caller: bool,
+    pub(super) address: SocketAddr,
+    /// Whether it is the one that stands to its peer.
+    stands: bool,
+    hello: Option<Hello>,
+    pub(super) program: String,
+    /// Lists that both have.
+    pub(super) lists: BTreeSet<ListId>,
+    /// Until when it may share none.
+    alone_until: Duration,
+}
+
+impl LinkState {
+    pub(super) fn new(
+        now: Duration,
+        peer: AgentId,
+        public_key: Vec<u8>,
+        binding: [u8; 32],
+        is_caller: bool,
+        address: SocketAddr,
+    ) -> Self {
+        Self {
+            peer,
+            public_key,
+            binding,
+            is_caller,
+            address,
+            stands: false,
+            hello: None,
+            program: String::new(),
+            lists: BTreeSet::new(),
+            alone_until: now + GREETING_MAX,
+        }
+    }
+
+    /// Returns when it is ended if nothing is shared by then.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.lists.is_empty().then_some(self.alone_until)
+    }
+}
+
+impl Hub {
+    pub(super) fn up(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        state: LinkState,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (peer, is_caller, address) = (state.peer, state.is_caller, state.address);
+        let strangers = self.links.values().filter(|link| link.lists.is_empty()).count();
+        if self.is_stopping || strangers >= STRANGERS_MAX && !self.is_member(peer) && !is_caller {
+            let why =
+                if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
+            effects.push(Effect::End { link, why });
+            return;
+        }
+        self.links.insert(link, state);
+        self.ask_policy(now, policy::Input::Up { link, peer, is_caller, address }, effects);
+    }
+
+    pub(super) fn down(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        why: policy::End,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(state) = self.links.get(&link) else { return };
+        let peer = state.peer;
+        self.ask_policy(now, policy::Input::Down { link, peer, why }, effects);
+        self.links.remove(&link);
+    }
+
+    pub(super) fn dial_failed(
+        &mut self,
+        now: Duration,
+        address: SocketAddr,
+        wanted: Option<AgentId>,
+        why: policy::End,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.ask_policy(now, policy::Input::DialFailed { address, wanted, why }, effects);
+        if let Some(agent) = wanted.filter(|agent| !self.peers.contains_key(agent)) {
+            self.unreachable(now, agent, effects);
+        }
+        if !why.is_retryable() {
+            effects.push(Effect::Note(Note::Unreachable { address, why }));
+        }
+    }
+
+    /// A link stands to a peer: greet it there.
+    pub(super) fn peer_up(
+        &mut self,
+        now: Duration,
+        peer: AgentId,
+        link: LinkId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.peers.get(&peer) == Some(&link) {
+            return;
+        }
+        self.forget_peer(now, peer, effects);
+        self.peers.insert(peer, link);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.stands = true;
+        let address = state.address;
+        effects.push(self.greeting(link));
+        if self.is_member(peer) {
+            self.remember(peer, Some(address), effects);
+        }
+        // It may have greeted before this side knew which link stands.
+        self.share(now, link, effects);
+    }
+
+    pub(super) fn peer_down(&mut self, now: Duration, peer: AgentId, effects: &mut Vec<Effect>) {
+        self.forget_peer(now, peer, effects);
+        effects.push(Effect::Note(Note::Gone { peer }));
+    }
+
+    fn forget_peer(&mut self, now: Duration, peer: AgentId, effects: &mut Vec<Effect>) {
+        let Some(link) = self.peers.remove(&peer) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.stands = false;
+        for list in std::mem::take(&mut state.lists) {
+            self.unshared(now, list, peer, effects);
+        }
+    }
+
+    /// Returns what is said first on a link.
+    fn greeting(&self, link: LinkId) -> Effect {
+        let tag = |list: &ListId| {
+            let binding = self.links.get(&link).map_or([0; 32], |state| state.binding);
+            shared_tag(&binding, self.me, *list)
+        };
+        let hello = Hello {
+            program: self.program.clone(),
+            rules: RULES_VERSION,
+            lists: self.lists.keys().take(wire::LISTS_MAX).map(tag).collect(),
+            card: self.cards.own().cloned(),
+        };
+        control(link, &Control::Hello(hello))
+    }
+
+    /// Says again which lists there are.
+    pub(super) fn greet_all(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let links: Vec<LinkId> = self.peers.values().copied().collect();
+        for link in links {
+            effects.push(self.greeting(link));
+            self.share(now, link, effects);
+        }
+    }
+
+    /// Works out which lists both ends of a link have, and whether the peer is a member of them.
+    fn share(&mut self, now: Duration, link: LinkId, effects: &mut Vec<Effect>) {
+        let Some(state) = self.links.get(&link).filter(|state| state.stands) else { return };
+        let Some(hello) = &state.hello else { return };
+        let peer = state.peer;
+        let named: BTreeSet<&[u8; 32]> = hello.lists.iter().collect();
+        let shared: BTreeSet<ListId> = self
+            .lists
+            .iter()
+            .filter(|(list, shared)| {
+                named.contains(&shared_tag(&state.binding, peer, **list))
+                    && shared.replica.charter().role(peer).is_some()
+                    && shared.replica.charter().role(self.me).is_some()
+            })
+            .map(|(list, _)| *list)
+            .collect();
+        let before = state.lists.clone();
+        if let Some(state) = self.links.get_mut(&link) {
+            state.lists.clone_from(&shared);
+        }
+        for list in before.difference(&shared) {
+            self.unshared(now, *list, peer, effects);
+        }
+        for list in shared.difference(&before) {
+            effects.push(Effect::Note(Note::Shared { peer, list: *list }));
+            self.shared(now, *list, peer, effects);
+        }
+        self.show_tickets(peer, link, effects);
+    }
+
+    pub(super) fn frame(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        lane: Lane,
+        bytes: &[u8],
+        effects: &mut Vec<Effect>,
+    ) {
+        let read = match lane {
+            Lane::Control => self.control(now, link, bytes, effects),
+            Lane::Pubsub => self.pubsub(now, link, bytes, effects),
+            Lane::Sync => Err(Fault::Order("a sync frame outside a request")),
+        };
+        if let Err(fault) = read {
+            self.breach(link, &fault, effects);
+        }
+    }
+
+    fn control(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        bytes: &[u8],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let frame = Control::read(bytes)?;
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        let peer = state.peer;
+        if state.hello.is_none() && !matches!(frame, Control::Hello(_)) {
+            return Err(Fault::Order("something else before the greeting"));
+        }
+        let list = match frame {
+            Control::Hello(hello) => {
+                state.program.clone_from(&hello.program);
+                let card = hello.card.clone();
+                state.hello = Some(hello);
+                if let Some(card) = card {
+                    self.card(now, peer, &card, effects)?;
+                }
+                self.share(now, link, effects);
+                return Ok(());
+            }
+            Control::Join { list, secret } => {
+                let public_key = state.public_key.clone();
+                // Whether the list is here is told only to who knows the secret.
+                effects.push(Effect::Redeem { list, link, secret, public_key });
+                return Ok(());
+            }
+            Control::Joined { list, role, statements } => {
+                return self.joined(list, peer, role, statements, effects);
+            }
+            Control::NotJoined { list, why } => return self.not_joined(list, peer, why, effects),
+            Control::Digest(digest) => digest.list,
+            Control::News { list, .. } | Control::Cards { list, .. } => list,
+        };
+        // A list that this side stopped sharing a moment ago is no breach.
+        if !state.lists.contains(&list) {
+            return Ok(());
+        }
+        match frame {
+            Control::Digest(digest) => {
+                let (hash, wants_answer) = (digest.hash, digest.wants_answer);
+                let input = replica::Input::Digest { from: peer, hash, wants_answer };
+                self.replica(now, list, input, effects);
+            }
+            Control::News { places, .. } => {
+                self.replica(now, list, replica::Input::News { from: peer, places }, effects);
+            }
+            Control::Cards { cards, .. } => {
+                for card in cards {
+                    self.card(now, peer, &card, effects)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pubsub(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        bytes: &[u8],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let (list, frame) = bytes
+            .split_first_chunk::<32>()
+            .ok_or(Fault::Order("a pubsub frame that names no list"))?;
+        let list = ListId(*list);
+        let Some(state) = self.links.get(&link) else { return Ok(()) };
+        if state.hello.is_none() {
+            return Err(Fault::Order("gossip before the greeting"));
+        }
+        let peer = state.peer;
+        if state.lists.contains(&list) {
+            self.gossip(now, list, peer, frame, effects);
+        }
+        Ok(())
+    }
+
+    pub(super) fn request(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        stream: StreamId,
+        bytes: &[u8],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(state) = self.links.get(&link) else { return };
+        let to = state.peer;
+        let request = match Request::read(bytes) {
+            Ok(request) => request,
+            Err(fault) => return self.breach(link, &fault, effects),
+        };
+        let list = request.list();
+        let role = self.lists.get(&list).and_then(|list| list.replica.charter().role(to));
+        if role.is_none() {
+            return effects.push(Effect::Refuse { link, stream });
+        }
+        match request {
+            Request::Pull { standing, .. } => {
+                let served = standing.clone();
+                effects.push(Effect::Serve { link, stream, list, to, standing: served });
+                let input = replica::Input::Standing { from: to, standing, after_all: false };
+                self.replica(now, list, input, effects);
+            }
+            Request::Headers { log, from, .. } => {
+                effects.push(Effect::ServeHeaders { link, stream, list, log, from });
+            }
+        }
+    }
+
+    /// A frame was dropped: what it said is found by comparing.
+    pub(super) fn dropped(&mut self, now: Duration, link: LinkId, effects: &mut Vec<Effect>) {
+        let Some(state) = self.links.get(&link) else { return };
+        let peer = state.peer;
+        for list in state.lists.clone() {
+            self.replica(now, list, replica::Input::Missed(peer), effects);
+        }
+    }
+
+    /// Ends links that share nothing, where nobody waits to join over them.
+    pub(super) fn end_silent(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for (link, state) in &mut self.links {
+            if state.deadline().is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            state.alone_until = now + GREETING_MAX;
+            let waits = self.joining.values().any(|joining| joining.ticket.issuer == state.peer);
+            if !waits {
+                effects.push(Effect::Note(Note::Stranger { peer: state.peer }));
+                effects.push(Effect::End { link: *link, why: Farewell::NoSharedList });
+            }
+        }
+    }
+
+    /// Tells whether an agent is a member of any list here.
+    pub(super) fn is_member(&self, agent: AgentId) -> bool {
+        self.lists.values().any(|shared| shared.replica.charter().role(agent).is_some())
+    }
+}
+
+/// Returns the effect of sending a frame of the control lane.
+pub(super) fn control(link: LinkId, frame: &Control) -> Effect {
+    Effect::Send { link, lane: Lane::Control, frame: wire::encode(frame) }
+}

@@ -1,0 +1,361 @@
+//! Links as they are: sockets, lanes and streams under the names that the hub knows, and what it wants
+//! done with them. Queues are bounded: a full one towards a peer loses gossip, which repair makes good,
+//! or the link; one from a peer holds the peer back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::task::AbortHandle;
+use tokio_util::codec::{FramedRead, FramedWrite};
+
+use super::peers_file::PeersFile;
+use super::streams::{self, FrameWriter};
+use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands};
+use crate::hub::{self, Effect, Note};
+use crate::link::policy::{End, LinkId};
+use crate::link::{Endpoint, Farewell, Link, LinkError};
+use crate::wire::Lane;
+
+/// How many frames wait for a lane of one link at most.
+const FRAMES_MAX: usize = 2_048;
+
+/// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
+/// beyond that.
+const RECEIVED_BYTES_MAX: usize = 4 << 20;
+
+/// How many calls are answered at once.
+const ANSWERS_MAX: usize = 64;
+
+/// How long the last frames may take when the node stops.
+const FLUSH_MAX: Duration = Duration::from_millis(300);
+
+/// How long the others may take to hear that it stops.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
+
+/// Carries frames between sockets and the hub.
+pub(crate) struct Carrier {
+    endpoint: Endpoint,
+    pub(super) keeper: Keeper,
+    peers: PeersFile,
+    pub(super) hub: mpsc::UnboundedSender<Told>,
+    notes: broadcast::Sender<Note>,
+    links: Links<Open>,
+    next_link: u64,
+    /// The stream of the request that the hub decides on just now.
+    asked: Option<FrameWriter>,
+    pub(super) tasks: Tasks,
+    is_closing: bool,
+}
+
+/// A link that stands.
+struct Open {
+    link: Link,
+    control: mpsc::Sender<Bytes>,
+    pubsub: mpsc::Sender<Bytes>,
+    /// What ends with it.
+    tasks: Vec<AbortHandle>,
+}
+
+impl Carrier {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        keeper: Keeper,
+        peers: PeersFile,
+        hub: mpsc::UnboundedSender<Told>,
+        notes: broadcast::Sender<Note>,
+    ) -> Self {
+        let mut tasks = Tasks::new();
+        tasks.spawn(answer(endpoint.clone(), hub.clone()));
+        Self {
+            endpoint,
+            keeper,
+            peers,
+            hub,
+            notes,
+            links: Links::new(),
+            next_link: 0,
+            asked: None,
+            tasks,
+            is_closing: false,
+        }
+    }
+
+    /// Takes a link whose handshake was carried through, and returns what to tell the hub.
+    pub(super) fn attach(&mut self, link: Link) -> hub::Input {
+        // Tasks that ended by themselves are nobody's any more.
+        while self.tasks.try_join_next().is_some() {}
+        self.next_link += 1;
+        let id = LinkId(self.next_link);
+        let input = hub::Input::Up {
+            link: id,
+            peer: link.peer(),
+            public_key: link.public_key(),
+            binding: link.binding(),
+            is_caller: link.is_caller(),
+            address: link.address(),
+        };
+        let (control, control_out) = mpsc::channel(FRAMES_MAX);
+        let (pubsub, pubsub_out) = mpsc::channel(FRAMES_MAX);
+        let lane = |lane, frames| {
+            let connection = link.connection().clone();
+            async move {
+                // The link's end says what there is to say.
+                let _ended = streams::write_lane(connection, lane, frames).await;
+            }
+        };
+        let tasks = vec![
+            self.tasks.spawn(lane(Lane::Control, control_out)),
+            self.tasks.spawn(lane(Lane::Pubsub, pubsub_out)),
+            self.tasks.spawn(read_lanes(id, link.clone(), self.hub.clone())),
+            self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
+        ];
+        self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
+        self.links.insert(id, Open { link, control, pubsub, tasks });
+        input
+    }
+
+    /// Forgets a link that has ended.
+    pub(super) fn detach(&mut self, link: LinkId) {
+        if let Some(open) = self.links.remove(&link) {
+            open.tasks.iter().for_each(AbortHandle::abort);
+        }
+    }
+
+    /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
+    pub(super) fn hold(&mut self, writer: Option<FrameWriter>) {
+        self.asked = writer;
+    }
+
+    /// Returns how people are shown a peer.
+    pub(super) fn view(&self, peer: &hub::Peer) -> Option<PeerView> {
+        let link = &self.links.get(&peer.link)?.link;
+        Some(PeerView {
+            agent_id: peer.agent.to_string(),
+            address: link.address().to_string(),
+            outgoing: link.is_caller(),
+            rtt_ms: link.connection().rtt().as_secs_f64() * 1_000.0,
+            version: peer.program.clone(),
+            lists: peer
+                .lists
+                .iter()
+                .map(|(list, level)| PeerList { id: list.to_string(), level: *level })
+                .collect(),
+        })
+    }
+
+    /// Does what the hub wants.
+    pub(super) fn carry(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial { address, wanted } => {
+                let (endpoint, hub) = (self.endpoint.clone(), self.hub.clone());
+                self.tasks.spawn(async move {
+                    let told = match endpoint.call(address, wanted).await {
+                        Ok(link) => Told::Up(link),
+                        Err(error) => {
+                            tracing::debug!(%address, %error, "a call failed");
+                            let why = end_of(&error);
+                            Told::Input(hub::Input::DialFailed { address, wanted, why })
+                        }
+                    };
+                    let _stopped = hub.send(told);
+                });
+            }
+            Effect::End { link, why } => {
+                if let Some(open) = self.links.get(&link).filter(|_| !self.is_closing) {
+                    open.link.end(why);
+                }
+            }
+            Effect::Send { link, lane, frame } => self.send(link, lane, frame),
+            Effect::Remember { agent, addresses } => self.peers.put(agent, addresses),
+            Effect::Note(note) => {
+                tracing::info!(?note, "mesh");
+                // Nobody has to listen.
+                let _nobody = self.notes.send(note);
+            }
+            effect => self.run_errand(effect),
+        }
+    }
+
+    fn send(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
+        let Some(open) = self.links.get(&link) else { return };
+        let queue = if lane == Lane::Control { &open.control } else { &open.pubsub };
+        match queue.try_send(frame.into()) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) if lane == Lane::Control => {
+                tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
+                open.link.end(Farewell::Unheard);
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
+                let _stopped = self.hub.send(Told::Input(hub::Input::Dropped { link }));
+            }
+        }
+    }
+
+    /// Hands the effects that need a stream or a store to tasks of their own.
+    fn run_errand(&mut self, effect: Effect) {
+        let connection = |link: &LinkId| self.links.get(link).map(|open| open.link.clone());
+        let (keeper, hub) = (self.keeper.clone(), self.hub.clone());
+        match effect {
+            Effect::Pull { link, from, list, standing } => {
+                let link = connection(&link);
+                self.tasks.spawn(async move {
+                    let standing = match link {
+                        Some(link) => errands::pull(&link, &keeper, &hub, list, standing).await,
+                        None => None,
+                    };
+                    let _stopped =
+                        hub.send(Told::Input(hub::Input::Pulled { list, from, standing }));
+                });
+            }
+            Effect::Serve { list, to, standing, .. } => {
+                if let Some(writer) = self.asked.take() {
+                    self.tasks.spawn(errands::serve(writer, keeper, hub, list, to, standing));
+                }
+            }
+            Effect::ServeHeaders { list, log, from, .. } => {
+                if let Some(writer) = self.asked.take() {
+                    self.tasks.spawn(errands::serve_headers(writer, keeper, list, log, from));
+                }
+            }
+            Effect::Refuse { .. } => {
+                if let Some(writer) = self.asked.take() {
+                    self.tasks.spawn(errands::refuse(writer));
+                }
+            }
+            Effect::Judge { list, commits } => errands::judge(&keeper, list, commits),
+            Effect::State { list, statements } => errands::state(&keeper, list, statements),
+            Effect::Redeem { list, link, secret, public_key } => {
+                errands::redeem(&keeper, list, link, secret, public_key);
+            }
+            Effect::Fork { link, list, with, log, theirs } => {
+                if let Some(link) = connection(&link) {
+                    let fork = errands::Fork { list, with, log, theirs };
+                    self.tasks.spawn(errands::settle(link, keeper, hub, fork));
+                }
+            }
+            Effect::OwnLog { list, log, void } => errands::own_log(&keeper, list, log, void),
+            _ => {}
+        }
+    }
+
+    /// Sends what is left, takes leave, and ends every task.
+    pub(super) async fn close(mut self) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        let mut writers = Vec::new();
+        for link in links {
+            if let Some(Open { link, control, pubsub, tasks }) = self.links.remove(&link) {
+                // Without a sender, a lane ends when it is written.
+                drop((control, pubsub));
+                writers.extend(tasks.into_iter().take(2));
+                drop(link);
+            }
+        }
+        let flushed = async {
+            while writers.iter().any(|writer| !writer.is_finished()) {
+                if self.tasks.join_next().await.is_none() {
+                    break;
+                }
+            }
+        };
+        let _in_time = tokio::time::timeout(FLUSH_MAX, flushed).await;
+        let _in_time = tokio::time::timeout(FAREWELL_MAX, self.endpoint.close()).await;
+        self.tasks.shutdown().await;
+    }
+
+    /// Ends no link from now on, so that the last words are heard.
+    pub(super) fn closing(&mut self) {
+        self.is_closing = true;
+    }
+}
+
+/// Answers calls, a bounded number at once.
+async fn answer(endpoint: Endpoint, hub: mpsc::UnboundedSender<Told>) {
+    let room = Arc::new(Semaphore::new(ANSWERS_MAX));
+    let refused = AtomicU64::new(0);
+    let mut handshakes = Tasks::new();
+    while let Some(call) = endpoint.next_call().await {
+        while handshakes.try_join_next().is_some() {}
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            // Whoever calls will call again.
+            refused.fetch_add(1, Ordering::Relaxed);
+            call.ignore();
+            continue;
+        };
+        let hub = hub.clone();
+        handshakes.spawn(async move {
+            let _permit = permit;
+            match call.answer().await {
+                Ok(link) => drop(hub.send(Told::Up(link))),
+                Err(error) => tracing::debug!(%error, "a call was not answered"),
+            }
+        });
+    }
+}
+
+/// Tells the hub when a link has ended.
+async fn watch(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
+    let error = link.ended().await;
+    tracing::debug!(peer = %link.peer().short(), %error, "a link ended");
+    let _stopped = hub.send(Told::Input(hub::Input::Down { link: id, why: end_of(&error) }));
+}
+
+/// Reads the lanes that the other side opens.
+async fn read_lanes(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
+    let room = Arc::new(Semaphore::new(RECEIVED_BYTES_MAX));
+    let mut lanes = Tasks::new();
+    while let Ok(stream) = link.connection().accept_uni().await {
+        let (link, hub, room) = (link.clone(), hub.clone(), room.clone());
+        lanes.spawn(async move {
+            if let Err(error) = read_frames(id, stream, &hub, room).await
+                && error.kind() == std::io::ErrorKind::InvalidData
+            {
+                tracing::warn!(peer = %link.peer().short(), %error, "a peer broke the protocol");
+                link.end(Farewell::Breach);
+            }
+        });
+    }
+}
+
+async fn read_frames(
+    link: LinkId,
+    stream: quinn::RecvStream,
+    hub: &mpsc::UnboundedSender<Told>,
+    room: Arc<Semaphore>,
+) -> std::io::Result<()> {
+    let (lane, mut reader) = streams::read_lane(stream).await?;
+    while let Some(bytes) = streams::next(&mut reader).await? {
+        let weight = u32::try_from(bytes.len().clamp(1, RECEIVED_BYTES_MAX)).unwrap_or(1);
+        let Ok(room) = room.clone().acquire_many_owned(weight).await else { break };
+        let bytes = bytes.to_vec();
+        if hub.send(Told::Frame { link, lane, bytes, room }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the requests of sync streams that the other side opens.
+async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
+    let mut streams = Tasks::new();
+    while let Ok((send, receive)) = link.connection().accept_bi().await {
+        while streams.try_join_next().is_some() {}
+        let hub = hub.clone();
+        streams.spawn(async move {
+            let mut reader = FramedRead::new(receive, streams::codec(Lane::Sync));
+            let writer = FramedWrite::new(send, streams::codec(Lane::Sync));
+            if let Ok(Some(bytes)) = streams::next(&mut reader).await {
+                let _stopped =
+                    hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
+            }
+        });
+    }
+}
+
+/// Returns what the policy is told of the end of a link, or of a call.
+fn end_of(error: &LinkError) -> End {
+    if error.is_retryable() { End::Retryable } else { End::Final }
+}

@@ -1,0 +1,251 @@
+//! The thread that has the stores: whatever the node wants of a task list is done here, one thing after
+//! another, and what is on disk is told to the hub.
+//!
+//! While another program of this data directory borrows the stores, everything else waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use x0x_tracker::LocalTracker;
+use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::commit::Position;
+use x0x_tracker::store::{Holder, StoreLock};
+
+use super::Told;
+use crate::home::{Home, HomeError};
+use crate::hub;
+
+/// How long a borrower may take to lock what it was lent, or who came in between to give it back.
+const RELOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// Asks for something to be done with the stores.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+type Job = Box<dyn FnOnce(&mut Shelf) + Send>;
+
+/// The stores.
+pub struct Shelf {
+    home: Home,
+    holder: Holder,
+    lock: Option<Arc<StoreLock>>,
+    lists: BTreeMap<ListId, LocalTracker>,
+    /// Where this store's own log is in each list, as it was told.
+    told: BTreeMap<ListId, Option<(LogId, Position)>>,
+    hub: mpsc::UnboundedSender<Told>,
+}
+
+/// The stores are lent until it is dropped.
+#[derive(Debug)]
+pub struct Loan {
+    _back: std_mpsc::Sender<()>,
+}
+
+/// The keeper is gone: the node stops.
+#[derive(Debug, thiserror::Error)]
+#[error("the node is stopping")]
+pub struct Stopped;
+
+impl Keeper {
+    /// Opens every list of a data directory, and starts the thread that has them. It ends, and closes
+    /// them, when the last keeper is dropped.
+    ///
+    /// `hub` is told of each list, and of what is written.
+    pub(crate) fn start(
+        home: Home,
+        lock: StoreLock,
+        holder: Holder,
+        hub: mpsc::UnboundedSender<Told>,
+    ) -> Result<(Self, std::thread::JoinHandle<()>), HomeError> {
+        let lists = BTreeMap::new();
+        let lock = Some(Arc::new(lock));
+        let mut shelf = Shelf { home, holder, lock, lists, told: BTreeMap::new(), hub };
+        shelf.open_all()?;
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let thread = std::thread::Builder::new().name("stores".to_owned()).spawn(move || {
+            while let Some(job) = queue.blocking_recv() {
+                job(&mut shelf);
+            }
+        });
+        let thread = thread.map_err(|source| crate::home::io_error("start a thread for", std::path::Path::new("the stores"), source))?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Does something with a list; `None` where it is not here.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        list: ListId,
+        act: impl FnOnce(&mut LocalTracker) -> T + Send + 'static,
+    ) -> Result<Option<T>, Stopped> {
+        self.ask(move |shelf| shelf.lists.get_mut(&list).map(act)).await
+    }
+
+    /// Writes to a list; what is new in this store's own log is announced.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        list: ListId,
+        act: impl FnOnce(&mut LocalTracker) -> T + Send + 'static,
+    ) -> Result<Option<T>, Stopped> {
+        self.ask(move |shelf| {
+            let done = shelf.lists.get_mut(&list).map(act);
+            shelf.announce(list);
+            done
+        })
+        .await
+    }
+
+    /// Does something with the stores, and waits until it is done.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Shelf) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(move |shelf| drop(answer.send(act(shelf))));
+        answered.await.map_err(|_gone| Stopped)
+    }
+
+    /// Has something done with the stores.
+    pub fn tell(&self, act: impl FnOnce(&mut Shelf) + Send + 'static) {
+        // Without the thread there is nobody left to tell what came of it.
+        let _stopped = self.jobs.send(Box::new(act));
+    }
+
+    /// Lends all stores to another program of this data directory: they are closed and the lock is
+    /// free when this returns, and everything waits until the loan is dropped.
+    pub async fn lend(&self) -> Result<Loan, Stopped> {
+        let (back, returned) = std_mpsc::channel();
+        let (ready, is_ready) = oneshot::channel();
+        self.tell(move |shelf| {
+            shelf.close_all();
+            if ready.send(Loan { _back: back }).is_ok() {
+                // Nothing is sent: it ends when the other half is dropped.
+                let _returned = returned.recv();
+            }
+            shelf.reopen();
+        });
+        is_ready.await.map_err(|_gone| Stopped)
+    }
+}
+
+impl Shelf {
+    /// Returns a list.
+    pub fn list(&mut self, list: ListId) -> Option<&mut LocalTracker> {
+        self.lists.get_mut(&list)
+    }
+
+    /// Returns the lists that are open.
+    pub fn lists(&self) -> impl Iterator<Item = (&ListId, &LocalTracker)> {
+        self.lists.iter()
+    }
+
+    /// Returns the data directory.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Tells the hub something.
+    pub fn report(&self, input: hub::Input) {
+        // A hub that is gone needs to know nothing.
+        let _stopped = self.hub.send(Told::Input(input));
+    }
+
+    /// Makes an empty copy of a list that was founded elsewhere, and opens it.
+    pub fn attach(&mut self, list: ListId, name: &str, prefix: &str) -> Result<(), HomeError> {
+        if !self.lists.contains_key(&list) {
+            self.home.attach_locked(list, name, prefix)?;
+            self.open_all()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the hub how far a list is, whatever it knew.
+    pub fn refresh(&self, list: ListId) {
+        let Some(tracker) = self.lists.get(&list) else { return };
+        match tracker.frontier().and_then(|frontier| Ok((frontier, tracker.charter()?))) {
+            Ok((frontier, charter)) => {
+                self.report(hub::Input::Opened { list, frontier, charter });
+            }
+            Err(error) => self.fail(list, &error),
+        }
+    }
+
+    /// Announces what is new in this store's own log of a list.
+    pub fn announce(&mut self, list: ListId) {
+        let Some(tracker) = self.lists.get(&list) else { return };
+        let (place, commit) = match newest(tracker, self.told.get(&list).copied().flatten()) {
+            Ok(Some(news)) => news,
+            Ok(None) => return,
+            Err(error) => return self.fail(list, &error),
+        };
+        self.told.insert(list, Some(place));
+        self.report(hub::Input::Wrote { list, place, commit });
+    }
+
+    /// Says that a store cannot be used.
+    pub fn fail(&self, list: ListId, error: &TrackerError) {
+        tracing::error!(list = %list.short(), error = %error, "the store cannot be used");
+    }
+
+    fn open_all(&mut self) -> Result<(), HomeError> {
+        let Some(lock) = self.lock.clone() else { return Ok(()) };
+        for info in self.home.lists()? {
+            if self.lists.contains_key(&info.list) {
+                continue;
+            }
+            let tracker = self.home.write_with(info.list, lock.clone())?;
+            let own = tracker.own_place()?;
+            self.lists.insert(info.list, tracker);
+            self.told.entry(info.list).or_insert(own);
+            self.refresh(info.list);
+        }
+        Ok(())
+    }
+
+    fn close_all(&mut self) {
+        self.lists.clear();
+        self.lock = None;
+    }
+
+    /// Takes the lock again after a loan, and tells what was written meanwhile.
+    fn reopen(&mut self) {
+        match self.home.lock_as(&self.holder, RELOCK_WAIT) {
+            Ok(lock) => self.lock = Some(Arc::new(lock)),
+            Err(error) => {
+                tracing::error!(%error, "the lock of the data directory did not come back");
+                let _stopped = self.hub.send(Told::Stop);
+                return;
+            }
+        }
+        if let Err(error) = self.open_all() {
+            tracing::error!(%error, "a list cannot be opened again");
+        }
+        let lists: Vec<ListId> = self.lists.keys().copied().collect();
+        for list in lists {
+            self.announce(list);
+        }
+    }
+}
+
+type News = ((LogId, Position), Option<x0x_tracker::journal::commit::Commit>);
+
+/// Returns where a store's own log is, and the commit that is new if it is one alone; `None` where
+/// nothing is new.
+fn newest(
+    tracker: &LocalTracker,
+    told: Option<(LogId, Position)>,
+) -> Result<Option<News>, TrackerError> {
+    let Some((log, position)) = tracker.own_place()? else { return Ok(None) };
+    if told == Some((log, position)) {
+        return Ok(None);
+    }
+    let before = told.filter(|(before, _)| *before == log).map_or(0, |(_, before)| before.number);
+    let is_one = position.number == before + 1;
+    let commit = if is_one { tracker.commit_at(log, position.number)? } else { None };
+    Ok(Some(((log, position), commit)))
+}

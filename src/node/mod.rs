@@ -1,0 +1,575 @@
+//! The running node: the only place that knows every part. It carries frames between sockets and the
+//! hub, gives the stores what the hub wants done, and keeps time. It decides nothing.
+
+mod addresses;
+mod carrier;
+mod errands;
+mod keeper;
+mod peers_file;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use x0x_tracker::Tracker;
+use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::charter::Role;
+use x0x_tracker::journal::signature::Signer;
+use x0x_tracker::timestamp::Timestamp;
+
+use crate::home::{Home, HomeError, holder_of};
+use crate::hub::{self, Hub, Note};
+use crate::identity::{Identity, MlDsa};
+use crate::link::policy::LinkId;
+use crate::link::{self, Endpoint, Link, LinkError};
+use crate::wire::{Card, JoinRefusal, Lane, SignedCard, Ticket};
+use crate::{entropy, rest, time};
+use carrier::Carrier;
+use peers_file::PeersFile;
+use streams::FrameWriter;
+
+pub use keeper::{Keeper, Loan, Shelf, Stopped};
+
+/// The port that a node listens on, and answers programs on, where it is free.
+pub const PORT: u16 = 12_700;
+
+/// How long a node takes to stop at most.
+pub const STOP_MAX: Duration = Duration::from_millis(1_500);
+
+/// How often the clock that goes on while the machine sleeps is compared with the one that does not.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// How far these may be apart before the machine counts as having slept.
+const SLEEP_MIN: Duration = Duration::from_secs(3);
+
+/// What a node is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory.
+    pub home: Home,
+    /// Where it listens for other nodes (UDP); `None` for port [`PORT`] or any free one, on every
+    /// address of this machine.
+    pub listen: Option<SocketAddr>,
+    /// Where it answers programs of this machine (TCP, loopback); `None` for port [`PORT`] or any free
+    /// one.
+    pub api: Option<SocketAddr>,
+    /// How long to wait for another program that has the data directory.
+    pub lock_wait: Duration,
+}
+
+/// A node could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The socket for other nodes cannot be used.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The socket for programs cannot be used.
+    #[error("cannot answer programs on {address}")]
+    Api {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the data directory cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A node that runs. It stops when told to, or when the last handle is dropped.
+#[derive(Clone)]
+pub struct Node {
+    agent: AgentId,
+    listen: SocketAddr,
+    api: SocketAddr,
+    started_at: Timestamp,
+    keeper: Keeper,
+    hub: mpsc::UnboundedSender<Told>,
+    notes: tokio::sync::broadcast::Sender<Note>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// What the task that has the hub is told.
+pub(crate) enum Told {
+    /// Something to decide on.
+    Input(hub::Input),
+    /// A link whose handshake was carried through.
+    Up(Link),
+    /// A frame came.
+    Frame {
+        link: LinkId,
+        lane: Lane,
+        bytes: Vec<u8>,
+        /// Its place among what waits from that link.
+        room: OwnedSemaphorePermit,
+    },
+    /// The request of a sync stream came; the answer goes there.
+    Request { link: LinkId, bytes: Vec<u8>, writer: FrameWriter },
+    /// Somebody wants to look at the hub.
+    Look(Box<dyn FnOnce(&Hub, &Carrier) + Send>),
+    /// Stop.
+    Stop,
+}
+
+/// A linked peer, as people are shown it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PeerView {
+    /// Which agent.
+    pub agent_id: String,
+    /// Where it is.
+    pub address: String,
+    /// Whether this node called it.
+    pub outgoing: bool,
+    /// The time that a packet takes there and back, in milliseconds.
+    pub rtt_ms: f64,
+    /// The version of its program.
+    pub version: String,
+    /// The lists that both have.
+    pub lists: Vec<PeerList>,
+}
+
+/// A list that is shared with a peer.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PeerList {
+    /// Its id.
+    pub id: String,
+    /// Whether both were equally far when last compared.
+    pub level: bool,
+}
+
+/// A list, as `status` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ListView {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// How many issues it has.
+    pub issues: u64,
+    /// How many commits it has.
+    pub commits: u64,
+    /// This agent's role; `None` where it is no member.
+    pub role: Option<&'static str>,
+    /// How many linked peers share it.
+    pub peers: usize,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Status {
+    /// Its agent.
+    pub agent_id: String,
+    /// Its version.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Where it listens for other nodes.
+    pub listen: String,
+    /// Where it answers programs.
+    pub api: String,
+    /// How long it has been running.
+    pub uptime_ms: i64,
+    /// Its lists.
+    pub lists: Vec<ListView>,
+    /// Lists that it waits to join, with the agent that is to let it in.
+    pub joining: Vec<(String, String)>,
+    /// How many peers are linked.
+    pub peers: usize,
+}
+
+impl Node {
+    /// Starts a node inside a tokio runtime: the stores are open and it listens when this returns.
+    ///
+    /// # Errors
+    /// Where the data directory is in use or a socket cannot be had; nothing goes on then.
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        let Config { home, listen, api, lock_wait } = config;
+        let mut lock = home.lock_as(&holder_of("node", None), lock_wait)?;
+        let identity = Arc::new(home.identity()?);
+        let agent = identity.agent();
+        let mut peers = PeersFile::load(home.dir());
+        let signer: Arc<dyn Signer> = identity.clone();
+        let reset_key = peers_file::reset_key(home.dir())?;
+        let link_config = link::Config { reset_key, ..link::Config::default() };
+        let endpoint = listen_on(listen, peers.port(), &signer, link_config)?;
+        let bound = endpoint.address().map_err(|source| LinkError::NotBound {
+            address: listen.unwrap_or(addresses::ANY),
+            source,
+        })?;
+        peers.put_port(bound.port());
+        let server = rest::listen(home.dir(), api).await?;
+        let api = server.address();
+        let holder = holder_of("node", Some(api.to_string()));
+        let told = |source| NodeError::Io {
+            what: "write",
+            path: home.dir().join("lock"),
+            source,
+        };
+        lock.tell(&holder).map_err(told)?;
+        let (hub_in, inputs) = mpsc::unbounded_channel();
+        let (keeper, stores) = Keeper::start(home.clone(), lock, holder, hub_in.clone())?;
+        let (notes, _) = tokio::sync::broadcast::channel(256);
+        let (stopping, stopped) = watch::channel(false);
+        let node = Self {
+            agent,
+            listen: bound,
+            api,
+            started_at: Timestamp(time::now_ms()),
+            keeper: keeper.clone(),
+            hub: hub_in.clone(),
+            notes: notes.clone(),
+            stopped,
+        };
+        let mut seed = [0; 32];
+        entropy::fill(&mut seed);
+        let hub = Hub::new(agent, env!("CARGO_PKG_VERSION"), Arc::new(MlDsa), seed);
+        for input in first_inputs(&identity, bound, &peers) {
+            let _starting = hub_in.send(Told::Input(input));
+        }
+        let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
+        let serving = server.serve(node.clone());
+        // It ends by itself, and ends what it started, once it is told to stop.
+        tokio::runtime::Handle::current().spawn(run(hub, carrier, inputs, serving, stores, stopping));
+        Ok(node)
+    }
+
+    /// Returns the agent.
+    pub fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Returns where it listens for other nodes.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Returns where it answers programs.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Returns what has the stores.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Returns what happens from now on.
+    pub fn notes(&self) -> tokio::sync::broadcast::Receiver<Note> {
+        self.notes.subscribe()
+    }
+
+    /// Returns where other nodes can call it, best first.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        addresses::of(self.listen)
+    }
+
+    /// Returns the linked peers.
+    pub async fn peers(&self) -> Result<Vec<PeerView>, Stopped> {
+        self.look(|hub, carrier| {
+            hub.peers().into_iter().filter_map(|peer| carrier.view(&peer)).collect()
+        })
+        .await
+    }
+
+    /// Returns what the node says of itself.
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        let me = self.agent;
+        let (peers, joining) = self
+            .look(|hub, _| {
+                let joining = hub.joining().into_iter();
+                (hub.peers(), joining.map(|(l, a)| (l.to_string(), a.to_string())).collect())
+            })
+            .await?;
+        let peer_count = peers.len();
+        let shared = move |list: ListId| {
+            peers.iter().filter(|peer| peer.lists.iter().any(|(id, _)| *id == list)).count()
+        };
+        let lists = self
+            .keeper
+            .ask(move |shelf| {
+                let view = |(list, tracker): (&ListId, &x0x_tracker::LocalTracker)| {
+                    let info = tracker.info()?;
+                    Ok(ListView {
+                        id: list.to_string(),
+                        name: info.name,
+                        issues: info.issues,
+                        commits: info.commits,
+                        role: tracker.charter()?.role(me).map(Role::name),
+                        peers: shared(*list),
+                    })
+                };
+                shelf.lists().filter_map(|entry| view(entry).ok_or_log()).collect()
+            })
+            .await?;
+        Ok(Status {
+            agent_id: me.to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            listen: self.listen.to_string(),
+            api: self.api.to_string(),
+            uptime_ms: time::now_ms() - self.started_at.0,
+            lists,
+            joining,
+            peers: peer_count,
+        })
+    }
+
+    /// Makes a ticket for one agent.
+    ///
+    /// # Errors
+    /// Where the list is not here, or this agent may not grant roles in it.
+    pub async fn invite(
+        &self,
+        list: ListId,
+        role: Role,
+        lifetime: Duration,
+    ) -> Result<Result<Ticket, HomeError>, Stopped> {
+        let (issuer, addresses) = (self.agent, self.addresses());
+        self.keeper
+            .ask(move |shelf| {
+                let dir = shelf.home().dir().to_owned();
+                let unknown = || HomeError::UnknownList { list, dir };
+                let tracker = shelf.list(list).ok_or_else(unknown)?;
+                let info = tracker.info()?;
+                let mut secret = [0; 32];
+                entropy::fill(&mut secret);
+                let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+                let expires_at_ms = time::now_ms().saturating_add(lifetime_ms);
+                tracker.issue_ticket(&secret, role, Timestamp(expires_at_ms))?;
+                let (name, prefix) = (info.name, info.prefix);
+                Ok(Ticket { list, name, prefix, issuer, addresses, secret, role, expires_at_ms })
+            })
+            .await
+    }
+
+    /// Goes to the issuer of a ticket, and returns the role once it is granted; waits for as long as the
+    /// issuer cannot be reached.
+    pub async fn join(&self, ticket: Ticket) -> Result<Result<Role, JoinError>, Stopped> {
+        let list = ticket.list;
+        let mut notes = self.notes();
+        let (name, prefix) = (ticket.name.clone(), ticket.prefix.clone());
+        let attached = self.keeper.ask(move |shelf| shelf.attach(list, &name, &prefix)).await?;
+        if let Err(error) = attached {
+            return Ok(Err(error.into()));
+        }
+        self.hub.send(Told::Input(hub::Input::Join(ticket))).map_err(|_gone| Stopped)?;
+        loop {
+            match notes.recv().await {
+                Ok(Note::Joined { list: joined, role }) if joined == list => return Ok(Ok(role)),
+                Ok(Note::NotJoined { list: other, why }) if other == list => {
+                    return Ok(Err(JoinError::Refused(why)));
+                }
+                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err(Stopped),
+            }
+        }
+    }
+
+    /// Tells the node that the machine slept or its network changed.
+    pub fn woke(&self) {
+        let _stopped = self.hub.send(Told::Input(hub::Input::Woke));
+    }
+
+    /// Has the node stop; returns when it has.
+    pub async fn stop(&self) {
+        self.stop_soon();
+        self.stopped().await;
+    }
+
+    /// Has the node stop.
+    pub fn stop_soon(&self) {
+        let _stopped = self.hub.send(Told::Stop);
+    }
+
+    /// Waits until the node has stopped.
+    pub async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        let _gone = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Hub, &Carrier) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        let look = Box::new(move |hub: &Hub, carrier: &Carrier| {
+            drop(answer.send(look(hub, carrier)));
+        });
+        self.hub.send(Told::Look(look)).map_err(|_gone| Stopped)?;
+        answered.await.map_err(|_gone| Stopped)
+    }
+}
+
+/// A list was not joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The data directory cannot hold it.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The issuer refused the ticket.
+    #[error("the ticket was refused: {}", .0.text())]
+    Refused(JoinRefusal),
+}
+
+trait OkOrLog<T> {
+    fn ok_or_log(self) -> Option<T>;
+}
+
+impl<T> OkOrLog<T> for Result<T, TrackerError> {
+    fn ok_or_log(self) -> Option<T> {
+        self.inspect_err(|error| tracing::error!(%error, "a list cannot be read")).ok()
+    }
+}
+
+/// Listens where it was told to, or else where it did before, or on the usual port, or on any.
+fn listen_on(
+    listen: Option<SocketAddr>,
+    before: Option<u16>,
+    signer: &Arc<dyn Signer>,
+    config: link::Config,
+) -> Result<Endpoint, LinkError> {
+    if let Some(address) = listen {
+        return Endpoint::bind_with(address, signer.clone(), config);
+    }
+    let usual = before.into_iter().chain([PORT]);
+    for port in usual {
+        let address = SocketAddr::new(addresses::ANY.ip(), port);
+        if let Ok(endpoint) = Endpoint::bind_with(address, signer.clone(), config) {
+            return Ok(endpoint);
+        }
+    }
+    Endpoint::bind_with(addresses::ANY, signer.clone(), config)
+}
+
+fn first_inputs(identity: &Identity, bound: SocketAddr, peers: &PeersFile) -> Vec<hub::Input> {
+    let mut inputs = vec![hub::Input::Known(peers.known())];
+    inputs.extend(card(identity, bound).map(hub::Input::Card));
+    inputs
+}
+
+fn card(identity: &dyn Signer, bound: SocketAddr) -> Option<SignedCard> {
+    let card = Card {
+        agent: identity.agent(),
+        at_ms: time::now_ms(),
+        addresses: addresses::of(bound),
+    };
+    SignedCard::new(&card, identity)
+        .inspect_err(|error| tracing::error!(%error, "no card could be signed"))
+        .ok()
+}
+
+/// Has the hub decide, one input after another, and does what it wants.
+async fn run(
+    mut hub: Hub,
+    mut carrier: Carrier,
+    mut inputs: mpsc::UnboundedReceiver<Told>,
+    serving: rest::Serving,
+    stores: std::thread::JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+) {
+    let origin = time::origin();
+    let mut effects = Vec::new();
+    let mut slept = Sleep::new();
+    let mut watching = tokio::time::interval(WATCH_EVERY);
+    loop {
+        let deadline = hub.deadline().map(|deadline| origin + deadline);
+        let told = tokio::select! {
+            told = inputs.recv() => told.unwrap_or(Told::Stop),
+            () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
+            _ = watching.tick() => match slept.has(origin.elapsed()) {
+                true => Told::Input(hub::Input::Woke),
+                false => continue,
+            },
+        };
+        let now = origin.elapsed();
+        match told {
+            Told::Input(input) => {
+                if let hub::Input::Down { link, .. } = &input {
+                    carrier.detach(*link);
+                }
+                hub.handle(now, input, &mut effects);
+            }
+            Told::Up(link) => {
+                let input = carrier.attach(link);
+                hub.handle(now, input, &mut effects);
+            }
+            Told::Frame { link, lane, bytes, room } => {
+                hub.handle(now, hub::Input::Frame { link, lane, bytes }, &mut effects);
+                drop(room);
+            }
+            Told::Request { link, bytes, writer } => {
+                carrier.hold(Some(writer));
+                let input = hub::Input::Request { link, stream: 0, bytes };
+                hub.handle(now, input, &mut effects);
+            }
+            Told::Look(look) => look(&hub, &carrier),
+            Told::Stop => break,
+        }
+        for effect in effects.drain(..) {
+            carrier.carry(effect);
+        }
+        carrier.hold(None);
+    }
+    serving.stop();
+    carrier.closing();
+    hub.handle(origin.elapsed(), hub::Input::Stop, &mut effects);
+    for effect in effects.drain(..) {
+        carrier.carry(effect);
+    }
+    carrier.close().await;
+    drop(inputs);
+    // Closing a store syncs it; a job that is going on ends first.
+    let _joined = tokio::task::spawn_blocking(move || stores.join()).await;
+    let _nobody_waits = stopping.send(true);
+}
+
+async fn sleep_until(deadline: Option<time::Moment>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells whether the machine slept: the clock that goes on then is compared with the one that does not.
+struct Sleep {
+    ahead: Duration,
+}
+
+impl Sleep {
+    fn new() -> Self {
+        Self { ahead: Duration::MAX }
+    }
+
+    /// Tells whether it slept since the last call. `awake` is how long this program has run.
+    fn has(&mut self, awake: Duration) -> bool {
+        let ahead = Duration::from_millis(time::uptime().ms).saturating_sub(awake);
+        let before = std::mem::replace(&mut self.ahead, ahead);
+        ahead.saturating_sub(before) > SLEEP_MIN
+    }
+}
+
+/// Tasks of a node, and what they are for.
+type Tasks = JoinSet<()>;
+
+/// A name for each link.
+type Links<T> = BTreeMap<LinkId, T>;
