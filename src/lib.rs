@@ -7,4 +7,5 @@ pub mod entropy;
 pub mod home;
 pub mod identity;
 pub mod link;
+pub mod mesh;
 pub mod time;
