@@ -45,7 +45,7 @@ mod tests {
     fn a_seed_gives_the_same_numbers_for_ever() {
         let mut generator = seeded([7; 32]);
         let (first, second): ([u8; 8], [u8; 8]) = (draw(&mut generator), draw(&mut generator));
-        assert_eq!(first, [0; 8]);
+        assert_eq!(first, [246, 146, 137, 120, 133, 192, 203, 32]);
         assert_ne!(first, second);
         assert_eq!(draw::<16>(&mut seeded([7; 32]))[8..], second);
         assert_ne!(draw::<8>(&mut seeded([8; 32])), first);

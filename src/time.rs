@@ -35,6 +35,17 @@ const BOOT_CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const BOOT_CLOCK: ClockId = ClockId::Monotonic;
 
+/// A point in time as tokio and `iroh-gossip` count it.
+pub type Moment = tokio::time::Instant;
+
+/// Returns a point to which durations are added for a state machine that wants [`Moment`]s.
+///
+/// Which one it is means nothing: what depends on more than differences cannot be repeated.
+#[expect(clippy::disallowed_methods, reason = "the one place that may read the system's clock")]
+pub fn origin() -> Moment {
+    Moment::now()
+}
+
 /// Pauses this thread; for waits that nothing announces the end of, as a file lock's.
 #[expect(clippy::disallowed_methods, reason = "the one place that may pause a thread")]
 pub fn pause(duration: std::time::Duration) {

@@ -1,0 +1,358 @@
+//! The mesh itself: what each input does, and what the proto's answers become. Which frames reach the
+//! proto is decided in `admission.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use iroh_gossip::proto::Scope;
+use iroh_gossip::proto::topic::{self, Command, Event, InEvent, OutEvent, State};
+use x0x_tracker::id::AgentId;
+
+use super::bounds::{Memory, Peer, Timers};
+use super::config::{MeshConfig, PAYLOAD_BYTES_MAX};
+use super::wire::{self, Gossip, Message, NONCE_BYTES, Priority, Swarm};
+use super::{Effect, Gate, Held, Input, MeshError, Tally};
+use crate::entropy::{self, Seeded};
+use crate::time::{self, Moment};
+
+/// The gossip of one task list. The same seed and inputs give the same effects.
+#[derive(Debug)]
+pub struct Mesh {
+    pub(super) me: AgentId,
+    pub(super) config: MeshConfig,
+    draws: Seeded,
+    proto: State<AgentId, Seeded>,
+    /// Where the proto's time begins; ours begins with the program.
+    origin: Moment,
+    pub(super) now: Duration,
+    pub(super) is_open: bool,
+    timers: Timers<Due>,
+    pub(super) neighbours: BTreeSet<AgentId>,
+    pub(super) peers: BTreeMap<AgentId, Peer>,
+    /// Who was asked to be a neighbour, or told that it is one, and when the proto's note of that is
+    /// cleared. It notes both alike, and only a question in time.
+    asked: BTreeMap<AgentId, Duration>,
+    pub(super) memory: Memory,
+    pub(super) tally: Tally,
+}
+
+/// What a timer does.
+#[derive(Debug)]
+enum Due {
+    Proto(topic::Timer<AgentId>),
+    Sweep,
+}
+
+impl Mesh {
+    /// Returns the mesh of an agent, which is closed until it is told to join.
+    pub fn new(me: AgentId, seed: [u8; 32], config: MeshConfig) -> Self {
+        let mut draws = entropy::seeded(seed);
+        Self {
+            me,
+            proto: proto(me, &config, &mut draws),
+            draws,
+            origin: time::origin(),
+            now: Duration::ZERO,
+            is_open: false,
+            timers: Timers::new(),
+            neighbours: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            memory: Memory::new(&config),
+            tally: Tally::default(),
+            config,
+        }
+    }
+
+    /// Takes in what happened, and adds what is to be done to `effects`. `now` is the time since the
+    /// program started; one that goes back counts as the latest there was.
+    ///
+    /// # Errors
+    /// Only for [`Input::Broadcast`], where nothing is broadcast.
+    pub fn handle(
+        &mut self,
+        now: Duration,
+        input: Input<'_>,
+        gate: &mut dyn Gate,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), MeshError> {
+        if let Input::Broadcast(payload) = &input {
+            self.check_size(payload)?;
+        }
+        self.now = self.now.max(now);
+        self.fire(gate, effects);
+        self.memory.forget(self.now);
+        match input {
+            Input::Join(contacts) => self.join(contacts, gate, effects),
+            Input::LinkDown(peer) => self.on_link_down(peer, gate, effects),
+            Input::Frame { from, bytes } => self.on_frame(from, bytes, gate, effects),
+            Input::Broadcast(payload) => self.broadcast(&payload, gate, effects)?,
+            Input::Tick => {}
+            Input::Leave => self.leave(gate, effects),
+        }
+        Ok(())
+    }
+
+    /// Returns when [`Input::Tick`] is wanted; `None` while the mesh is closed.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.timers.deadline()
+    }
+
+    /// Returns the agents that broadcasts are exchanged with.
+    pub fn neighbours(&self) -> &BTreeSet<AgentId> {
+        &self.neighbours
+    }
+
+    /// Returns what was left out so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Returns how much is held.
+    pub fn held(&self) -> Held {
+        let (kept, kept_bytes, remembered) = self.memory.size();
+        Held {
+            timers: self.timers.len(),
+            offers: self.peers.values().map(|peer| peer.offers.len()).sum(),
+            kept,
+            kept_bytes,
+            remembered,
+            peers: self.peers.len(),
+            asked: self.asked.len(),
+        }
+    }
+
+    fn check_size(&self, payload: &[u8]) -> Result<(), MeshError> {
+        let (bytes, bytes_max) = (payload.len(), PAYLOAD_BYTES_MAX);
+        if bytes > bytes_max { Err(MeshError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
+    }
+
+    fn join(&mut self, contacts: Vec<AgentId>, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        if !self.is_open {
+            self.is_open = true;
+            self.timers.set(self.now, MeshConfig::SWEEP_INTERVAL, Due::Sweep);
+        }
+        let is_new = |contact: &AgentId| *contact != self.me && !self.neighbours.contains(contact);
+        let contacts: Vec<_> = contacts.into_iter().filter(is_new).collect();
+        let contacts = contacts.into_iter().take(self.config.active_view).collect();
+        self.step(InEvent::Command(Command::Join(contacts)), gate, effects);
+    }
+
+    fn on_link_down(&mut self, peer: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        if !self.is_open {
+            return;
+        }
+        self.asked.remove(&peer);
+        let was_neighbour = self.neighbours.contains(&peer);
+        self.step(InEvent::PeerDisconnected(peer), gate, effects);
+        if !was_neighbour {
+            self.refill(gate, effects);
+        }
+    }
+
+    fn broadcast(
+        &mut self,
+        payload: &[u8],
+        gate: &dyn Gate,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), MeshError> {
+        if !self.is_open {
+            return Err(MeshError::NotJoined);
+        }
+        let nonce: [u8; NONCE_BYTES] = entropy::draw(&mut self.draws);
+        let content = [&nonce, payload].concat();
+        if !self.memory.has_room(content.len()) {
+            return Err(MeshError::Full);
+        }
+        self.memory.relay(self.now, *blake3::hash(&content).as_bytes(), content.len());
+        let command = Command::Broadcast(Bytes::from(content), Scope::Swarm);
+        self.step(InEvent::Command(command), gate, effects);
+        Ok(())
+    }
+
+    /// The proto says farewell and forgets nothing, so that a new one takes its place.
+    fn leave(&mut self, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        if !self.is_open {
+            return;
+        }
+        self.step(InEvent::Command(Command::Quit), gate, effects);
+        effects.extend(std::mem::take(&mut self.neighbours).into_iter().map(Effect::NeighbourDown));
+        self.proto = proto(self.me, &self.config, &mut self.draws);
+        self.is_open = false;
+        self.timers = Timers::new();
+        self.peers.clear();
+        self.asked.clear();
+        self.memory = Memory::new(&self.config);
+    }
+
+    fn fire(&mut self, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        while let Some(due) = self.timers.pop_due(self.now) {
+            match due {
+                Due::Proto(timer) => self.step(InEvent::TimerExpired(timer), gate, effects),
+                Due::Sweep => {
+                    self.timers.set(self.now, MeshConfig::SWEEP_INTERVAL, Due::Sweep);
+                    self.sweep(gate, effects);
+                }
+            }
+        }
+    }
+
+    /// Lets go of what was waited for long enough.
+    fn sweep(&mut self, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        let mut given_up = false;
+        for (from, peer) in &mut self.peers {
+            let open = peer.offers.len();
+            peer.offers.retain(|_, until| *until > now);
+            if peer.offers.len() < open {
+                given_up = true;
+                effects.push(Effect::Missed { from: *from });
+            }
+        }
+        if given_up {
+            // The proto keeps the hash of an offer that nothing came of until some neighbour is lost.
+            // This node is none, so that losing it has no other effect.
+            self.step(InEvent::PeerDisconnected(self.me), gate, effects);
+        }
+        let asked = self.asked.iter().filter(|(_, until)| **until <= now);
+        for peer in asked.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.settle(peer, gate, effects);
+        }
+        let neighbours = &self.neighbours;
+        self.peers.retain(|agent, peer| neighbours.contains(agent) || !peer.is_at_rest(now));
+    }
+
+    /// Clears the proto's note that it awaits a word from a peer. It makes one for every word that it
+    /// sends, also for answers, which are not answered. Such a note counts as a neighbour to come, and
+    /// the peer's next question is taken for the answer and gets none.
+    fn settle(&mut self, peer: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        self.asked.remove(&peer);
+        if self.neighbours.contains(&peer) {
+            // From a neighbour the word only clears the note. Without a note it is answered, which makes
+            // one; so the answer is not sent, and the second clears it.
+            for _ in 0..2 {
+                let Some(word) = asks_to_be_neighbour() else { return };
+                let event = InEvent::RecvMessage(peer, word);
+                if self.proto.handle(event, self.origin + self.now).count() == 0 {
+                    break;
+                }
+            }
+        } else {
+            self.step(InEvent::PeerDisconnected(peer), gate, effects);
+        }
+        self.refill(gate, effects);
+    }
+
+    /// Makes the proto ask another member where it has fewer neighbours than it wants. It does so by
+    /// itself when it loses one, but not when the one that it asked cannot be reached.
+    fn refill(&mut self, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        let Some(event) = self.look_for_another() else { return };
+        self.step(event, gate, effects);
+    }
+
+    fn look_for_another(&self) -> Option<InEvent<AgentId>> {
+        let reply = Message::Swarm(Swarm::ShuffleReply { nodes: Vec::new() });
+        Some(InEvent::RecvMessage(self.me, wire::to_proto(&wire::write(&reply)?)?))
+    }
+
+    /// Gives the proto an event, and turns what it wants into effects.
+    pub(super) fn step(
+        &mut self,
+        event: InEvent<AgentId>,
+        gate: &dyn Gate,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let wanted: Vec<_> = self.proto.handle(event, self.origin + self.now).collect();
+            for want in wanted {
+                match want {
+                    OutEvent::SendMessage(to, message) => {
+                        if !self.send(to, &message, gate, effects) {
+                            events.push_back(InEvent::PeerDisconnected(to));
+                            events.extend(self.look_for_another());
+                        }
+                    }
+                    OutEvent::ScheduleTimer(delay, timer) => {
+                        self.timers.set(self.now, delay, Due::Proto(timer));
+                    }
+                    OutEvent::EmitEvent(event) => {
+                        if let Event::NeighborDown(peer) = event {
+                            // The proto expects that the connection ends now, and then only clears what
+                            // it noted of the peer.
+                            events.push_back(InEvent::PeerDisconnected(peer));
+                        }
+                        self.emit(event, effects);
+                    }
+                    OutEvent::DisconnectPeer(peer) if peer != self.me => {
+                        effects.push(Effect::Detached(peer));
+                    }
+                    OutEvent::DisconnectPeer(_) | OutEvent::PeerData(..) => {}
+                }
+            }
+        }
+    }
+
+    fn emit(&mut self, event: Event<AgentId>, effects: &mut Vec<Effect>) {
+        match event {
+            Event::NeighborUp(peer) => {
+                self.neighbours.insert(peer);
+                effects.push(Effect::NeighbourUp(peer));
+            }
+            Event::NeighborDown(peer) => {
+                self.neighbours.remove(&peer);
+                effects.push(Effect::NeighbourDown(peer));
+                if self.peers.get_mut(&peer).is_some_and(|peer| peer.forget_offers()) {
+                    effects.push(Effect::Missed { from: peer });
+                }
+            }
+            Event::Received(gossip) => effects.push(Effect::Deliver {
+                from: gossip.delivered_from,
+                payload: gossip.content.get(NONCE_BYTES..).unwrap_or_default().to_vec(),
+                hops: wire::hops_of(&gossip.scope),
+            }),
+        }
+    }
+
+    /// Sends what the proto wants to say, and tells whether the proto may know this agent.
+    fn send(
+        &mut self,
+        to: AgentId,
+        message: &topic::Message<AgentId>,
+        gate: &dyn Gate,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if to == self.me || !gate.is_member(to) {
+            return to == self.me;
+        }
+        let Some(frame) = wire::write(message) else { return true };
+        let is_sent = match wire::read(&frame) {
+            Ok(Message::Swarm(Swarm::Neighbor { .. })) => {
+                self.asked.insert(to, self.now + self.config.ask_patience);
+                true
+            }
+            Ok(Message::Swarm(_)) => true,
+            Ok(Message::Gossip(Gossip::Graft { id: Some(id), .. })) if self.memory.has(&id) => {
+                false
+            }
+            // The proto keeps offers for a neighbour that is lost before they leave.
+            Ok(Message::Gossip(_)) => self.neighbours.contains(&to),
+            Err(_) => false,
+        };
+        if is_sent {
+            effects.push(Effect::Send { to, frame });
+        }
+        true
+    }
+}
+
+/// Returns the word by which an agent asks to be a neighbour if there is room.
+pub(super) fn asks_to_be_neighbour() -> Option<topic::Message<AgentId>> {
+    let word = Message::Swarm(Swarm::Neighbor { priority: Priority::Low, data: None });
+    wire::to_proto(&wire::write(&word)?)
+}
+
+fn proto(me: AgentId, config: &MeshConfig, draws: &mut Seeded) -> State<AgentId, Seeded> {
+    State::with_rng(me, None, config.proto(), entropy::seeded(entropy::draw(draws)))
+}
