@@ -6,10 +6,12 @@
 pub mod config;
 pub mod endpoint;
 pub mod error;
+pub mod policy;
 pub mod tls;
 pub mod version;
 
 pub use config::Config;
 pub use endpoint::{Call, Endpoint, Link};
 pub use error::{Farewell, LinkError};
+pub use policy::Policy;
 pub use tls::Expected;
