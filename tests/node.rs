@@ -50,7 +50,8 @@ impl Place {
     }
 
     async fn edit(&self, list: ListId, name: &str, title: &str) {
-        let (name, patch) = (name.to_owned(), Patch::default().set("title", format!("\"{title}\"")));
+        let patch = Patch::default().set("title", &format!("\"{title}\""));
+        let name = name.to_owned();
         let edited =
             self.node.keeper().write(list, move |tracker| tracker.edit(&name, &patch, None));
         edited.await.unwrap().unwrap().unwrap();
@@ -83,6 +84,9 @@ async fn level(places: &[&Place], list: ListId, issues: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_on_any_of_three_nodes_shows_on_all() {
+    if std::env::var_os("X0X_TRACE").is_some() {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
+    }
     let (a, list) = founder().await;
     a.create(list, "before anybody joined").await;
     let b = newcomer(&a, list).await;

@@ -209,7 +209,7 @@ impl Hub {
     pub(super) fn want(&mut self, now: Duration, agent: AgentId, effects: &mut Vec<Effect>) {
         let addresses = self.cards.addresses(agent).to_vec();
         if !addresses.is_empty() && !self.is_stopping {
-            let wanted = policy::Input::Wanted { agent: Some(agent), addresses };
+            let wanted = policy::Input::Wanted { agent, addresses };
             self.ask_policy(now, wanted, effects);
         }
     }

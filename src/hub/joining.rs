@@ -32,7 +32,7 @@ impl Hub {
         match self.peers.get(&issuer) {
             Some(link) => self.show_tickets(issuer, *link, effects),
             None => {
-                let wanted = policy::Input::Wanted { agent: Some(issuer), addresses };
+                let wanted = policy::Input::Wanted { agent: issuer, addresses };
                 self.ask_policy(now, wanted, effects);
             }
         }

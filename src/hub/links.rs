@@ -104,14 +104,14 @@ impl Hub {
         now: Duration,
         address: SocketAddr,
         wanted: Option<AgentId>,
-        why: policy::End,
+        why: policy::Failure,
         effects: &mut Vec<Effect>,
     ) {
         self.ask_policy(now, policy::Input::DialFailed { address, wanted, why }, effects);
         if let Some(agent) = wanted.filter(|agent| !self.peers.contains_key(agent)) {
             self.unreachable(now, agent, effects);
         }
-        if !why.is_retryable() {
+        if why != policy::Failure::Passing {
             effects.push(Effect::Note(Note::Unreachable { address, why }));
         }
     }

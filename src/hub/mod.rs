@@ -88,7 +88,7 @@ pub enum Input {
         /// Who was called.
         wanted: Option<AgentId>,
         /// Why.
-        why: policy::End,
+        why: policy::Failure,
     },
     /// A frame came.
     Frame {
@@ -382,12 +382,12 @@ pub enum Note {
         /// Why.
         why: JoinRefusal,
     },
-    /// An agent of a list has a call that failed for good at an address.
+    /// A call failed in a way that will not pass by itself.
     Unreachable {
         /// Where.
         address: SocketAddr,
         /// What is the matter.
-        why: policy::End,
+        why: policy::Failure,
     },
 }
 
@@ -528,6 +528,8 @@ impl Hub {
                 policy::Effect::End { link, why } => effects.push(Effect::End { link, why }),
                 policy::Effect::PeerUp(peer, link) => self.peer_up(now, peer, link, effects),
                 policy::Effect::PeerDown(peer) => self.peer_down(now, peer, effects),
+                // Others are linked in plenty; who is not will be asked for again.
+                policy::Effect::NoRoom(_) => {}
             }
         }
     }

@@ -43,6 +43,8 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub struct Link {
     peer: AgentId,
+    public_key: Arc<[u8]>,
+    binding: [u8; 32],
     connection: Connection,
     is_caller: bool,
     silence_max: Duration,
@@ -153,18 +155,21 @@ impl Endpoint {
     fn link(&self, connection: Connection, is_caller: bool) -> Result<Link, LinkError> {
         let address = connection.remote_address();
         let shown = connection.peer_identity().and_then(|shown| shown.downcast().ok());
-        let peer = shown.and_then(|shown: Box<Vec<CertificateDer<'static>>>| tls::peer(&shown));
-        // Without a key the handshake does not come so far.
-        let Some(peer) = peer else {
+        let key = shown.and_then(|shown: Box<Vec<CertificateDer<'static>>>| tls::peer_key(&shown));
+        let mut binding = [0; 32];
+        let exported = connection.export_keying_material(&mut binding, BINDING_LABEL, &[]);
+        // Without a key the handshake does not come so far, and TLS exports so little always.
+        let Some(public_key) = key.filter(|_| exported.is_ok()) else {
             connection.close(Farewell::Breach.code(), &[]);
             return Err(LinkError::EndedHere { address });
         };
+        let peer = AgentId::of_public_key(&public_key);
         if peer == self.signer.agent() {
             connection.close(Farewell::Superfluous.code(), &[]);
             return Err(LinkError::Oneself { address });
         }
         let (silence_max, was_silent) = (self.silence_max, Arc::default());
-        Ok(Link { peer, connection, is_caller, silence_max, was_silent })
+        Ok(Link { peer, public_key, binding, connection, is_caller, silence_max, was_silent })
     }
 }
 
@@ -203,21 +208,13 @@ impl Link {
     }
 
     /// Returns that agent's public key.
-    pub fn public_key(&self) -> Vec<u8> {
-        let shown = self.connection.peer_identity().and_then(|shown| shown.downcast().ok());
-        let key = shown.and_then(|shown: Box<Vec<CertificateDer<'static>>>| {
-            tls::public_key_of(shown.first()?).map(<[u8]>::to_vec)
-        });
-        // Without one there was no link.
-        key.unwrap_or_default()
+    pub fn public_key(&self) -> &[u8] {
+        &self.public_key
     }
 
     /// Returns what both ends know of this link and nobody else does (RFC 8446, section 7.5).
     pub fn binding(&self) -> [u8; 32] {
-        let mut binding = [0; 32];
-        // It fails for lengths that TLS has no room for; this is none.
-        let _exported = self.connection.export_keying_material(&mut binding, BINDING_LABEL, &[]);
-        binding
+        self.binding
     }
 
     /// Returns where the other end is now; it may move.

@@ -98,10 +98,10 @@ pub fn public_key_of(info: &[u8]) -> Option<&[u8]> {
     (public_key_info(key).as_ref() == info).then_some(key)
 }
 
-/// Returns who is at the other end of a handshake that was carried through.
-pub fn peer(shown: &[CertificateDer<'_>]) -> Option<AgentId> {
+/// Returns the public key of who is at the other end of a handshake that was carried through.
+pub fn peer_key(shown: &[CertificateDer<'_>]) -> Option<Arc<[u8]>> {
     match shown {
-        [only] => public_key_of(only).map(AgentId::of_public_key),
+        [only] => public_key_of(only).map(Arc::from),
         _ => None,
     }
 }

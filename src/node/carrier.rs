@@ -2,6 +2,7 @@
 //! done with them. Queues are bounded: a full one towards a peer loses gossip, which repair makes good,
 //! or the link; one from a peer holds the peer back.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::peers_file::PeersFile;
 use super::streams::{self, FrameWriter};
 use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands};
 use crate::hub::{self, Effect, Note};
-use crate::link::policy::{End, LinkId};
-use crate::link::{Endpoint, Farewell, Link, LinkError};
+use crate::link::policy::{End, Failure, LinkId};
+use crate::link::{Endpoint, Farewell, Link};
 use crate::wire::Lane;
 
 /// How many frames wait for a lane of one link at most.
@@ -83,8 +84,9 @@ impl Carrier {
         }
     }
 
-    /// Takes a link whose handshake was carried through, and returns what to tell the hub.
-    pub(super) fn attach(&mut self, link: Link) -> hub::Input {
+    /// Takes a link whose handshake was carried through, and returns what to tell the hub. `called` is
+    /// where this side called.
+    pub(super) fn attach(&mut self, link: Link, called: Option<SocketAddr>) -> hub::Input {
         // Tasks that ended by themselves are nobody's any more.
         while self.tasks.try_join_next().is_some() {}
         self.next_link += 1;
@@ -92,10 +94,10 @@ impl Carrier {
         let input = hub::Input::Up {
             link: id,
             peer: link.peer(),
-            public_key: link.public_key(),
+            public_key: link.public_key().to_vec(),
             binding: link.binding(),
             is_caller: link.is_caller(),
-            address: link.address(),
+            address: called.unwrap_or_else(|| link.address()),
         };
         let (control, control_out) = mpsc::channel(FRAMES_MAX);
         let (pubsub, pubsub_out) = mpsc::channel(FRAMES_MAX);
@@ -153,10 +155,10 @@ impl Carrier {
                 let (endpoint, hub) = (self.endpoint.clone(), self.hub.clone());
                 self.tasks.spawn(async move {
                     let told = match endpoint.call(address, wanted).await {
-                        Ok(link) => Told::Up(link),
+                        Ok(link) => Told::Up(link, Some(address)),
                         Err(error) => {
                             tracing::debug!(%address, %error, "a call failed");
-                            let why = end_of(&error);
+                            let why = Failure::from(&error);
                             Told::Input(hub::Input::DialFailed { address, wanted, why })
                         }
                     };
@@ -186,7 +188,7 @@ impl Carrier {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(_)) if lane == Lane::Control => {
                 tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
-                open.link.end(Farewell::Unheard);
+                open.link.end(Farewell::Full);
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
@@ -289,7 +291,7 @@ async fn answer(endpoint: Endpoint, hub: mpsc::UnboundedSender<Told>) {
         handshakes.spawn(async move {
             let _permit = permit;
             match call.answer().await {
-                Ok(link) => drop(hub.send(Told::Up(link))),
+                Ok(link) => drop(hub.send(Told::Up(link, None))),
                 Err(error) => tracing::debug!(%error, "a call was not answered"),
             }
         });
@@ -300,7 +302,7 @@ async fn answer(endpoint: Endpoint, hub: mpsc::UnboundedSender<Told>) {
 async fn watch(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
     let error = link.ended().await;
     tracing::debug!(peer = %link.peer().short(), %error, "a link ended");
-    let _stopped = hub.send(Told::Input(hub::Input::Down { link: id, why: end_of(&error) }));
+    let _stopped = hub.send(Told::Input(hub::Input::Down { link: id, why: End::from(&error) }));
 }
 
 /// Reads the lanes that the other side opens.
@@ -353,9 +355,4 @@ async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>)
             }
         });
     }
-}
-
-/// Returns what the policy is told of the end of a link, or of a call.
-fn end_of(error: &LinkError) -> End {
-    if error.is_retryable() { End::Retryable } else { End::Final }
 }

@@ -4,6 +4,7 @@
 //! While another program of this data directory borrows the stores, everything else waits.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use x0x_tracker::journal::commit::Position;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
-use crate::home::{Home, HomeError};
+use crate::home::{Home, HomeError, io_error};
 use crate::hub;
 
 /// How long a borrower may take to lock what it was lent, or who came in between to give it back.
@@ -25,7 +26,8 @@ const RELOCK_WAIT: Duration = Duration::from_secs(60);
 /// Asks for something to be done with the stores.
 #[derive(Clone, Debug)]
 pub struct Keeper {
-    jobs: mpsc::UnboundedSender<Job>,
+    /// `None` ends the thread.
+    jobs: mpsc::UnboundedSender<Option<Job>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Shelf) + Send>;
@@ -54,7 +56,7 @@ pub struct Stopped;
 
 impl Keeper {
     /// Opens every list of a data directory, and starts the thread that has them. It ends, and closes
-    /// them, when the last keeper is dropped.
+    /// them, after [`Keeper::close`].
     ///
     /// `hub` is told of each list, and of what is written.
     pub(crate) fn start(
@@ -67,13 +69,14 @@ impl Keeper {
         let lock = Some(Arc::new(lock));
         let mut shelf = Shelf { home, holder, lock, lists, told: BTreeMap::new(), hub };
         shelf.open_all()?;
-        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Option<Job>>();
         let thread = std::thread::Builder::new().name("stores".to_owned()).spawn(move || {
-            while let Some(job) = queue.blocking_recv() {
+            while let Some(Some(job)) = queue.blocking_recv() {
                 job(&mut shelf);
             }
         });
-        let thread = thread.map_err(|source| crate::home::io_error("start a thread for", std::path::Path::new("the stores"), source))?;
+        let stores = Path::new("the stores");
+        let thread = thread.map_err(|source| io_error("start a thread for", stores, source))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -113,7 +116,12 @@ impl Keeper {
     /// Has something done with the stores.
     pub fn tell(&self, act: impl FnOnce(&mut Shelf) + Send + 'static) {
         // Without the thread there is nobody left to tell what came of it.
-        let _stopped = self.jobs.send(Box::new(act));
+        let _stopped = self.jobs.send(Some(Box::new(act)));
+    }
+
+    /// Closes the stores after what was asked for until now.
+    pub(crate) fn close(&self) {
+        let _stopped = self.jobs.send(None);
     }
 
     /// Lends all stores to another program of this data directory: they are closed and the lock is

@@ -112,8 +112,8 @@ pub struct Node {
 pub(crate) enum Told {
     /// Something to decide on.
     Input(hub::Input),
-    /// A link whose handshake was carried through.
-    Up(Link),
+    /// A link whose handshake was carried through; where this side called, if it did.
+    Up(Link, Option<SocketAddr>),
     /// A frame came.
     Frame {
         link: LinkId,
@@ -509,8 +509,8 @@ async fn run(
                 }
                 hub.handle(now, input, &mut effects);
             }
-            Told::Up(link) => {
-                let input = carrier.attach(link);
+            Told::Up(link, called) => {
+                let input = carrier.attach(link, called);
                 hub.handle(now, input, &mut effects);
             }
             Told::Frame { link, lane, bytes, room } => {
@@ -536,7 +536,9 @@ async fn run(
     for effect in effects.drain(..) {
         carrier.carry(effect);
     }
+    let keeper = carrier.keeper.clone();
     carrier.close().await;
+    keeper.close();
     drop(inputs);
     // Closing a store syncs it; a job that is going on ends first.
     let _joined = tokio::task::spawn_blocking(move || stores.join()).await;
