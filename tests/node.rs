@@ -85,7 +85,10 @@ async fn level(places: &[&Place], list: ListId, issues: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_on_any_of_three_nodes_shows_on_all() {
     if std::env::var_os("X0X_TRACE").is_some() {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(std::io::stderr)
+            .init();
     }
     let (a, list) = founder().await;
     a.create(list, "before anybody joined").await;

@@ -77,8 +77,7 @@ impl Hub {
         let (peer, is_caller, address) = (state.peer, state.is_caller, state.address);
         let strangers = self.links.values().filter(|link| link.lists.is_empty()).count();
         if self.is_stopping || strangers >= STRANGERS_MAX && !self.is_member(peer) && !is_caller {
-            let why =
-                if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
+            let why = if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
             effects.push(Effect::End { link, why });
             return;
         }

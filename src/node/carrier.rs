@@ -350,8 +350,7 @@ async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>)
             let mut reader = FramedRead::new(receive, streams::codec(Lane::Sync));
             let writer = FramedWrite::new(send, streams::codec(Lane::Sync));
             if let Ok(Some(bytes)) = streams::next(&mut reader).await {
-                let _stopped =
-                    hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
+                let _stopped = hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
             }
         });
     }

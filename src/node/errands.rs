@@ -18,9 +18,9 @@ use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
 
+use super::Told;
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
-use super::Told;
 use crate::hub::Input;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
@@ -126,9 +126,8 @@ pub(super) async fn serve(
     standing: Standing,
 ) {
     let heads = standing.charter.clone();
-    let knows = keeper.with(list, move |tracker| {
-        Ok::<_, TrackerError>(tracker.charter()?.heads() == heads)
-    });
+    let knows = keeper
+        .with(list, move |tracker| Ok::<_, TrackerError>(tracker.charter()?.heads() == heads));
     let Ok(Some(Ok(knows_charter))) = knows.await else { return refuse(writer).await };
     let mut outgoing = Outgoing::to(standing.frontier(), knows_charter);
     loop {
@@ -239,10 +238,12 @@ pub(super) fn redeem(
         let welcome = match shelf.list(list) {
             None => Err(JoinRefusal::Unknown),
             Some(tracker) => match tracker.redeem_ticket(&secret, &public_key) {
-                Ok(Ok(welcome)) => tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
-                    tracing::error!(%error, "the charter cannot be read");
-                    JoinRefusal::Failed
-                }),
+                Ok(Ok(welcome)) => {
+                    tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
+                        tracing::error!(%error, "the charter cannot be read");
+                        JoinRefusal::Failed
+                    })
+                }
                 Ok(Err(refusal)) => Err(match refusal {
                     TicketRefusal::Unknown => JoinRefusal::Unknown,
                     TicketRefusal::Expired => JoinRefusal::Expired,

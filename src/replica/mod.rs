@@ -298,9 +298,8 @@ impl Replica {
             self.want(now, from, Duration::ZERO);
         }
         let frontier = &self.frontier;
-        let has = |log: LogId, number: u64| {
-            frontier.get(&log).is_some_and(|here| here.number >= number)
-        };
+        let has =
+            |log: LogId, number: u64| frontier.get(&log).is_some_and(|here| here.number >= number);
         self.ready.extend(self.pool.take_ready(has));
         if !self.ready.is_empty() && !self.is_judging {
             self.is_judging = true;
@@ -320,8 +319,8 @@ impl Replica {
     fn start_pulls(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let mut going_on = self.peers.values().filter(|peer| peer.is_pulling()).count();
         for (from, peer) in &mut self.peers {
-            let has_room = going_on == 0
-                || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
+            let has_room =
+                going_on == 0 || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
             if has_room && peer.start(now) {
                 going_on += 1;
                 self.moved_at = now;

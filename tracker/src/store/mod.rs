@@ -26,10 +26,10 @@ pub use journal::{Journal, Sealed, VoidCommit};
 pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{After, Holder, SharedLock, StoreLock};
 pub use open::{FORMAT, Founding, Meta, place_of};
-pub(crate) use rows::{damaged, decode, encode};
 pub use rows::{
     CreatedBytes, RowKey, Rows, counts_no_renewals, created_bytes, names_of, row_key, row_of,
 };
+pub(crate) use rows::{damaged, decode, encode};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};
