@@ -4,6 +4,7 @@
 //! when, is not decided here.
 
 pub mod admit;
+pub mod ancestry;
 pub mod chunk;
 pub mod creation;
 pub mod dispute;

@@ -53,13 +53,15 @@ pub enum Table {
     Rests,
     /// Hash of a void commit -> its log, its number and why.
     Voids,
+    /// Log, number and hash of a commit that counted once -> the commit.
+    Lost,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -79,11 +81,12 @@ impl Table {
         Self::Beats,
         Self::Rests,
         Self::Voids,
+        Self::Lost,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
     pub(super) const fn is_packed(self) -> bool {
-        matches!(self, Self::Commits | Self::Documents | Self::Views | Self::Lines)
+        matches!(self, Self::Commits | Self::Documents | Self::Views | Self::Lines | Self::Lost)
     }
 
     const fn definition(self) -> Definition {
@@ -107,6 +110,7 @@ impl Table {
             Self::Beats => "beats",
             Self::Rests => "rests",
             Self::Voids => "voids",
+            Self::Lost => "lost",
         })
     }
 }
