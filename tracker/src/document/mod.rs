@@ -12,6 +12,7 @@ pub mod edit;
 pub mod elements;
 pub mod genesis;
 pub mod history;
+pub mod lost;
 pub mod read;
 pub mod records;
 pub mod reversal;

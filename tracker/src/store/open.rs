@@ -283,7 +283,13 @@ impl Writing {
     /// Records which log this store writes, and where its file lay when that log was opened.
     pub fn put_own_log(&self, log: LogId, place: &[u8]) -> Result<(), TrackerError> {
         self.put(Table::Meta, META_LOG, &log.to_bytes())?;
-        self.put(Table::Meta, META_PLACE, place)
+        self.put(Table::Meta, META_PLACE, place)?;
+        let mut logs = self.abandoned()?;
+        if logs.contains(&log) {
+            logs.retain(|other| *other != log);
+            self.put(Table::Meta, META_ABANDONED, &encode(&logs)?)?;
+        }
+        Ok(())
     }
 
     /// Writes the store's own log no more: the next edit opens another one.
@@ -294,7 +300,7 @@ impl Writing {
             logs.push(log);
             self.put(Table::Meta, META_ABANDONED, &encode(&logs)?)?;
         }
-        self.put_own_log(log, NOWHERE)
+        self.put(Table::Meta, META_PLACE, NOWHERE)
     }
 
     /// Records the frontier that one's own newest commit names.

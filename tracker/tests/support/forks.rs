@@ -7,9 +7,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::LogId;
+use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::Tracker;
-use x0x_tracker::journal::stream::Incoming;
+use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::store::{Founding, Holder, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, Outgoing, Settled};
 use x0x_tracker::testing::{self, StandInVerifier};
@@ -119,4 +119,49 @@ pub fn meet(a: &mut List, b: &mut List) {
 pub fn assert_sound(list: &List) {
     let faults = list.tracker.check(&StandInVerifier).unwrap();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Returns the hash of a commit.
+pub fn hash_at(list: &List, log: LogId, number: u64) -> CommitHash {
+    CommitHash::of(&list.tracker.headers(log, number).unwrap().unwrap().headers[0])
+}
+
+/// Puts a store back and lets it write on, until its branch is the one that counts or, for
+/// `counts == false`, the one that does not, beside the one whose next commit is `other`.
+pub fn branch(
+    list: &mut List,
+    seed: u64,
+    before: &[u8],
+    other: CommitHash,
+    counts: bool,
+    write: impl Fn(&mut List),
+) {
+    for _ in 0..100 {
+        roll_back(list, seed, before);
+        let log = list.tracker.own_log().unwrap().unwrap();
+        let last = list.tracker.frontier().unwrap().position(log).unwrap().number;
+        write(list);
+        if (hash_at(list, log, last + 1) < other) == counts {
+            return;
+        }
+    }
+    panic!("a hundred hashes on one side");
+}
+
+/// Gives an author what a neighbour holds of its lost commits; returns how many were new to it.
+pub fn hand_back(from: &List, to: &mut List) -> usize {
+    let agent = to.tracker.own_log().unwrap().unwrap().agent;
+    let id = to.tracker.info().unwrap().list;
+    let charter = to.tracker.charter().unwrap();
+    let (mut incoming, mut proved) = (Incoming::default(), Vec::new());
+    for item in from.tracker.lost_items_of(agent).unwrap() {
+        match item {
+            Item::Run(run) => incoming.run(&run, id, &charter, &StandInVerifier).unwrap(),
+            Item::Body { log, number, body } => {
+                proved.push(incoming.body(log, number, body).unwrap());
+            }
+            Item::Statement(_) => panic!("there is none among lost commits"),
+        }
+    }
+    to.tracker.take_lost(&proved).unwrap()
 }
