@@ -19,6 +19,9 @@ const GREETING_MAX: Duration = Duration::from_secs(10);
 /// How many linked peers may share no list with this node; it ends further ones at once.
 const STRANGERS_MAX: usize = 32;
 
+/// How many frames of gossip may come before the greeting, which travels on a lane of its own.
+const EARLY_MAX: usize = 64;
+
 /// A link.
 #[derive(Debug)]
 pub(super) struct LinkState {
@@ -30,6 +33,8 @@ pub(super) struct LinkState {
     /// Whether it is the one that stands to its peer.
     stands: bool,
     hello: Option<Hello>,
+    /// Gossip that came before it.
+    early: Vec<Vec<u8>>,
     pub(super) program: String,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
@@ -54,6 +59,7 @@ impl LinkState {
             address,
             stands: false,
             hello: None,
+            early: Vec::new(),
             program: String::new(),
             lists: BTreeSet::new(),
             alone_until: now + GREETING_MAX,
@@ -130,11 +136,7 @@ impl Hub {
         self.peers.insert(peer, link);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.stands = true;
-        let address = state.address;
         effects.push(self.greeting(link));
-        if self.is_member(peer) {
-            self.remember(peer, Some(address), effects);
-        }
         // It may have greeted before this side knew which link stands.
         self.share(now, link, effects);
     }
@@ -193,12 +195,22 @@ impl Hub {
             })
             .map(|(list, _)| *list)
             .collect();
-        let before = state.lists.clone();
+        let (before, address) = (state.lists.clone(), state.address);
+        let card = hello.card.clone();
         if let Some(state) = self.links.get_mut(&link) {
             state.lists.clone_from(&shared);
         }
         for list in before.difference(&shared) {
             self.unshared(now, *list, peer, effects);
+        }
+        if before.is_empty() && !shared.is_empty() {
+            // What it said of itself counts now that it is known for a member.
+            self.remember(peer, Some(address), effects);
+            if let Some(card) = card
+                && let Err(fault) = self.card(now, peer, &card, effects)
+            {
+                return self.breach(link, &fault, effects);
+            }
         }
         for list in shared.difference(&before) {
             effects.push(Effect::Note(Note::Shared { peer, list: *list }));
@@ -241,13 +253,14 @@ impl Hub {
         let list = match frame {
             Control::Hello(hello) => {
                 state.program.clone_from(&hello.program);
-                let card = hello.card.clone();
+                let (card, is_shared) = (hello.card.clone(), !state.lists.is_empty());
                 state.hello = Some(hello);
-                if let Some(card) = card {
+                let early = std::mem::take(&mut state.early);
+                if let Some(card) = card.filter(|_| is_shared) {
                     self.card(now, peer, &card, effects)?;
                 }
                 self.share(now, link, effects);
-                return Ok(());
+                return early.iter().try_for_each(|bytes| self.pubsub(now, link, bytes, effects));
             }
             Control::Join { list, secret } => {
                 let public_key = state.public_key.clone();
@@ -296,9 +309,13 @@ impl Hub {
             .split_first_chunk::<32>()
             .ok_or(Fault::Order("a pubsub frame that names no list"))?;
         let list = ListId(*list);
-        let Some(state) = self.links.get(&link) else { return Ok(()) };
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         if state.hello.is_none() {
-            return Err(Fault::Order("gossip before the greeting"));
+            if state.early.len() >= EARLY_MAX {
+                return Err(Fault::Order("much gossip before the greeting"));
+            }
+            state.early.push(bytes.to_vec());
+            return Ok(());
         }
         let peer = state.peer;
         if state.lists.contains(&list) {
@@ -333,6 +350,7 @@ impl Hub {
                 let input = replica::Input::Standing { from: to, standing, after_all: false };
                 self.replica(now, list, input, effects);
             }
+            Request::Lost { .. } => effects.push(Effect::ServeLost { link, stream, list, to }),
             Request::Headers { log, from, .. } => {
                 effects.push(Effect::ServeHeaders { link, stream, list, log, from });
             }

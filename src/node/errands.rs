@@ -18,7 +18,8 @@ use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
 
-use super::Told;
+use super::{Told, forks};
+use crate::identity::MlDsa;
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
 use crate::hub::Input;
@@ -56,10 +57,14 @@ pub(super) async fn pull(
                 let (received, part) = stored.await.ok()??;
                 incoming = part;
                 let (received, charter) = report(list, received)?;
+                let is_stated = charter.is_some();
                 let places = taken(&received);
                 let from = link.peer();
                 let told = Input::Received { list, from, places, charter };
                 hub.send(Told::Input(told)).ok()?;
+                if is_stated {
+                    keeper.tell(move |shelf| forks::adopt(shelf, list));
+                }
                 if let Some(error) = received.stopped_by {
                     blame(link, &error);
                     return None;
@@ -99,7 +104,7 @@ fn taken(received: &Received) -> Vec<(LogId, Position)> {
 }
 
 /// Ends a link over which something came that no honest node sends.
-fn blame(link: &Link, error: &TrackerError) {
+pub(super) fn blame(link: &Link, error: &TrackerError) {
     let is_breach = match error {
         TrackerError::Journal(error) => !matches!(
             error,
@@ -183,6 +188,56 @@ pub(super) async fn serve_headers(
     }
 }
 
+/// Sends what an agent wrote that does not count here.
+pub(super) async fn serve_lost(
+    mut writer: FrameWriter,
+    keeper: Keeper,
+    list: ListId,
+    to: AgentId,
+) {
+    let items = keeper.with(list, move |tracker| tracker.lost_items_of(to)).await;
+    let Ok(Some(Ok(items))) = items else { return };
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        bytes += item.bytes();
+        part.push(item);
+        if bytes >= CHUNK_BYTES {
+            bytes = 0;
+            let full = Answer::Items(std::mem::take(&mut part));
+            if write(&mut writer, &full).await.is_none() {
+                return;
+            }
+        }
+    }
+    if write(&mut writer, &Answer::Items(part)).await.is_some() {
+        let _closed = writer.get_mut().finish();
+    }
+}
+
+/// Returns the commits that pieces of a stream hold, up to one that is no piece of an honest one.
+/// `None` where the store cannot be read.
+pub(super) fn proved(
+    tracker: &LocalTracker,
+    list: ListId,
+    incoming: &mut Incoming,
+    items: Vec<Item>,
+) -> Option<(Vec<Proved>, Option<TrackerError>)> {
+    let charter = tracker.charter().ok()?;
+    let mut commits = Vec::new();
+    for item in items {
+        let taken = match item {
+            Item::Run(run) => incoming.run(&run, list, &charter, &MlDsa).map(|()| None),
+            Item::Body { log, number, body } => incoming.body(log, number, body).map(Some),
+            Item::Statement(_) => Ok(None),
+        };
+        match taken {
+            Ok(commit) => commits.extend(commit),
+            Err(error) => return Some((commits, Some(error.into()))),
+        }
+    }
+    Some((commits, None))
+}
+
 /// Says that nothing is served.
 pub(super) async fn refuse(mut writer: FrameWriter) {
     if write(&mut writer, &Answer::NotServed).await.is_some() {
@@ -219,7 +274,10 @@ pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>) {
             }
         }
         match tracker.charter() {
-            Ok(charter) if are_new => shelf.report(Input::Stated { list, charter, news: None }),
+            Ok(charter) if are_new => {
+                shelf.report(Input::Stated { list, charter, news: None });
+                forks::adopt(shelf, list);
+            }
             Ok(_) => {}
             Err(error) => shelf.fail(list, &error),
         }
@@ -265,29 +323,8 @@ pub(super) fn redeem(
     });
 }
 
-/// A log of which a peer has other commits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fork {
-    pub(super) list: ListId,
-    pub(super) with: AgentId,
-    pub(super) log: LogId,
-    pub(super) theirs: Position,
-}
-
-/// Finds out where a log parts, and has the branch settled that counts.
-pub(super) async fn settle(link: Link, keeper: Keeper, hub: Hub, fork: Fork) {
-    let Fork { list, with, log, .. } = fork;
-    let _not_yet = (link, keeper);
-    let _stopped = hub.send(Told::Input(Input::Settled { list, with, log }));
-}
-
-/// Goes on in a new log where a peer knows more of the one that this store writes.
-pub(super) fn own_log(keeper: &Keeper, list: ListId, log: LogId, void: Option<Position>) {
-    let _not_yet = (keeper, list, log, void);
-}
-
 /// Opens a sync stream with a request, and returns where the answers come.
-async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
+pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
     let (send, receive) = link.connection().open_bi().await.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
     timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(request)))).await.ok()?.ok()?;
@@ -296,7 +333,7 @@ async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
 }
 
 /// Returns the next answer; a peer that sends none, or none that is one, is done with.
-async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answer> {
+pub(super) async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answer> {
     let bytes = timeout(STALL_MAX, streams::next(reader)).await.ok()?.ok()??;
     match Answer::read(&bytes) {
         Ok(answer) => Some(answer),

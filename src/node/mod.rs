@@ -4,6 +4,7 @@
 mod addresses;
 mod carrier;
 mod errands;
+mod forks;
 mod keeper;
 mod peers_file;
 mod runtime;

@@ -186,6 +186,8 @@ pub enum Effect {
     /// A neighbour knows more of a log that this agent writes than its own store does, or knows a
     /// commit of it to be void.
     OwnLog {
+        /// Who.
+        with: AgentId,
         /// Which log.
         log: LogId,
         /// The void commit, where there is one.
@@ -423,7 +425,7 @@ impl Replica {
         for (log, place) in &theirs.logs {
             let is_ahead = self.lacks(*log, *place);
             if is_ahead && log.agent == self.me {
-                effects.push(Effect::OwnLog { log: *log, void: None });
+                effects.push(Effect::OwnLog { with: from, log: *log, void: None });
             }
             let here = self.frontier.get(log);
             let is_other =
@@ -435,9 +437,9 @@ impl Replica {
             lacks |= is_ahead;
         }
         for (log, number, hash) in &theirs.voids {
-            let void = Position { number: *number, hash: *hash };
-            if log.agent == self.me && !self.lacks(*log, void) {
-                effects.push(Effect::OwnLog { log: *log, void: Some(void) });
+            if log.agent == self.me {
+                let void = Some(Position { number: *number, hash: *hash });
+                effects.push(Effect::OwnLog { with: from, log: *log, void });
             }
         }
         if lacks && !after_all {

@@ -60,6 +60,13 @@ impl LocalTracker {
         Ok(told)
     }
 
+    /// Tells whether a commit that is void is kept here to be written again, or was written again.
+    pub fn is_lost_here(&self, commit: CommitHash) -> Result<bool, TrackerError> {
+        let reading = self.store.read()?;
+        let is_reissued = reading.void(commit)?.is_some_and(|void| void.is_reissued);
+        Ok(is_reissued || reading.lost()?.iter().any(|lost| lost.position.hash == commit))
+    }
+
     /// Returns the lost commits of an agent that are kept here, those lost first before others.
     pub fn lost_commits_of(&self, agent: AgentId) -> Result<Vec<Sealed>, TrackerError> {
         let lost = self.store.read()?.lost()?.into_iter().filter(|lost| lost.log.agent == agent);
