@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use x0x::home::Home;
-use x0x::node::{Config, Node};
+use x0x::node::{Config, Node, NodeError};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, ExportFrom, Patch};
@@ -30,7 +31,11 @@ fn trace() {
 }
 
 async fn start(dir: TempDir) -> Place {
-    start_at(dir, "127.0.0.1:0".parse().unwrap()).await
+    // An address of its own, so that nobody takes its port while it is stopped.
+    static PLACES: AtomicU8 = AtomicU8::new(1);
+    let [a, b, ..] = std::process::id().to_le_bytes();
+    let host = Ipv4Addr::new(127, a, b, PLACES.fetch_add(1, Ordering::Relaxed));
+    start_at(dir, SocketAddr::new(host.into(), 0)).await
 }
 
 async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
@@ -38,7 +43,14 @@ async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
     let home = Home::at(dir.path().to_owned());
     let any = "127.0.0.1:0".parse().unwrap();
     let config = Config { home, listen: Some(listen), api: Some(any), lock_wait: LOCK_WAIT };
-    Place { node: Node::start(config).await.unwrap(), dir }
+    // The socket of a node that stopped in this process is closed a moment later.
+    for _ in 0..200 {
+        match Node::start(config.clone()).await {
+            Err(NodeError::Link(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+            started => return Place { node: started.unwrap(), dir },
+        }
+    }
+    panic!("{listen} stays in use");
 }
 
 async fn founder() -> (Place, ListId) {
