@@ -43,8 +43,8 @@ async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
     let home = Home::at(dir.path().to_owned());
     let any = "127.0.0.1:0".parse().unwrap();
     let config = Config { home, listen: Some(listen), api: Some(any), lock_wait: LOCK_WAIT };
-    // The socket of a node that stopped in this process is closed a moment later.
-    for _ in 0..200 {
+    // The socket of a node that stopped in this process is closed once its calls are over.
+    for _ in 0..1_000 {
         match Node::start(config.clone()).await {
             Err(NodeError::Link(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
             started => return Place { node: started.unwrap(), dir },
