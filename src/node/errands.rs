@@ -18,11 +18,11 @@ use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
 
-use super::{Told, forks};
-use crate::identity::MlDsa;
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
+use super::{Told, forks};
 use crate::hub::Input;
+use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
 use crate::wire::{self, Answer, JoinRefusal, Lane, Request, Standing};
@@ -189,12 +189,7 @@ pub(super) async fn serve_headers(
 }
 
 /// Sends what an agent wrote that does not count here.
-pub(super) async fn serve_lost(
-    mut writer: FrameWriter,
-    keeper: Keeper,
-    list: ListId,
-    to: AgentId,
-) {
+pub(super) async fn serve_lost(mut writer: FrameWriter, keeper: Keeper, list: ListId, to: AgentId) {
     let items = keeper.with(list, move |tracker| tracker.lost_items_of(to)).await;
     let Ok(Some(Ok(items))) = items else { return };
     let (mut part, mut bytes) = (Vec::new(), 0);
