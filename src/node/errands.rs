@@ -15,7 +15,7 @@ use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::{Charter, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::Proved;
-use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
 use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
 
 use super::keeper::{Keeper, Shelf};
@@ -112,6 +112,7 @@ pub(super) fn blame(link: &Link, error: &TrackerError) {
                 | JournalError::NotAllowed { .. }
                 | JournalError::Rules { .. }
                 | JournalError::Missing { .. }
+                | JournalError::TooLarge { what: OPEN_HEADERS, .. }
         ),
         _ => false,
     };

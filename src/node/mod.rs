@@ -414,10 +414,23 @@ impl Node {
                 Ok(Note::NotJoined { list: other, why }) if other == list => {
                     return Ok(Err(JoinError::Refused(why)));
                 }
-                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(_) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    // What was missed may be the very answer.
+                    if let Some(role) = self.role_in(list).await? {
+                        return Ok(Ok(role));
+                    }
+                }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err(Stopped),
             }
         }
+    }
+
+    /// Returns this agent's role in a list.
+    pub async fn role_in(&self, list: ListId) -> Result<Option<Role>, Stopped> {
+        let me = self.agent;
+        let role = self.keeper.with(list, move |tracker| tracker.charter().ok()?.role(me)).await?;
+        Ok(role.flatten())
     }
 
     /// Tells the node that the machine slept or its network changed.
@@ -540,9 +553,9 @@ async fn run(
         };
         let now = origin.elapsed();
         match told {
-            Told::Input(input) => {
-                if let hub::Input::Down { link, .. } = &input {
-                    carrier.detach(*link);
+            Told::Input(mut input) => {
+                if let hub::Input::Down { link, why } = &mut input {
+                    *why = carrier.detach(*link, *why);
                 }
                 hub.handle(now, input, &mut effects);
             }
