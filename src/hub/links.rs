@@ -16,6 +16,10 @@ use crate::wire::{self, Control, Hello, Lane, Request, shared_tag};
 /// How long a peer may take to say which lists it has, and one that shares none to show a ticket.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 
+/// How much gossip is kept of a link before it is known what both ends share: lanes overtake each other.
+const EARLY_FRAMES_MAX: usize = 32;
+const EARLY_BYTES_MAX: usize = 128 << 10;
+
 /// How many linked peers may share no list with this node; it ends further ones at once.
 const STRANGERS_MAX: usize = 32;
 
@@ -33,6 +37,8 @@ pub(super) struct LinkState {
     pub(super) program: String,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
+    /// Gossip that came before the greeting, or before this link stood.
+    early: Vec<Vec<u8>>,
     /// Until when it may share none.
     alone_until: Duration,
 }
@@ -56,7 +62,16 @@ impl LinkState {
             hello: None,
             program: String::new(),
             lists: BTreeSet::new(),
+            early: Vec::new(),
             alone_until: now + GREETING_MAX,
+        }
+    }
+
+    /// Keeps gossip for later; what finds no room is found by comparing.
+    fn keep_early(&mut self, frame: &[u8]) {
+        let bytes: usize = self.early.iter().map(Vec::len).sum();
+        if self.early.len() < EARLY_FRAMES_MAX && bytes + frame.len() <= EARLY_BYTES_MAX {
+            self.early.push(frame.to_vec());
         }
     }
 
@@ -206,6 +221,10 @@ impl Hub {
             self.shared(now, *list, peer, effects);
         }
         self.show_tickets(peer, link, effects);
+        let early = self.links.get_mut(&link).map(|state| std::mem::take(&mut state.early));
+        for frame in early.unwrap_or_default() {
+            self.frame(now, link, Lane::Pubsub, &frame, effects);
+        }
     }
 
     pub(super) fn frame(
@@ -297,9 +316,10 @@ impl Hub {
             .split_first_chunk::<32>()
             .ok_or(Fault::Order("a pubsub frame that names no list"))?;
         let list = ListId(*list);
-        let Some(state) = self.links.get(&link) else { return Ok(()) };
-        if state.hello.is_none() {
-            return Err(Fault::Order("gossip before the greeting"));
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        if state.hello.is_none() || !state.stands {
+            state.keep_early(bytes);
+            return Ok(());
         }
         let peer = state.peer;
         if state.lists.contains(&list) {
