@@ -1,0 +1,298 @@
+//! What the driver does for a hub: it carries out each effect as `src/node/{carrier,errands}.rs` do, and
+//! runs the streams of pulls.
+
+use std::collections::VecDeque;
+
+use x0x::clerk::{self, STALL_MAX};
+use x0x::hub::{Effect, Input, Note};
+use x0x::link::Farewell;
+use x0x::link::policy::LinkId;
+use x0x::wire::{self, Answer, Lane, Request, Standing};
+use x0x_tracker::id::AgentId;
+use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::tasklist::Outgoing;
+
+use crate::links::LaneKey;
+use crate::world::{Event, MILLISECOND, Time, World};
+
+/// A pull that goes on.
+pub struct Pull {
+    from: AgentId,
+    incoming: Incoming,
+    /// Answers that came while the store was busy with one.
+    came: VecDeque<Vec<u8>>,
+    is_storing: bool,
+    /// Whether its link is gone.
+    is_cut: bool,
+    has_some: bool,
+    since: Time,
+}
+
+/// An answer to a pull that goes on.
+pub struct Serve {
+    to: AgentId,
+    outgoing: Outgoing,
+}
+
+impl World {
+    pub fn carry(&mut self, node: usize, effect: Effect) {
+        let Some(effect) = self.instead(node, effect) else { return };
+        match effect {
+            Effect::Dial { address, wanted } => self.dial(node, address, wanted),
+            Effect::End { .. } if self.nodes[node].is_dying => {}
+            Effect::End { link, why } => self.end_link(node, link, why),
+            Effect::Send { link, lane, frame } => {
+                assert!(frame.len() <= lane.frame_bytes_max(), "node {node}: a frame too long");
+                self.send_frame(node, link, lane, frame);
+            }
+            Effect::Remember { agent, addresses } => {
+                self.nodes[node].known.insert(agent, addresses);
+            }
+            Effect::Note(note) => self.note(node, note),
+            Effect::Pull { link, from, standing, .. } => self.pull(node, link, from, standing),
+            Effect::Serve { link, stream, to, standing, .. } => {
+                self.serve(node, link, stream, to, standing);
+            }
+            Effect::ServeHeaders { link, stream, log, from, .. } => {
+                let job = move |world: &mut World, node: usize| {
+                    let headers = world.nodes[node].tracker().headers(log, from).unwrap();
+                    let Some((wire, end)) = world.nodes[node].links.get(&link).copied() else {
+                        return;
+                    };
+                    let answer = wire::encode(&Answer::Headers(headers));
+                    world.send(wire, 1 - end, LaneKey::Stream(stream), answer);
+                };
+                self.store(node, job);
+            }
+            Effect::Refuse { link, stream } => {
+                let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else { return };
+                let answer = wire::encode(&Answer::NotServed);
+                self.send(wire, 1 - end, LaneKey::Stream(stream), answer);
+            }
+            effect => self.run_errand(node, effect),
+        }
+    }
+
+    fn note(&mut self, node: usize, note: Note) {
+        self.say(|| format!("node {node}: {note:?}"));
+        if let Note::Breach { peer, what } = &note {
+            self.counts.breaches += 1;
+            let blamed = self.nodes.iter().position(|node| node.agent == *peer).unwrap();
+            let is_fair = self.nodes[blamed].is_lying || self.nodes[node].is_lying;
+            assert!(is_fair, "node {node} says node {blamed} broke the protocol: {what}");
+        }
+    }
+
+    /// Ends a link over which something came that no honest node sends.
+    pub fn breach(&mut self, node: usize, link: LinkId, what: &str) {
+        let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else { return };
+        let peer = self.wires[wire].ends[1 - end].node;
+        let is_fair = self.nodes[peer].is_lying || self.nodes[node].is_lying;
+        assert!(is_fair, "node {node} ends the link to node {peer}: {what}");
+        self.counts.breaches += 1;
+        self.end_link(node, link, Farewell::Breach);
+    }
+
+    fn pull(&mut self, node: usize, link: LinkId, from: AgentId, standing: Standing) {
+        let life = self.nodes[node].life;
+        let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else {
+            return self.after(MILLISECOND, Event::BrokeOff { node, life, from });
+        };
+        self.wires[wire].streams += 1;
+        // Streams of the two sides have different numbers.
+        let stream = 2 * self.wires[wire].streams + end as u64;
+        self.say(|| format!("node {node} pulls over link {wire}"));
+        let pull = Pull {
+            from,
+            incoming: Incoming::default(),
+            came: VecDeque::new(),
+            is_storing: false,
+            is_cut: false,
+            has_some: false,
+            since: self.now,
+        };
+        self.nodes[node].pulls.insert((wire, stream), pull);
+        let request = wire::encode(&Request::Pull { list: self.list, standing });
+        assert!(request.len() <= Lane::Sync.frame_bytes_max());
+        self.send(wire, 1 - end, LaneKey::Stream(stream), request);
+        self.watch(node, wire, stream);
+    }
+
+    fn watch(&mut self, node: usize, wire: usize, stream: u64) {
+        let now = self.now;
+        let life = self.nodes[node].life;
+        if let Some(pull) = self.nodes[node].pulls.get_mut(&(wire, stream)) {
+            pull.since = now;
+            let stall = Event::Stall { node, life, wire, stream, since: now };
+            self.after(STALL_MAX.as_micros() as Time, stall);
+        }
+    }
+
+    pub fn stalled(&mut self, node: usize, wire: usize, stream: u64, since: Time) {
+        let pull = self.nodes[node].pulls.get(&(wire, stream));
+        if pull.is_some_and(|pull| pull.since == since && !pull.is_storing) {
+            self.end_pull(node, wire, stream, None);
+        }
+    }
+
+    /// The link of streams is gone.
+    pub fn break_streams(&mut self, node: usize, wire: usize) {
+        self.nodes[node].serves.retain(|(of, _), _| *of != wire);
+        let streams = self.nodes[node].pulls.range_mut((wire, 0)..=(wire, u64::MAX));
+        let mut broken = Vec::new();
+        for ((_, stream), pull) in streams {
+            pull.is_cut = true;
+            if !pull.is_storing {
+                broken.push(*stream);
+            }
+        }
+        for stream in broken {
+            let pull = self.nodes[node].pulls.remove(&(wire, stream)).unwrap();
+            self.broke_off(node, &pull);
+            let (life, from) = (self.nodes[node].life, pull.from);
+            let after = self.below(5 * MILLISECOND);
+            self.after(after, Event::BrokeOff { node, life, from });
+        }
+    }
+
+    fn broke_off(&mut self, node: usize, pull: &Pull) {
+        self.counts.pulls_broken += 1;
+        let before = self.nodes[node].broke_off.unwrap_or(false);
+        self.nodes[node].broke_off = Some(before || pull.has_some);
+    }
+
+    fn end_pull(&mut self, node: usize, wire: usize, stream: u64, standing: Option<Standing>) {
+        let Some(pull) = self.nodes[node].pulls.remove(&(wire, stream)) else { return };
+        if standing.is_none() {
+            self.broke_off(node, &pull);
+        }
+        self.pulled(node, pull.from, standing);
+    }
+
+    pub fn pulled(&mut self, node: usize, from: AgentId, standing: Option<Standing>) {
+        self.say(|| format!("node {node} pulled: {}", standing.is_some()));
+        if standing.is_some() {
+            self.counts.pulls_whole += 1;
+            if let Some(had_some) = self.nodes[node].broke_off.take() {
+                self.counts.pulls_resumed += 1;
+                self.counts.resumed_amid += u64::from(had_some);
+            }
+        }
+        let list = self.list;
+        self.tell(node, Input::Pulled { list, from, standing });
+    }
+
+    /// Bytes of a sync stream came: a request, or an answer to one.
+    pub fn stream_came(
+        &mut self,
+        node: usize,
+        wire: usize,
+        end: usize,
+        stream: u64,
+        bytes: Vec<u8>,
+    ) {
+        let Some(link) = self.wires[wire].ends[end].link else { return };
+        if bytes.len() > Lane::Sync.frame_bytes_max() {
+            // The stream is broken, and the link is not.
+            return self.end_pull(node, wire, stream, None);
+        }
+        if stream % 2 != end as u64 {
+            return self.tell(node, Input::Request { link, stream, bytes });
+        }
+        if let Some(pull) = self.nodes[node].pulls.get_mut(&(wire, stream)) {
+            pull.came.push_back(bytes);
+            self.read_answer(node, wire, stream);
+        }
+    }
+
+    fn read_answer(&mut self, node: usize, wire: usize, stream: u64) {
+        let Some(pull) = self.nodes[node].pulls.get_mut(&(wire, stream)) else { return };
+        if pull.is_storing || pull.is_cut {
+            return;
+        }
+        let Some(bytes) = pull.came.pop_front() else { return };
+        let end = (stream % 2) as usize;
+        let link = self.wires[wire].ends[end].link;
+        match Answer::read(&bytes) {
+            Ok(Answer::Items(items)) => self.store_items(node, wire, stream, items),
+            Ok(Answer::End(standing)) => self.end_pull(node, wire, stream, Some(standing)),
+            Ok(Answer::NotServed) => self.end_pull(node, wire, stream, None),
+            Ok(Answer::Headers(_)) | Err(_) => {
+                if let Some(link) = link {
+                    self.breach(node, link, "an answer to nothing");
+                }
+                self.end_pull(node, wire, stream, None);
+            }
+        }
+    }
+
+    fn store_items(&mut self, node: usize, wire: usize, stream: u64, items: Vec<Item>) {
+        let Some(pull) = self.nodes[node].pulls.get_mut(&(wire, stream)) else { return };
+        pull.is_storing = true;
+        self.store(node, move |world, node| {
+            let list = world.list;
+            let Some(mut pull) = world.nodes[node].pulls.remove(&(wire, stream)) else { return };
+            let tracker = world.nodes[node].tracker();
+            let stored = clerk::receive(tracker, &mut pull.incoming, list, pull.from, items);
+            let stored = stored.unwrap();
+            pull.is_storing = false;
+            pull.has_some |= matches!(&stored.told, Input::Received { places, .. } if !places.is_empty());
+            let is_cut = pull.is_cut;
+            world.nodes[node].pulls.insert((wire, stream), pull);
+            world.tell(node, stored.told);
+            if let Some(error) = &stored.stopped_by
+                && clerk::is_breach(error)
+                && let Some(link) = world.wires[wire].ends[(stream % 2) as usize].link
+            {
+                let what = error.to_string();
+                world.breach(node, link, &what);
+            }
+            if is_cut || stored.stopped_by.is_some() {
+                return world.end_pull(node, wire, stream, None);
+            }
+            world.watch(node, wire, stream);
+            world.read_answer(node, wire, stream);
+        });
+    }
+
+    fn serve(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        stream: u64,
+        to: AgentId,
+        standing: Standing,
+    ) {
+        let Some((wire, _)) = self.nodes[node].links.get(&link).copied() else { return };
+        self.store(node, move |world, node| {
+            let outgoing = clerk::serve(world.nodes[node].tracker(), &standing).unwrap();
+            world.nodes[node].serves.insert((wire, stream), Serve { to, outgoing });
+            world.serve_on(node, wire, stream);
+        });
+    }
+
+    /// Sends the next piece of an answer.
+    pub fn serve_on(&mut self, node: usize, wire: usize, stream: u64) {
+        self.store(node, move |world, node| {
+            let Some(mut serve) = world.nodes[node].serves.remove(&(wire, stream)) else { return };
+            let end = 1 - (stream % 2) as usize;
+            if world.wires[wire].ends[end].is_gone {
+                return;
+            }
+            let tracker = world.nodes[node].tracker();
+            let answer = clerk::answer(tracker, &mut serve.outgoing, serve.to).unwrap();
+            let left =
+                world.send(wire, 1 - end, LaneKey::Stream(stream), wire::encode(&answer));
+            if matches!(answer, Answer::End(_)) {
+                let (list, with) = (world.list, serve.to);
+                for (log, theirs) in serve.outgoing.forked().clone() {
+                    world.tell(node, Input::Forked { list, with, log, theirs });
+                }
+                return;
+            }
+            world.nodes[node].serves.insert((wire, stream), serve);
+            let life = world.nodes[node].life;
+            world.at(left, Event::Room { node, life, wire, stream });
+        });
+    }
+}
