@@ -46,7 +46,7 @@ impl World {
             ("hashes of broadcasts", mesh.remembered, 8 * config.kept_max),
             ("accounts", mesh.peers, config.peers_max),
             // A timer outlives what it was set for until it fires.
-            ("timers", mesh.timers, 2 * (mesh.offers + mesh.remembered + members) + 8),
+            ("timers", mesh.timers, 2 * (mesh.offers + mesh.remembered + mesh.peers + members) + 64),
             ("frames for members that are called", held.frames, FRAMES_HELD_MAX * members),
             ("forks", held.forks, FORKS_MAX),
             ("agents", held.agents, AGENTS_MAX),
@@ -119,6 +119,7 @@ impl World {
         self.run_for(PEACE - QUIET);
         let pulls = self.counts.pulls_whole + self.counts.pulls_broken;
         let before: Vec<u64> = self.nodes.iter().map(|node| node.sent_bytes).collect();
+        self.sent.clear();
         self.run_for(QUIET);
         let honest = self.honest();
         if !self.is_level() {
@@ -140,7 +141,8 @@ impl World {
         assert_eq!(pulled, 0, "nodes that are level go on pulling");
         let sent = honest.iter().map(|node| self.nodes[*node].sent_bytes - before[*node]);
         let most = sent.max().unwrap() as f64 / (QUIET / SECOND) as f64;
-        assert!(most <= QUIET_BYTES_PER_SECOND, "{most} bytes a second where all is quiet");
+        let what = &self.sent;
+        assert!(most <= QUIET_BYTES_PER_SECOND, "{most} bytes a second where all is quiet: {what:?}");
         most
     }
 }

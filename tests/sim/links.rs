@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use x0x::hub::Input;
 use x0x::link::Farewell;
 use x0x::link::policy::{End, Failure, LinkId};
-use x0x::wire::Lane;
+use x0x::wire::{Control, Lane};
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::Signer;
 
@@ -324,7 +324,8 @@ impl World {
         let delay = self.wires[wire].latency + self.below(jitter + 1);
         let from = self.wires[wire].ends[1 - to].node;
         self.nodes[from].sent_bytes += bytes.len() as u64 + 4;
-        self.nodes[from].sent_frames += 1;
+        if self.now > 150 * SECOND && self.now < 153 * SECOND { let (f,t)=(from, self.wires[wire].ends[to].node); let k=kind_of(lane,&bytes); let hex: Vec<String>=bytes.get(32..).unwrap_or_default().iter().take(90).map(|b| format!("{b:02x}")).collect(); eprintln!("DBG {:.4} {f}->{t} {k} {} {}", self.now as f64/1e6, bytes.len(), hex.concat()); }
+        *self.sent.entry(kind_of(lane, &bytes)).or_default() += bytes.len() as u64 + 4;
         let is_alive = self.wires[wire].is_alive;
         let end = &mut self.wires[wire].ends[to];
         if end.is_gone || !is_alive {
@@ -391,5 +392,18 @@ impl World {
             return self.breach(node, link, "a frame that is too long");
         }
         self.tell(node, Input::Frame { link, lane, bytes });
+    }
+}
+
+/// Returns what to call a frame where it is counted what was sent.
+fn kind_of(lane: LaneKey, bytes: &[u8]) -> String {
+    match lane {
+        LaneKey::Stream(_) => "sync".to_owned(),
+        LaneKey::Frames(Lane::Control) => match Control::read(bytes) {
+            Ok(frame) => format!("{frame:?}").chars().take_while(|c| c.is_alphabetic()).collect(),
+            Err(_) => "garbage".to_owned(),
+        },
+        // After the list: the version and the kind of message.
+        LaneKey::Frames(_) => format!("pubsub {:?}", bytes.get(32..35).unwrap_or_default()),
     }
 }

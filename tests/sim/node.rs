@@ -63,7 +63,6 @@ pub struct Node {
     /// Whether a pull broke off since the last that came to its end, and whether it had brought some.
     pub broke_off: Option<bool>,
     pub sent_bytes: u64,
-    pub sent_frames: u64,
     /// Disks of earlier moments.
     pub moments: Vec<Vec<u8>>,
     pub is_lying: bool,
@@ -148,7 +147,6 @@ impl World {
             serves: BTreeMap::new(),
             broke_off: None,
             sent_bytes: 0,
-            sent_frames: 0,
             moments: Vec::new(),
             is_lying: false,
             is_dying: false,
@@ -379,7 +377,7 @@ impl World {
     pub fn join(&mut self, newcomer: usize, issuer: usize) {
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&(newcomer as u64).to_le_bytes());
-        let expires_at = Timestamp(START.0 + 86_400_000);
+        let expires_at = Timestamp(START.0 + 10 * 365 * 86_400_000);
         self.set_clock(issuer);
         self.nodes[issuer].tracker().issue_ticket(&secret, Role::Maintainer, expires_at).unwrap();
         let ticket = Ticket {

@@ -132,6 +132,8 @@ pub struct World {
     pub peaks: Peaks,
     /// Since when nothing passes from one node to another.
     pub cuts: BTreeMap<(usize, usize), Time>,
+    /// How many bytes of what were sent.
+    pub sent: BTreeMap<String, u64>,
     /// What the nodes say of each other, and what the links between them end with.
     pub log: Vec<String>,
     events: BTreeMap<(Time, u64), Event>,
@@ -157,6 +159,7 @@ impl World {
             counts: Counts::default(),
             peaks: Peaks::default(),
             cuts: BTreeMap::new(),
+            sent: BTreeMap::new(),
             log: Vec::new(),
             events: BTreeMap::new(),
             numbered: 0,
