@@ -9,9 +9,12 @@ use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::commit::{Commit, Position};
-use x0x_tracker::journal::run::Proved;
+use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
+use x0x_tracker::journal::signature::Verifier;
 use x0x_tracker::journal::stream::{Incoming, Item};
-use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
+use x0x_tracker::tasklist::{
+    Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict,
+};
 
 use crate::hub::Input;
 use crate::link::policy::LinkId;
@@ -127,6 +130,9 @@ pub fn redeem(
 pub struct Stored {
     /// What the hub is to know.
     pub told: Input,
+    /// Whether the charter has more statements now: what this agent wrote before may count under them,
+    /// once [`adopt`] wrote it again.
+    pub is_stated: bool,
     /// Why nothing more of the stream is looked at.
     pub stopped_by: Option<TrackerError>,
 }
@@ -144,9 +150,9 @@ pub fn receive(
 ) -> Result<Stored, TrackerError> {
     let received = tracker.receive(incoming, items)?;
     let charter = if received.statements > 0 { Some(tracker.charter()?) } else { None };
-    let places = taken(&received);
+    let (places, is_stated) = (taken(&received), charter.is_some());
     let told = Input::Received { list, from, places, charter };
-    Ok(Stored { told, stopped_by: received.stopped_by })
+    Ok(Stored { told, is_stated, stopped_by: received.stopped_by })
 }
 
 fn taken(received: &Received) -> Vec<(LogId, Position)> {
@@ -204,4 +210,124 @@ fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, Trac
         charter: tracker.charter()?.heads(),
         voids: voids.map(|(hash, void)| (void.log, void.number, hash)).collect(),
     })
+}
+
+/// Returns what an agent wrote that does not count here, as the answer to its request.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<Vec<Answer>, TrackerError> {
+    let (mut answers, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in tracker.lost_items_of(agent)? {
+        bytes += item.bytes();
+        part.push(item);
+        if bytes >= CHUNK_BYTES {
+            bytes = 0;
+            answers.push(Answer::Items(std::mem::take(&mut part)));
+        }
+    }
+    answers.push(Answer::Items(part));
+    Ok(answers)
+}
+
+/// Keeps what this agent wrote and another store does not count, to write it again; returns what in
+/// the answer no honest node sends.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn take_lost(
+    tracker: &mut LocalTracker,
+    verifier: &dyn Verifier,
+    list: ListId,
+    incoming: &mut Incoming,
+    items: Vec<Item>,
+) -> Result<Option<TrackerError>, TrackerError> {
+    let charter = tracker.charter()?;
+    let (mut commits, mut stopped_by) = (Vec::new(), None);
+    for item in items {
+        let taken = match item {
+            Item::Run(run) => incoming.run(&run, list, &charter, verifier).map(|()| None),
+            Item::Body { log, number, body } => incoming.body(log, number, body).map(Some),
+            Item::Statement(_) => Ok(None),
+        };
+        match taken {
+            Ok(commit) => commits.extend(commit),
+            Err(error) => {
+                stopped_by = Some(error.into());
+                break;
+            }
+        }
+    }
+    tracker.take_lost(&commits)?;
+    Ok(stopped_by)
+}
+
+/// Settles which branch of a log counts, by headers of the other one.
+///
+/// # Errors
+/// [`TrackerError::Journal`] where the headers prove nothing.
+pub fn settle_fork(
+    tracker: &mut LocalTracker,
+    verifier: &dyn Verifier,
+    list: ListId,
+    run: &Run,
+) -> Result<Settled, TrackerError> {
+    let proved = run.prove(list, &tracker.charter()?, verifier)?;
+    tracker.settle_fork(&proved)
+}
+
+/// Returns from which number on headers are asked for, where another store has a place in a log that
+/// parts from the one here.
+pub fn fork_from(theirs: Position) -> u64 {
+    theirs.number.saturating_sub(RUN_HEADERS_MAX as u64 - 1).max(1)
+}
+
+/// Leaves a log of which another store knows more, or a void commit; tells whether what became void is
+/// to be fetched from there.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn leave_log(
+    tracker: &mut LocalTracker,
+    log: LogId,
+    void: Option<Position>,
+) -> Result<bool, TrackerError> {
+    tracker.abandon_log(log)?;
+    match void {
+        Some(void) => tracker.is_lost_here(void.hash).map(|is_here| !is_here),
+        None => Ok(false),
+    }
+}
+
+/// Takes the statements that made this agent a member into account: what it wrote before is written
+/// again under them.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn adopt(tracker: &mut LocalTracker, list: ListId) -> Result<(), TrackerError> {
+    written_again(list, tracker.adopt(&mut |_| {}))
+}
+
+/// Writes again what this agent lost.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn write_again(tracker: &mut LocalTracker, list: ListId) -> Result<(), TrackerError> {
+    written_again(list, tracker.reissue(&mut |_| {}))
+}
+
+fn written_again(
+    list: ListId,
+    outcome: Result<Reissued, TrackerError>,
+) -> Result<(), TrackerError> {
+    match outcome {
+        Ok(Reissued { commits: 0, .. }) => Ok(()),
+        Ok(Reissued { commits, issues, .. }) => {
+            tracing::info!(list = %list.short(), commits, issues, "lost edits written again");
+            Ok(())
+        }
+        // A reader has nothing to write; a worker that is none any more keeps what it wrote.
+        Err(TrackerError::Journal(JournalError::NotAllowed { .. })) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -373,6 +373,11 @@ impl Home {
         })
     }
 
+    /// Tells whether no program has the lock that writers hold.
+    pub fn is_free(&self) -> Result<bool, HomeError> {
+        Ok(SharedLock::try_acquire(&self.dir)?.is_ok())
+    }
+
     /// Takes the lock for a node; waits at most `wait`.
     pub(crate) fn lock_as(&self, holder: &Holder, wait: Duration) -> Result<StoreLock, HomeError> {
         self.make_dir(&self.dir)?;

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use x0x::home::Home;
-use x0x::node::{Config, Node};
+use x0x::node::{Config, Node, NodeError};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, ExportFrom, Patch};
@@ -20,11 +22,35 @@ struct Place {
     node: Node,
 }
 
+/// With X0X_TRACE, what nodes log goes to stderr.
+fn trace() {
+    if std::env::var_os("X0X_TRACE").is_some() {
+        let level = tracing::Level::DEBUG;
+        let _again = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
+    }
+}
+
 async fn start(dir: TempDir) -> Place {
+    // An address of its own, so that nobody takes its port while it is stopped.
+    static PLACES: AtomicU8 = AtomicU8::new(1);
+    let [a, b, ..] = std::process::id().to_le_bytes();
+    let host = Ipv4Addr::new(127, a, b, PLACES.fetch_add(1, Ordering::Relaxed));
+    start_at(dir, SocketAddr::new(host.into(), 0)).await
+}
+
+async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
+    trace();
     let home = Home::at(dir.path().to_owned());
     let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config { home, listen: Some(any), api: Some(any), lock_wait: LOCK_WAIT };
-    Place { node: Node::start(config).await.unwrap(), dir }
+    let config = Config { home, listen: Some(listen), api: Some(any), lock_wait: LOCK_WAIT };
+    // The socket of a node that stopped in this process is closed once its calls are over.
+    for _ in 0..1_000 {
+        match Node::start(config.clone()).await {
+            Err(NodeError::Link(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+            started => return Place { node: started.unwrap(), dir },
+        }
+    }
+    panic!("{listen} stays in use");
 }
 
 async fn founder() -> (Place, ListId) {
@@ -79,14 +105,14 @@ async fn level(places: &[&Place], list: ListId, issues: usize) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    for place in places {
+        eprintln!("{} has {} issues, {:?}", place.node.agent().short(), place.canonical(list).await.lines().count(), place.node.status().await);
+    }
     panic!("they do not become level");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_on_any_of_three_nodes_shows_on_all() {
-    if std::env::var_os("X0X_TRACE").is_some() {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
-    }
     let (a, list) = founder().await;
     a.create(list, "before anybody joined").await;
     let b = newcomer(&a, list).await;
@@ -104,4 +130,111 @@ async fn an_edit_on_any_of_three_nodes_shows_on_all() {
         place.node.stop().await;
         drop(place.dir);
     }
+}
+
+/// Starts a node again in its data directory.
+async fn again(place: Place) -> Place {
+    place.node.stop().await;
+    start_at(place.dir, place.node.listen()).await
+}
+
+fn store_file(place: &Place, list: ListId) -> std::path::PathBuf {
+    place.dir.path().join("lists").join(format!("{list}.redb"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_put_back_to_an_earlier_state_loses_nothing_and_locks_nobody_out() {
+    let (a, list) = founder().await;
+    let b = newcomer(&a, list).await;
+    level(&[&a, &b], list, 0).await;
+    b.create(list, "before the copy").await;
+    level(&[&a, &b], list, 1).await;
+    // What a snapshot of the whole disk holds: the file comes back under its own inode.
+    b.node.stop().await;
+    let file = store_file(&b, list);
+    let earlier = std::fs::read(&file).unwrap();
+    let b = start_at(b.dir, b.node.listen()).await;
+    b.create(list, "after the copy, heard by a").await;
+    level(&[&a, &b], list, 2).await;
+    b.node.stop().await;
+    a.node.stop().await;
+    std::fs::write(&file, earlier).unwrap();
+    let b = start_at(b.dir, b.node.listen()).await;
+    b.create(list, "in the place of another, while cut off").await;
+    let a = start_at(a.dir, a.node.listen()).await;
+    level(&[&a, &b], list, 3).await;
+    let text = a.canonical(list).await;
+    for title in ["before the copy", "after the copy, heard", "in the place of another"] {
+        assert!(text.contains(title), "{title}: {text}");
+    }
+    b.create(list, "goes on").await;
+    a.create(list, "goes on too").await;
+    level(&[&a, &b], list, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_before_joining_counts_afterwards() {
+    let (a, list) = founder().await;
+    a.create(list, "on a").await;
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path().to_owned());
+    home.attach(list, "pump", "PUMP", LOCK_WAIT).unwrap();
+    home.write(list, LOCK_WAIT).unwrap().create(&Draft::titled("alone on b")).unwrap();
+    let b = start(dir).await;
+    let ticket = a.node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+    b.node.join(ticket).await.unwrap().unwrap();
+    level(&[&a, &b], list, 2).await;
+    b.create(list, "as a member").await;
+    level(&[&a, &b], list, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_gets_what_it_missed_and_gives_what_it_made() {
+    let (a, list) = founder().await;
+    let b = newcomer(&a, list).await;
+    a.create(list, "one").await;
+    level(&[&a, &b], list, 1).await;
+    b.node.stop().await;
+    for n in 0..100 {
+        a.create(list, &format!("while b is away {n}")).await;
+    }
+    let home = Home::at(b.dir.path().to_owned());
+    home.write(list, LOCK_WAIT).unwrap().create(&Draft::titled("while a is not heard")).unwrap();
+    let b = start(b.dir).await;
+    level(&[&a, &b], list, 102).await;
+    let a = again(a).await;
+    a.create(list, "after a restart").await;
+    level(&[&a, &b], list, 103).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_edit_arrives_although_it_is_not_broadcast() {
+    let (a, list) = founder().await;
+    let b = newcomer(&a, list).await;
+    let name = a.create(list, "one").await;
+    level(&[&a, &b], list, 1).await;
+    let text = "x".repeat(300_000);
+    let patch = Patch::default().set("description", &format!("\"{text}\""));
+    let edited = a.node.keeper().write(list, move |tracker| tracker.edit(&name, &patch, None));
+    edited.await.unwrap().unwrap().unwrap();
+    level(&[&a, &b], list, 1).await;
+    assert!(b.canonical(list).await.contains(&text));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
+    let (a, list) = founder().await;
+    let ticket = a.node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+    let b = start(tempfile::tempdir().unwrap()).await;
+    b.node.join(ticket.clone()).await.unwrap().unwrap();
+    let c = start(tempfile::tempdir().unwrap()).await;
+    let refused = c.node.join(ticket.clone()).await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("another agent has used it"), "{refused}");
+    let guessed = x0x::wire::Ticket { secret: [9; 32], ..ticket };
+    let refused = c.node.join(guessed).await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("does not know it"), "{refused}");
+    assert_eq!(c.canonical(list).await, "");
+    assert!(a.node.peers().await.unwrap().iter().all(|peer| {
+        peer.agent_id != c.node.agent().to_string() || peer.lists.is_empty()
+    }));
 }

@@ -7,6 +7,7 @@ pub mod filter;
 pub mod history;
 mod issues;
 mod mistyped;
+pub mod node;
 pub mod run;
 pub mod values;
 
@@ -22,6 +23,7 @@ use backup::{BackupArgs, RestoreArgs};
 use claims::{ReasonArgs, TermsArgs};
 use filter::{FilterArgs, ShapeArgs};
 pub use issues::IssuesCommand;
+use node::{InviteArgs, JoinArgs, ListenArgs};
 use x0x_tracker::interface::Moment;
 
 /// An issue tracker whose issues live in git and merge without a server.
@@ -85,6 +87,50 @@ Example:
   x0x agent --json"
     )]
     Agent,
+    /// Run a node here, which keeps the lists of this data directory in step with those of others
+    #[command(
+        after_help = "It runs until Ctrl-C, SIGTERM or `x0x stop`. Every other command works beside it. With --json, each
+event is one object a line: up, shared, gone, joined, breach, stopped.
+
+Examples:
+  x0x up
+  x0x up --listen 0.0.0.0:12700
+  x0x up --data-dir ./second --listen 127.0.0.1:0 --api 127.0.0.1:0    another one on this machine"
+    )]
+    Up(ListenArgs),
+    /// Make a ticket by which one agent may join the list
+    #[command(
+        after_help = "The node that runs here redeems the ticket, once; it needs to be up when it is used. The ticket
+alone is printed. With --json: {\"ticket\", \"role\", \"expires_at\"}.
+
+Examples:
+  x0x invite
+  x0x invite --role maintainer --expires 1h"
+    )]
+    Invite(InviteArgs),
+    /// Join a list by a ticket, and fetch it
+    #[command(
+        after_help = "Waits for the agent that issued the ticket, and says so. Afterwards `x0x up` keeps the list in
+step; where a node runs here already, it does. With --json: {\"list\", \"name\", \"role\", \"issues\"}.
+
+Example:
+  x0x join x0xt..."
+    )]
+    Join(JoinArgs),
+    /// Show the nodes that this one is linked with
+    #[command(
+        after_help = "With --json: {\"peers\": [{\"agent_id\", \"address\", \"outgoing\", \"rtt_ms\", \"version\", \"lists\"}]}.
+
+Example:
+  x0x peers"
+    )]
+    Peers,
+    /// Show the node that runs here
+    #[command(after_help = "Exits 6 where none runs.\n\nExample:\n  x0x status --json")]
+    Status,
+    /// Stop the node that runs here
+    #[command(after_help = "Example:\n  x0x stop")]
+    Stop,
     /// Copy the task list into one file, as it stands; the agent's key is not part of it
     #[command(after_help = "Example:\n  x0x backup ../issues-2026-05-01.x0x")]
     Backup(BackupArgs),

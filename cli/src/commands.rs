@@ -19,11 +19,15 @@ mod heartbeat;
 mod import;
 mod import_report;
 mod init;
+mod invite;
+mod join;
 mod list;
 mod log;
 mod merge;
 mod merge_driver;
 mod next;
+mod node;
+mod peers;
 mod prefix;
 mod prime;
 mod ready;
@@ -34,8 +38,11 @@ mod rule;
 mod run;
 mod show;
 mod stats;
+mod status;
+mod stop;
 mod sync;
 mod undo;
+mod up;
 mod validate;
 
 use std::io::Write;
@@ -56,6 +63,12 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(session, args),
         Command::Agent => agent::run(session),
+        Command::Up(args) => up::run(session, &args),
+        Command::Invite(args) => invite::run(session, &args),
+        Command::Join(args) => join::run(session, &args),
+        Command::Peers => peers::run(session),
+        Command::Status => status::run(session),
+        Command::Stop => stop::run(session),
         Command::Backup(args) => backup::back_up(session, &args),
         Command::Restore(args) => backup::restore(session, &args),
         Command::Issues(command) => issues(session, command),

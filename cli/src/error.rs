@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use x0x::home::HomeError;
+use x0x::node::NodeError;
+use x0x::rest::client::ClientError;
 use x0x_tracker::interface::error::{Fault, hint_of};
 use x0x_tracker::interface::{Loss, TrackerError};
 use x0x_tracker::jsonl::read::Problem;
@@ -32,6 +34,8 @@ pub enum Exit {
     Conflict = 4,
     /// Not allowed.
     NotAllowed = 5,
+    /// No node answers.
+    Unreachable = 6,
     /// The data are not what they should be.
     Invalid = 7,
 }
@@ -51,6 +55,22 @@ pub enum CliError {
     /// The data directory refused.
     #[error(transparent)]
     Home(Box<HomeError>),
+    /// A node that runs here refused, or none does.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A node could not run.
+    #[error(transparent)]
+    Node(Box<NodeError>),
+    /// A list was not joined.
+    #[error("{detail}")]
+    NotJoined {
+        /// Why.
+        detail: String,
+        /// What to do.
+        hint: String,
+        /// Whether it is a matter of time.
+        is_late: bool,
+    },
     /// The command line makes no sense.
     #[error("{detail}")]
     Usage {
@@ -155,6 +175,15 @@ impl From<HomeError> for CliError {
         match error {
             HomeError::Tracker(error) => error.into(),
             error => Self::Home(Box::new(error)),
+        }
+    }
+}
+
+impl From<NodeError> for CliError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Home(error) => error.into(),
+            error => Self::Node(Box::new(error)),
         }
     }
 }
@@ -283,6 +312,11 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.code(),
             Self::Home(error) => error.code(),
+            Self::Client(ClientError::Refused(_)) => "refused",
+            Self::Client(_) => "node_unreachable",
+            Self::Node(error) => error.code(),
+            Self::NotJoined { is_late: true, .. } => "not_joined_yet",
+            Self::NotJoined { .. } => "ticket_refused",
             Self::Usage { .. } => "usage",
             Self::Missing { .. } => "not_found",
             Self::Invalid { .. } => "invalid",
@@ -302,7 +336,10 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.hint(),
             Self::Home(error) => error.hint(),
+            Self::Client(error) => error.hint(),
+            Self::Node(error) => error.hint(),
             Self::Usage { hint, .. }
+            | Self::NotJoined { hint, .. }
             | Self::Missing { hint, .. }
             | Self::Invalid { hint, .. }
             | Self::Git { hint, .. }
@@ -318,6 +355,8 @@ impl CliError {
         match self {
             Self::Tracker(error) => error.is_retryable(),
             Self::Home(error) => error.is_retryable(),
+            Self::Client(error) => error.is_retryable(),
+            Self::NotJoined { is_late, .. } => *is_late,
             Self::Git { fault, .. } => *fault == GitFault::Locked,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
@@ -330,6 +369,10 @@ impl CliError {
         match self {
             Self::Tracker(error) => exit_of(error.fault()),
             Self::Home(error) => exit_of(error.fault()),
+            Self::Client(ClientError::Refused(refusal)) => exit_of_refusal(&refusal.error),
+            Self::Client(_) | Self::NotJoined { is_late: true, .. } => Exit::Unreachable,
+            Self::NotJoined { .. } => Exit::NotAllowed,
+            Self::Node(_) => Exit::Failed,
             Self::Usage { .. } => Exit::Usage,
             Self::Missing { .. } => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
@@ -379,6 +422,16 @@ fn add_claim(error: &mut Value, tracker: &TrackerError) {
         }
         TrackerError::ManyClaims { names, .. } => error["candidates"] = json!(names),
         _ => {}
+    }
+}
+
+/// Returns the exit code for what a node refused.
+fn exit_of_refusal(code: &str) -> Exit {
+    match code {
+        "ticket_refused" | "not_allowed" => Exit::NotAllowed,
+        "unknown_list" | "no_list" => Exit::NotFound,
+        "bad_ticket" => Exit::Invalid,
+        _ => Exit::Failed,
     }
 }
 

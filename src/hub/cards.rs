@@ -109,7 +109,8 @@ impl Hub {
     ) -> Result<(), Fault> {
         let Card { agent, at_ms, addresses } = signed.peek()?;
         let known = self.cards.known.get(&agent).and_then(|known| known.card.as_ref());
-        let is_newer = known.is_none_or(|(before, _)| at_ms >= before.saturating_add(RENEWAL_MIN_MS));
+        let is_newer =
+            known.is_none_or(|(before, _)| at_ms >= before.saturating_add(RENEWAL_MIN_MS));
         let keys = self.lists.values().filter_map(|shared| {
             let charter = shared.replica.charter();
             charter.role(agent).and(charter.public_key(agent))
@@ -157,9 +158,8 @@ impl Hub {
         let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
             return;
         };
-        let is_told = |agent: &AgentId| {
-            *agent != peer && shared.replica.charter().role(*agent).is_some()
-        };
+        let is_told =
+            |agent: &AgentId| *agent != peer && shared.replica.charter().role(*agent).is_some();
         let cards: Vec<SignedCard> = self
             .cards
             .known

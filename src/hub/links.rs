@@ -92,8 +92,7 @@ impl Hub {
         let (peer, is_caller, address) = (state.peer, state.is_caller, state.address);
         let strangers = self.links.values().filter(|link| link.lists.is_empty()).count();
         if self.is_stopping || strangers >= STRANGERS_MAX && !self.is_member(peer) && !is_caller {
-            let why =
-                if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
+            let why = if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
             effects.push(Effect::End { link, why });
             return;
         }
@@ -146,11 +145,7 @@ impl Hub {
         self.peers.insert(peer, link);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.stands = true;
-        let address = state.address;
         effects.push(self.greeting(link));
-        if self.is_member(peer) {
-            self.remember(peer, Some(address), effects);
-        }
         // It may have greeted before this side knew which link stands.
         self.share(now, link, effects);
     }
@@ -209,12 +204,22 @@ impl Hub {
             })
             .map(|(list, _)| *list)
             .collect();
-        let before = state.lists.clone();
+        let (before, address) = (state.lists.clone(), state.address);
+        let card = hello.card.clone();
         if let Some(state) = self.links.get_mut(&link) {
             state.lists.clone_from(&shared);
         }
         for list in before.difference(&shared) {
             self.unshared(now, *list, peer, effects);
+        }
+        if before.is_empty() && !shared.is_empty() {
+            // What it said of itself counts now that it is known for a member.
+            self.remember(peer, Some(address), effects);
+            if let Some(card) = card
+                && let Err(fault) = self.card(now, peer, &card, effects)
+            {
+                return self.breach(link, &fault, effects);
+            }
         }
         for list in shared.difference(&before) {
             effects.push(Effect::Note(Note::Shared { peer, list: *list }));
@@ -261,9 +266,9 @@ impl Hub {
         let list = match frame {
             Control::Hello(hello) => {
                 state.program.clone_from(&hello.program);
-                let card = hello.card.clone();
+                let (card, is_shared) = (hello.card.clone(), !state.lists.is_empty());
                 state.hello = Some(hello);
-                if let Some(card) = card {
+                if let Some(card) = card.filter(|_| is_shared) {
                     self.card(now, peer, &card, effects)?;
                 }
                 self.share(now, link, effects);
@@ -354,6 +359,7 @@ impl Hub {
                 let input = replica::Input::Standing { from: to, standing, after_all: false };
                 self.replica(now, list, input, effects);
             }
+            Request::Lost { .. } => effects.push(Effect::ServeLost { link, stream, list, to }),
             Request::Headers { log, from, .. } => {
                 effects.push(Effect::ServeHeaders { link, stream, list, log, from });
             }

@@ -379,8 +379,10 @@ impl Hub {
                 replica::Effect::Fork { with, log, theirs } => {
                     self.forked(list, with, log, theirs, effects);
                 }
-                replica::Effect::OwnLog { log, void } => {
-                    effects.push(Effect::OwnLog { list, log, void });
+                replica::Effect::OwnLog { with, log, void } => {
+                    if let Some(link) = self.peers.get(&with) {
+                        effects.push(Effect::OwnLog { link: *link, list, log, void });
+                    }
                 }
             }
         }

@@ -277,6 +277,17 @@ pub enum Effect {
         /// From which number on.
         from: u64,
     },
+    /// Send on a sync stream what an agent wrote that does not count here.
+    ServeLost {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+        /// Of which list.
+        list: ListId,
+        /// Who asks, for what it wrote.
+        to: AgentId,
+    },
     /// Say on a sync stream that nothing is served.
     Refuse {
         /// On which link.
@@ -323,8 +334,10 @@ pub enum Effect {
         theirs: Position,
     },
     /// A neighbour knows more of a log that this store writes, or knows a commit of it to be void: go on
-    /// in a new one.
+    /// in a new one, fetch what the neighbour keeps of it that does not count, and write that again.
     OwnLog {
+        /// On which link.
+        link: LinkId,
         /// Of which list.
         list: ListId,
         /// Which log.

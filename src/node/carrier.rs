@@ -14,7 +14,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::peers_file::PeersFile;
 use super::streams::{self, FrameWriter};
-use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands};
+use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands, forks};
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
@@ -223,6 +223,11 @@ impl Carrier {
                     self.tasks.spawn(errands::serve_headers(writer, keeper, list, log, from));
                 }
             }
+            Effect::ServeLost { list, to, .. } => {
+                if let Some(writer) = self.asked.take() {
+                    self.tasks.spawn(errands::serve_lost(writer, keeper, list, to));
+                }
+            }
             Effect::Refuse { .. } => {
                 if let Some(writer) = self.asked.take() {
                     self.tasks.spawn(errands::refuse(writer));
@@ -235,11 +240,15 @@ impl Carrier {
             }
             Effect::Fork { link, list, with, log, theirs } => {
                 if let Some(link) = connection(&link) {
-                    let fork = errands::Fork { list, with, log, theirs };
-                    self.tasks.spawn(errands::settle(link, keeper, hub, fork));
+                    let fork = forks::Fork { list, with, log, theirs };
+                    self.tasks.spawn(forks::settle(link, keeper, hub, fork));
                 }
             }
-            Effect::OwnLog { list, log, void } => errands::own_log(&keeper, list, log, void),
+            Effect::OwnLog { link, list, log, void } => {
+                if let Some(link) = connection(&link) {
+                    self.tasks.spawn(forks::own_log(link, keeper, list, log, void));
+                }
+            }
             _ => {}
         }
     }
@@ -350,8 +359,7 @@ async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>)
             let mut reader = FramedRead::new(receive, streams::codec(Lane::Sync));
             let writer = FramedWrite::new(send, streams::codec(Lane::Sync));
             if let Ok(Some(bytes)) = streams::next(&mut reader).await {
-                let _stopped =
-                    hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
+                let _stopped = hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
             }
         });
     }

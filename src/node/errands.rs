@@ -9,13 +9,12 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Signed;
-use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::Incoming;
 
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
-use super::Told;
+use super::{Told, forks};
 use crate::clerk::{self, STALL_MAX, Stored};
 use crate::hub::Input;
 use crate::link::policy::LinkId;
@@ -45,12 +44,15 @@ pub(super) async fn pull(
                 });
                 let (stored, part) = stored.await.ok()??;
                 incoming = part;
-                let Stored { told, stopped_by } = stored
+                let Stored { told, is_stated, stopped_by } = stored
                     .inspect_err(|error| {
                         tracing::error!(list = %list.short(), %error, "the store takes no commits");
                     })
                     .ok()?;
                 hub.send(Told::Input(told)).ok()?;
+                if is_stated {
+                    keeper.tell(move |shelf| forks::adopt(shelf, list));
+                }
                 if let Some(error) = stopped_by {
                     blame(link, &error);
                     return None;
@@ -67,7 +69,7 @@ pub(super) async fn pull(
 }
 
 /// Ends a link over which something came that no honest node sends.
-fn blame(link: &Link, error: &TrackerError) {
+pub(super) fn blame(link: &Link, error: &TrackerError) {
     let is_breach = clerk::is_breach(error);
     tracing::warn!(peer = %link.peer().short(), %error, is_breach, "a stream of commits stopped");
     if is_breach {
@@ -124,6 +126,18 @@ pub(super) async fn serve_headers(
     }
 }
 
+/// Sends what an agent wrote that does not count here.
+pub(super) async fn serve_lost(mut writer: FrameWriter, keeper: Keeper, list: ListId, to: AgentId) {
+    let lost = keeper.with(list, move |tracker| clerk::lost(tracker, to)).await;
+    let Ok(Some(Ok(answers))) = lost else { return };
+    for answer in answers {
+        if write(&mut writer, &answer).await.is_none() {
+            return;
+        }
+    }
+    let _closed = writer.get_mut().finish();
+}
+
 /// Says that nothing is served.
 pub(super) async fn refuse(mut writer: FrameWriter) {
     if write(&mut writer, &Answer::NotServed).await.is_some() {
@@ -146,6 +160,7 @@ pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>) {
         let Some(tracker) = shelf.list(list) else { return };
         if let Some(stated) = clerk::state(tracker, list, &statements) {
             shelf.report(stated);
+            forks::adopt(shelf, list);
         }
     });
 }
@@ -165,29 +180,8 @@ pub(super) fn redeem(
     });
 }
 
-/// A log of which a peer has other commits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fork {
-    pub(super) list: ListId,
-    pub(super) with: AgentId,
-    pub(super) log: LogId,
-    pub(super) theirs: Position,
-}
-
-/// Finds out where a log parts, and has the branch settled that counts.
-pub(super) async fn settle(link: Link, keeper: Keeper, hub: Hub, fork: Fork) {
-    let Fork { list, with, log, .. } = fork;
-    let _not_yet = (link, keeper);
-    let _stopped = hub.send(Told::Input(Input::Settled { list, with, log }));
-}
-
-/// Goes on in a new log where a peer knows more of the one that this store writes.
-pub(super) fn own_log(keeper: &Keeper, list: ListId, log: LogId, void: Option<Position>) {
-    let _not_yet = (keeper, list, log, void);
-}
-
 /// Opens a sync stream with a request, and returns where the answers come.
-async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
+pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
     let (send, receive) = link.connection().open_bi().await.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
     timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(request)))).await.ok()?.ok()?;
@@ -196,7 +190,7 @@ async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
 }
 
 /// Returns the next answer; a peer that sends none, or none that is one, is done with.
-async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answer> {
+pub(super) async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answer> {
     let bytes = timeout(STALL_MAX, streams::next(reader)).await.ok()?.ok()??;
     match Answer::read(&bytes) {
         Ok(answer) => Some(answer),

@@ -4,8 +4,10 @@
 mod addresses;
 mod carrier;
 mod errands;
+mod forks;
 mod keeper;
 mod peers_file;
+mod runtime;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use tokio::task::JoinSet;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::TrackerError;
+use x0x_tracker::interface::error::hint_of;
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::timestamp::Timestamp;
@@ -35,6 +38,7 @@ use peers_file::PeersFile;
 use streams::FrameWriter;
 
 pub use keeper::{Keeper, Loan, Shelf, Stopped};
+pub use runtime::block_on;
 
 /// The port that a node listens on, and answers programs on, where it is free.
 pub const PORT: u16 = 12_700;
@@ -93,6 +97,34 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl NodeError {
+    /// Returns the word that programs tell errors apart by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Home(error) => error.code(),
+            Self::Link(_) => "listen",
+            Self::Api { .. } => "api",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Home(error) => error.hint(),
+            Self::Link(_) => {
+                "name another address with --listen HOST:PORT; port 0 is any".to_owned()
+            }
+            Self::Api { .. } => {
+                "name another address of this machine with --api 127.0.0.1:PORT; port 0 \
+                is any"
+                    .to_owned()
+            }
+            Self::Io { source, .. } => hint_of(source).to_owned(),
+        }
+    }
 }
 
 /// A node that runs. It stops when told to, or when the last handle is dropped.
@@ -219,11 +251,7 @@ impl Node {
         let server = rest::listen(home.dir(), api).await?;
         let api = server.address();
         let holder = holder_of("node", Some(api.to_string()));
-        let told = |source| NodeError::Io {
-            what: "write",
-            path: home.dir().join("lock"),
-            source,
-        };
+        let told = |source| NodeError::Io { what: "write", path: home.dir().join("lock"), source };
         lock.tell(&holder).map_err(told)?;
         let (hub_in, inputs) = mpsc::unbounded_channel();
         let (keeper, stores) = Keeper::start(home.clone(), lock, holder, hub_in.clone())?;
@@ -248,7 +276,8 @@ impl Node {
         let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
         let serving = server.serve(node.clone());
         // It ends by itself, and ends what it started, once it is told to stop.
-        tokio::runtime::Handle::current().spawn(run(hub, carrier, inputs, serving, stores, stopping));
+        tokio::runtime::Handle::current()
+            .spawn(run(hub, carrier, inputs, serving, stores, stopping));
         Ok(node)
     }
 
@@ -468,11 +497,8 @@ fn first_inputs(identity: &Identity, bound: SocketAddr, peers: &PeersFile) -> Ve
 }
 
 fn card(identity: &dyn Signer, bound: SocketAddr) -> Option<SignedCard> {
-    let card = Card {
-        agent: identity.agent(),
-        at_ms: time::now_ms(),
-        addresses: addresses::of(bound),
-    };
+    let card =
+        Card { agent: identity.agent(), at_ms: time::now_ms(), addresses: addresses::of(bound) };
     SignedCard::new(&card, identity)
         .inspect_err(|error| tracing::error!(%error, "no card could be signed"))
         .ok()

@@ -87,9 +87,8 @@ impl PeersFile {
 
     /// Writes the file. It is a memory aid: where that fails, it is said, and the node goes on.
     fn save(&self) {
-        let written = serde_json::to_vec_pretty(&self.content)
-            .map_err(io::Error::from)
-            .and_then(|text| {
+        let written =
+            serde_json::to_vec_pretty(&self.content).map_err(io::Error::from).and_then(|text| {
                 let partial = self.path.with_extension("partial");
                 fs::write(&partial, text)?;
                 fs::rename(&partial, &self.path)

@@ -201,6 +201,8 @@ pub enum Effect {
     /// A neighbour knows more of a log that this agent writes than its own store does, or knows a
     /// commit of it to be void.
     OwnLog {
+        /// Who.
+        with: AgentId,
         /// Which log.
         log: LogId,
         /// The void commit, where there is one.
@@ -315,9 +317,8 @@ impl Replica {
             self.want(now, from, Duration::ZERO);
         }
         let frontier = &self.frontier;
-        let has = |log: LogId, number: u64| {
-            frontier.get(&log).is_some_and(|here| here.number >= number)
-        };
+        let has =
+            |log: LogId, number: u64| frontier.get(&log).is_some_and(|here| here.number >= number);
         self.ready.extend(self.pool.take_ready(has));
         if !self.ready.is_empty() && !self.is_judging {
             self.is_judging = true;
@@ -337,8 +338,8 @@ impl Replica {
     fn start_pulls(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let mut going_on = self.peers.values().filter(|peer| peer.is_pulling()).count();
         for (from, peer) in &mut self.peers {
-            let has_room = going_on == 0
-                || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
+            let has_room =
+                going_on == 0 || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
             if has_room && peer.start(now) {
                 going_on += 1;
                 self.moved_at = now;
@@ -441,7 +442,7 @@ impl Replica {
         for (log, place) in &theirs.logs {
             let is_ahead = self.lacks(*log, *place);
             if is_ahead && log.agent == self.me {
-                effects.push(Effect::OwnLog { log: *log, void: None });
+                effects.push(Effect::OwnLog { with: from, log: *log, void: None });
             }
             let here = self.frontier.get(log);
             let is_other =
@@ -453,9 +454,9 @@ impl Replica {
             lacks |= is_ahead;
         }
         for (log, number, hash) in &theirs.voids {
-            let void = Position { number: *number, hash: *hash };
-            if log.agent == self.me && !self.lacks(*log, void) {
-                effects.push(Effect::OwnLog { log: *log, void: Some(void) });
+            if log.agent == self.me {
+                let void = Some(Position { number: *number, hash: *hash });
+                effects.push(Effect::OwnLog { with: from, log: *log, void });
             }
         }
         if lacks && !after_all {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use x0x_tracker::store::After;
 
+pub use super::errors::ErrorBody;
 use super::routes::LENT;
 use super::{ADDRESS_FILE, TOKEN_FILE};
-pub use super::errors::ErrorBody;
 
 /// How long an answer may take that waits for nothing.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -47,6 +47,30 @@ pub enum ClientError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl ClientError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unreachable { .. } => "start a node here with `x0x up`".to_owned(),
+            Self::Refused(body) => body.hint.clone(),
+            Self::NotUnderstood { .. } => {
+                "stop the node with the program that started it, and start \
+                it again with this one"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Tells whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(body) => body.retryable,
+            Self::NotUnderstood { .. } => false,
+        }
+    }
 }
 
 fn at(address: &Option<String>) -> String {

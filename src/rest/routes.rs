@@ -61,7 +61,8 @@ async fn guarded(expected: &str, request: Request, next: Next) -> Response {
     if !is_known {
         let hint = "send `Authorization: Bearer TOKEN` with the token from the file api-token in the \
                     data directory";
-        let failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "no valid token", hint);
+        let failure =
+            Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "no valid token", hint);
         return failure.into_response();
     }
     if request.headers().contains_key(header::ORIGIN) {
@@ -155,10 +156,7 @@ struct Joined {
     role: Role,
 }
 
-async fn join(
-    State(node): State<Node>,
-    body: Result<Json<Join>, JsonRejection>,
-) -> Answer<Joined> {
+async fn join(State(node): State<Node>, body: Result<Json<Join>, JsonRejection>) -> Answer<Joined> {
     let ticket: Ticket = parsed(body)?.ticket.parse().map_err(|error| {
         let error: crate::wire::TicketError = error;
         let hint = "paste what `x0x invite` printed, whole";

@@ -69,6 +69,11 @@ pub enum Request {
         /// From which number on.
         from: u64,
     },
+    /// What the sender wrote once and the receiver does not count.
+    Lost {
+        /// In which list.
+        list: ListId,
+    },
 }
 
 /// A piece of an answer.
@@ -88,7 +93,7 @@ impl Request {
     /// Returns the list that it is about.
     pub fn list(&self) -> ListId {
         match self {
-            Self::Pull { list, .. } | Self::Headers { list, .. } => *list,
+            Self::Pull { list, .. } | Self::Headers { list, .. } | Self::Lost { list } => *list,
         }
     }
 

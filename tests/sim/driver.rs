@@ -8,15 +8,30 @@ use x0x::hub::{Effect, Input, Note};
 use x0x::link::Farewell;
 use x0x::link::policy::LinkId;
 use x0x::wire::{self, Answer, Lane, Request, Standing};
-use x0x_tracker::id::AgentId;
+use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::Outgoing;
+use x0x_tracker::testing::StandInVerifier;
 
 use crate::links::LaneKey;
 use crate::world::{Event, MILLISECOND, Time, World};
 
-/// A pull that goes on.
+/// How many runs of headers are looked at for one fork (`src/node/forks.rs`).
+const STEPS_MAX: usize = 4_096;
+
+/// What is asked for on a stream.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Pull,
+    /// Where a log parts; how many runs of headers were looked at.
+    Fork { log: LogId, steps: usize },
+    /// What this agent wrote and the other side does not count.
+    Lost,
+}
+
+/// A request whose answer is coming.
 pub struct Pull {
+    purpose: Purpose,
     from: AgentId,
     incoming: Incoming,
     /// Answers that came while the store was busy with one.
@@ -54,20 +69,19 @@ impl World {
                 self.serve(node, link, stream, to, standing);
             }
             Effect::ServeHeaders { link, stream, log, from, .. } => {
-                let job = move |world: &mut World, node: usize| {
+                self.store(node, move |world, node| {
                     let headers = world.nodes[node].tracker().headers(log, from).unwrap();
-                    let Some((wire, end)) = world.nodes[node].links.get(&link).copied() else {
-                        return;
-                    };
-                    let answer = wire::encode(&Answer::Headers(headers));
-                    world.send(wire, 1 - end, LaneKey::Stream(stream), answer);
-                };
-                self.store(node, job);
+                    world.reply(node, link, stream, Some(&Answer::Headers(headers)));
+                });
             }
+            Effect::ServeLost { link, stream, to, .. } => self.store(node, move |world, node| {
+                for answer in clerk::lost(world.nodes[node].tracker(), to).unwrap() {
+                    world.reply(node, link, stream, Some(&answer));
+                }
+                world.reply(node, link, stream, None);
+            }),
             Effect::Refuse { link, stream } => {
-                let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else { return };
-                let answer = wire::encode(&Answer::NotServed);
-                self.send(wire, 1 - end, LaneKey::Stream(stream), answer);
+                self.reply(node, link, stream, Some(&Answer::NotServed));
             }
             effect => self.run_errand(node, effect),
         }
@@ -93,16 +107,63 @@ impl World {
         self.end_link(node, link, Farewell::Breach);
     }
 
+    /// Sends an answer, or without one the end of a stream.
+    fn reply(&mut self, node: usize, link: LinkId, stream: u64, answer: Option<&Answer>) {
+        if let Some((wire, end)) = self.nodes[node].links.get(&link).copied() {
+            let bytes = answer.map(wire::encode).unwrap_or_default();
+            self.send(wire, 1 - end, LaneKey::Stream(stream), bytes);
+        }
+    }
+
     fn pull(&mut self, node: usize, link: LinkId, from: AgentId, standing: Standing) {
         let life = self.nodes[node].life;
-        let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else {
-            return self.after(MILLISECOND, Event::BrokeOff { node, life, from });
-        };
+        let request = Request::Pull { list: self.list, standing };
+        if !self.ask(node, link, from, Purpose::Pull, &request) {
+            self.after(MILLISECOND, Event::BrokeOff { node, life, from });
+        }
+    }
+
+    /// Asks where a log parts.
+    pub fn ask_headers(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        with: AgentId,
+        log: LogId,
+        from: u64,
+        steps: usize,
+    ) {
+        let list = self.list;
+        let request = Request::Headers { list, log, from };
+        if steps >= STEPS_MAX
+            || !self.ask(node, link, with, Purpose::Fork { log, steps }, &request)
+        {
+            self.tell(node, Input::Settled { list, with, log });
+        }
+    }
+
+    /// Asks for what this agent wrote and the other side does not count.
+    pub fn ask_lost(&mut self, node: usize, link: LinkId) {
+        let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else { return };
+        let from = self.nodes[self.wires[wire].ends[1 - end].node].agent;
+        self.ask(node, link, from, Purpose::Lost, &Request::Lost { list: self.list });
+    }
+
+    fn ask(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        from: AgentId,
+        purpose: Purpose,
+        request: &Request,
+    ) -> bool {
+        let Some((wire, end)) = self.nodes[node].links.get(&link).copied() else { return false };
         self.wires[wire].streams += 1;
         // Streams of the two sides have different numbers.
         let stream = 2 * self.wires[wire].streams + end as u64;
-        self.say(|| format!("node {node} pulls over link {wire}"));
+        self.say(|| format!("node {node} asks over link {wire}: {purpose:?}"));
         let pull = Pull {
+            purpose,
             from,
             incoming: Incoming::default(),
             came: VecDeque::new(),
@@ -112,10 +173,11 @@ impl World {
             since: self.now,
         };
         self.nodes[node].pulls.insert((wire, stream), pull);
-        let request = wire::encode(&Request::Pull { list: self.list, standing });
+        let request = wire::encode(request);
         assert!(request.len() <= Lane::Sync.frame_bytes_max());
         self.send(wire, 1 - end, LaneKey::Stream(stream), request);
         self.watch(node, wire, stream);
+        true
     }
 
     fn watch(&mut self, node: usize, wire: usize, stream: u64) {
@@ -147,11 +209,7 @@ impl World {
             }
         }
         for stream in broken {
-            let pull = self.nodes[node].pulls.remove(&(wire, stream)).unwrap();
-            self.broke_off(node, &pull);
-            let (life, from) = (self.nodes[node].life, pull.from);
-            let after = self.below(5 * MILLISECOND);
-            self.after(after, Event::BrokeOff { node, life, from });
+            self.end_pull(node, wire, stream, None);
         }
     }
 
@@ -163,10 +221,19 @@ impl World {
 
     fn end_pull(&mut self, node: usize, wire: usize, stream: u64, standing: Option<Standing>) {
         let Some(pull) = self.nodes[node].pulls.remove(&(wire, stream)) else { return };
-        if standing.is_none() {
-            self.broke_off(node, &pull);
+        let (list, with) = (self.list, pull.from);
+        match pull.purpose {
+            Purpose::Fork { log, .. } => self.tell(node, Input::Settled { list, with, log }),
+            Purpose::Lost => self.write_again(node, clerk::write_again),
+            Purpose::Pull if standing.is_some() => self.pulled(node, pull.from, standing),
+            Purpose::Pull => {
+                self.broke_off(node, &pull);
+                // Over a link that is gone, what is heard first may be that or this.
+                let (life, from) = (self.nodes[node].life, pull.from);
+                let after = if pull.is_cut { self.below(5 * MILLISECOND) } else { 0 };
+                self.after(after, Event::BrokeOff { node, life, from });
+            }
         }
-        self.pulled(node, pull.from, standing);
     }
 
     pub fn pulled(&mut self, node: usize, from: AgentId, standing: Option<Standing>) {
@@ -213,17 +280,59 @@ impl World {
         let Some(bytes) = pull.came.pop_front() else { return };
         let end = (stream % 2) as usize;
         let link = self.wires[wire].ends[end].link;
-        match Answer::read(&bytes) {
-            Ok(Answer::Items(items)) => self.store_items(node, wire, stream, items),
-            Ok(Answer::End(standing)) => self.end_pull(node, wire, stream, Some(standing)),
-            Ok(Answer::NotServed) => self.end_pull(node, wire, stream, None),
-            Ok(Answer::Headers(_)) | Err(_) => {
+        if bytes.is_empty() {
+            // The stream is at its end.
+            return self.end_pull(node, wire, stream, None);
+        }
+        match (Answer::read(&bytes), pull.purpose) {
+            (Ok(Answer::Items(items)), Purpose::Pull) => {
+                self.store_items(node, wire, stream, items);
+            }
+            (Ok(Answer::End(standing)), Purpose::Pull) => {
+                self.end_pull(node, wire, stream, Some(standing));
+            }
+            (Ok(Answer::Headers(Some(run))), Purpose::Fork { log, steps }) => {
+                let Some(link) = link else { return };
+                let pull = self.nodes[node].pulls.remove(&(wire, stream)).unwrap();
+                self.settle(node, link, pull.from, log, run, steps + 1);
+            }
+            (Ok(Answer::Items(items)), Purpose::Lost) => self.store_lost(node, wire, stream, items),
+            (Ok(Answer::NotServed), _) | (Ok(_), Purpose::Fork { .. } | Purpose::Lost) => {
+                self.end_pull(node, wire, stream, None);
+            }
+            (Ok(Answer::Headers(_)), _) | (Err(_), _) => {
                 if let Some(link) = link {
                     self.breach(node, link, "an answer to nothing");
                 }
                 self.end_pull(node, wire, stream, None);
             }
         }
+    }
+
+    fn store_lost(&mut self, node: usize, wire: usize, stream: u64, items: Vec<Item>) {
+        let Some(pull) = self.nodes[node].pulls.get_mut(&(wire, stream)) else { return };
+        pull.is_storing = true;
+        self.store(node, move |world, node| {
+            let list = world.list;
+            let Some(mut pull) = world.nodes[node].pulls.remove(&(wire, stream)) else { return };
+            let (tracker, incoming) = (world.nodes[node].tracker(), &mut pull.incoming);
+            let stopped =
+                clerk::take_lost(tracker, &StandInVerifier, list, incoming, items).unwrap();
+            pull.is_storing = false;
+            let is_cut = pull.is_cut;
+            world.nodes[node].pulls.insert((wire, stream), pull);
+            if stopped.is_some_and(|error| clerk::is_breach(&error))
+                && let Some(link) = world.wires[wire].ends[(stream % 2) as usize].link
+            {
+                world.nodes[node].pulls.remove(&(wire, stream));
+                return world.breach(node, link, "lost edits that prove nothing");
+            }
+            if is_cut {
+                return world.end_pull(node, wire, stream, None);
+            }
+            world.watch(node, wire, stream);
+            world.read_answer(node, wire, stream);
+        });
     }
 
     fn store_items(&mut self, node: usize, wire: usize, stream: u64, items: Vec<Item>) {
@@ -240,6 +349,9 @@ impl World {
             let is_cut = pull.is_cut;
             world.nodes[node].pulls.insert((wire, stream), pull);
             world.tell(node, stored.told);
+            if stored.is_stated {
+                world.store(node, |world, node| world.write_again(node, clerk::adopt));
+            }
             if let Some(error) = &stored.stopped_by
                 && clerk::is_breach(error)
                 && let Some(link) = world.wires[wire].ends[(stream % 2) as usize].link

@@ -1,7 +1,6 @@
 //! What goes wrong, and a random schedule of it.
 
 use crate::node::Left;
-use crate::store::FORKS_ARE_SETTLED;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
 /// How long there is trouble.
@@ -73,7 +72,7 @@ impl World {
                 let left = match self.below(6) {
                     0 | 1 => Left::Synced,
                     2 | 3 => Left::Amid,
-                    4 if FORKS_ARE_SETTLED => Left::Earlier,
+                    4 => Left::Earlier,
                     _ => Left::Backup,
                 };
                 Fault::Crash { node, left, time: self.between(1, 15) * SECOND }

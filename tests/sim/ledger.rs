@@ -8,6 +8,8 @@ use x0x_tracker::id::LogId;
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
+use crate::world::Time;
+
 /// What somebody did.
 #[derive(Clone, Debug)]
 pub enum Deed {
@@ -27,10 +29,13 @@ pub struct Entry {
     pub saw: Frontier,
     pub is_acknowledged: bool,
     pub may_be_lost: bool,
+    pub at: Time,
 }
 
 #[derive(Default)]
 pub struct Ledger {
+    /// Whether logs may have forked: then edits are written again, in other places.
+    pub has_forks: bool,
     pub entries: Vec<Entry>,
     /// How many texts were made; each is another one.
     pub texts: u64,
@@ -85,7 +90,7 @@ impl Ledger {
         self.entries.iter().any(|later| {
             later.issue == entry.issue
                 && matches!(&later.deed, Deed::Set { field: other, .. } if *other == field)
-                && later.follows(entry)
+                && (later.follows(entry) || self.has_forks && later.at > entry.at)
         })
     }
 }
@@ -107,6 +112,7 @@ mod tests {
             saw: Frontier(saw.iter().map(|(node, number)| (log(*node), at(*number))).collect()),
             is_acknowledged: true,
             may_be_lost: false,
+            at: 0,
         }
     }
 

@@ -324,7 +324,6 @@ impl World {
         let delay = self.wires[wire].latency + self.below(jitter + 1);
         let from = self.wires[wire].ends[1 - to].node;
         self.nodes[from].sent_bytes += bytes.len() as u64 + 4;
-        if self.now > 150 * SECOND && self.now < 153 * SECOND { let (f,t)=(from, self.wires[wire].ends[to].node); let k=kind_of(lane,&bytes); let hex: Vec<String>=bytes.get(32..).unwrap_or_default().iter().take(90).map(|b| format!("{b:02x}")).collect(); eprintln!("DBG {:.4} {f}->{t} {k} {} {}", self.now as f64/1e6, bytes.len(), hex.concat()); }
         *self.sent.entry(kind_of(lane, &bytes)).or_default() += bytes.len() as u64 + 4;
         let is_alive = self.wires[wire].is_alive;
         let end = &mut self.wires[wire].ends[to];

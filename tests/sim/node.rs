@@ -332,7 +332,10 @@ impl World {
         if matches!(left, Left::Earlier | Left::Backup) && moments > 0 {
             let at = self.below(moments) as usize;
             match left {
-                Left::Earlier => self.counts.earlier_disks += 1,
+                Left::Earlier => {
+                    self.counts.earlier_disks += 1;
+                    self.ledger.has_forks = true;
+                }
                 _ => self.counts.restored += 1,
             }
             return self.nodes[node].moments[at].clone();

@@ -3,14 +3,18 @@
 
 use x0x::clerk;
 use x0x::hub::{Effect, Input};
+use x0x::link::policy::LinkId;
+use x0x_tracker::LocalTracker;
+use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::run::Run;
+use x0x_tracker::tasklist::Settled;
+use x0x_tracker::testing::StandInVerifier;
 
 use crate::world::{Event, World};
 
 /// Something that is done with a store.
 pub type Job = Box<dyn FnOnce(&mut World, usize)>;
-
-/// Whether logs that parted are settled: before, no node is given an earlier disk of the same place.
-pub const FORKS_ARE_SETTLED: bool = false;
 
 impl World {
     /// Has something done with the store of a node.
@@ -61,6 +65,7 @@ impl World {
                 let stated = clerk::state(world.nodes[node].tracker(), list, &statements);
                 if let Some(stated) = stated {
                     world.tell(node, stated);
+                    world.write_again(node, clerk::adopt);
                 }
             }),
             Effect::Redeem { list, link, secret, public_key } => {
@@ -72,12 +77,62 @@ impl World {
                     }
                 });
             }
-            Effect::Fork { with, log, .. } => self.store(node, move |world, node| {
-                world.counts.forks += 1;
-                world.tell(node, Input::Settled { list, with, log });
+            Effect::Fork { link, with, log, theirs, .. } => {
+                self.counts.forks += 1;
+                self.ask_headers(node, link, with, log, clerk::fork_from(theirs), 0);
+            }
+            Effect::OwnLog { link, log, void, .. } => self.store(node, move |world, node| {
+                world.counts.own_logs += 1;
+                let tracker = world.nodes[node].tracker();
+                if clerk::leave_log(tracker, log, void).unwrap() {
+                    world.ask_lost(node, link);
+                }
             }),
-            Effect::OwnLog { .. } => self.counts.own_logs += 1,
             other => panic!("nobody does this: {other:?}"),
         }
+    }
+
+    /// Has the store settle a fork by headers of the other branch.
+    pub fn settle(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        with: AgentId,
+        log: LogId,
+        run: Run,
+        steps: usize,
+    ) {
+        self.store(node, move |world, node| {
+            let (list, tracker) = (world.list, world.nodes[node].tracker());
+            match clerk::settle_fork(tracker, &StandInVerifier, list, &run) {
+                Ok(Settled::Earlier { from } | Settled::Later { from }) => {
+                    return world.ask_headers(node, link, with, log, from, steps);
+                }
+                Ok(Settled::Theirs { retracted, .. }) => {
+                    world.counts.retracted += retracted.len() as u64;
+                    world.write_again(node, clerk::write_again);
+                }
+                Ok(_) | Err(TrackerError::Journal(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            world.tell(node, Input::Settled { list, with, log });
+        });
+    }
+
+    /// Writes again what counts no longer, or now, and tells how far the store is.
+    pub fn write_again(
+        &mut self,
+        node: usize,
+        act: impl FnOnce(&mut LocalTracker, ListId) -> Result<(), TrackerError>,
+    ) {
+        let list = self.list;
+        if self.nodes[node].hub.is_none() {
+            return;
+        }
+        self.set_clock(node);
+        act(self.nodes[node].tracker(), list).unwrap();
+        let opened = clerk::opened(self.nodes[node].tracker(), list).unwrap();
+        self.tell(node, opened);
+        self.announce(node);
     }
 }

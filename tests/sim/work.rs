@@ -1,8 +1,12 @@
 //! What people and agents do: issues, edits of the same fields on several nodes, comments, large edits,
 //! bursts and imports.
 
+use std::collections::BTreeSet;
+
 use x0x_tracker::Tracker;
+use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::{Comment, Draft, ExportFrom, ImportOptions, Patch};
+use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
 use crate::ledger::{Deed, Entry};
@@ -136,6 +140,7 @@ impl World {
                 saw,
                 is_acknowledged,
                 may_be_lost,
+                at: self.now,
             });
             self.counts.acknowledged += u64::from(is_acknowledged);
         }
@@ -144,16 +149,24 @@ impl World {
 
     /// Notes which acknowledged commits nobody has any more, after a disk went back.
     pub fn note_losses(&mut self, node: usize) {
-        let frontiers: Vec<Frontier> = (0..self.nodes.len())
-            .map(|number| self.open_or_running(number).frontier().unwrap())
-            .collect();
+        let mut held: BTreeSet<CommitHash> = BTreeSet::new();
+        let wanted: Vec<(LogId, Position)> =
+            self.ledger.entries.iter().map(|entry| entry.place).collect();
+        for number in 0..self.nodes.len() {
+            let tracker = self.open_or_running(number);
+            for (log, place) in &wanted {
+                let commit = tracker.commit_at(*log, place.number).unwrap();
+                let is_here = commit.is_some_and(|commit| commit.hash() == place.hash);
+                if is_here || tracker.is_lost_here(place.hash).unwrap() {
+                    held.insert(place.hash);
+                }
+            }
+        }
         if self.nodes[node].hub.is_none() {
             self.nodes[node].tracker = None;
         }
         for entry in &mut self.ledger.entries {
-            let (log, place) = entry.place;
-            let is_held = frontiers.iter().any(|frontier| frontier.covers(log, place));
-            if entry.is_acknowledged && !is_held && !entry.may_be_lost {
+            if entry.is_acknowledged && !held.contains(&entry.place.1.hash) && !entry.may_be_lost {
                 entry.may_be_lost = true;
                 self.counts.maybe_lost += 1;
             }

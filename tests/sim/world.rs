@@ -92,6 +92,7 @@ pub struct Counts {
     pub waited: u64,
     pub announced: u64,
     pub forks: u64,
+    pub retracted: u64,
     pub own_logs: u64,
     pub acknowledged: u64,
     pub maybe_lost: u64,

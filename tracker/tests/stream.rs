@@ -1,5 +1,7 @@
 //! Streams of commits: headers ahead, bodies in the sender's order, an end anywhere.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
 mod support;
 
 use support::{List, exchange, stream};
@@ -127,8 +129,9 @@ fn a_stream_of_forged_pieces_is_stopped_and_what_came_before_counts() {
     let first_run = |items: &[Item]| -> usize {
         items.iter().position(|item| matches!(item, Item::Run(_))).unwrap()
     };
-    type Forgery = (&'static str, Box<dyn Fn(&mut Vec<Item>)>);
-    let run_with = move |change: fn(&mut Run)| -> Box<dyn Fn(&mut Vec<Item>)> {
+    type Forge = Box<dyn Fn(&mut Vec<Item>)>;
+    type Forgery = (&'static str, Forge);
+    let run_with = move |change: fn(&mut Run)| -> Forge {
         Box::new(move |items| {
             let at = first_run(items);
             let Item::Run(run) = &mut items[at] else { unreachable!() };

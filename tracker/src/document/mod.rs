@@ -4,6 +4,7 @@
 //! when, is not decided here.
 
 pub mod admit;
+pub mod ancestry;
 pub mod chunk;
 pub mod creation;
 pub mod dispute;
@@ -11,6 +12,7 @@ pub mod edit;
 pub mod elements;
 pub mod genesis;
 pub mod history;
+pub mod lost;
 pub mod read;
 pub mod records;
 pub mod reversal;

@@ -17,6 +17,7 @@ pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 
 /// What a member may do; each may do what the next may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees the list.
     Reader,

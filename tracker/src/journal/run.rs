@@ -116,6 +116,12 @@ impl ProvedRun {
         self.links.iter().map(|link| Position { number: link.header.number, hash: link.hash })
     }
 
+    /// Returns the encoded header with a number.
+    pub fn header(&self, number: u64) -> Option<&[u8]> {
+        let at = usize::try_from(number.checked_sub(self.first())?).ok()?;
+        self.links.get(at).map(|link| link.bytes.as_slice())
+    }
+
     /// Returns the commit with a number, once its body is here; the run is shared by all of them.
     ///
     /// # Errors
@@ -171,6 +177,11 @@ impl Proved {
     /// Returns where it stands in its log.
     pub fn position(&self) -> Position {
         Position { number: self.header().number, hash: self.link().hash }
+    }
+
+    /// Returns the headers that came with it.
+    pub fn run(&self) -> &ProvedRun {
+        &self.run
     }
 
     /// Returns the author's role under the charter that the header names.

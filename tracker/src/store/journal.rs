@@ -24,6 +24,26 @@ pub struct VoidCommit {
     pub number: u64,
     /// Why it is void.
     pub why: String,
+    /// The commit that has its place, where two were signed for one.
+    pub fork: Option<Fork>,
+    /// Whether its author wrote again what it held, so that nobody has to bring it back.
+    pub is_reissued: bool,
+}
+
+impl VoidCommit {
+    /// Returns what is known of a commit that is void for some reason.
+    pub fn new(log: LogId, number: u64, why: String) -> Self {
+        Self { log, number, why, fork: None, is_reissued: false }
+    }
+}
+
+/// Two commits of one place in a log: what its author signed twice. Both headers are encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The one that counts: its hash is the smaller.
+    pub counts: Vec<u8>,
+    /// The one that is void.
+    pub void: Vec<u8>,
 }
 
 /// A commit with where it stands.
@@ -36,6 +56,9 @@ pub struct Sealed {
     /// Its bytes.
     pub commit: Commit,
 }
+
+/// An encoded header, and its signature where that is kept.
+pub type SignedHeader = (Vec<u8>, Option<Vec<u8>>);
 
 /// Reading the journal.
 pub trait Journal: Tables {
@@ -60,11 +83,7 @@ pub trait Journal: Tables {
     }
 
     /// Returns the header of a commit, and its signature where that is kept.
-    fn header_at(
-        &self,
-        log: LogId,
-        number: u64,
-    ) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, TrackerError> {
+    fn header_at(&self, log: LogId, number: u64) -> Result<Option<SignedHeader>, TrackerError> {
         Ok(self.commit_at(log, number)?.map(|commit| (commit.header, commit.signature)))
     }
 
@@ -135,16 +154,42 @@ pub trait Journal: Tables {
             .collect()
     }
 
-    /// Returns the commits that changed a document, in the order in which they were applied here.
-    fn commits_of(&self, document: DocumentKey) -> Result<Vec<(LogId, u64)>, TrackerError> {
+    /// Returns the commits from a place in the order of application on, at most `limit`, each with its
+    /// place. Places may be missing: of commits that do not count any more.
+    fn commits_from(&self, place: u64, limit: usize) -> Result<Vec<(u64, Sealed)>, TrackerError> {
+        let mut found: Vec<(u64, LogId, u64)> = Vec::new();
+        self.visit_order(place, &mut |place, log, number| {
+            found.push((place, log, number));
+            let go_on = found.len() < limit;
+            Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        let sealed = found.into_iter().map(|(place, log, number)| {
+            let commit = self.commit_at(log, number)?;
+            let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
+            let position = Position { number, hash: commit.hash() };
+            Ok((place, Sealed { log, position, commit }))
+        });
+        sealed.collect()
+    }
+
+    /// Returns the commits that changed a document, with the place of each, in the order in which they were applied here.
+    fn places_of(&self, document: DocumentKey) -> Result<Vec<(u64, LogId, u64)>, TrackerError> {
         let mut found = Vec::new();
         self.visit_prefix(Table::Touches, &document.0, &mut |touch, _| {
-            let key = self.get(Table::Order, touch.get(document.0.len()..).unwrap_or_default())?;
+            let place = touch.get(document.0.len()..).unwrap_or_default();
+            let key = self.get(Table::Order, place)?;
             let key = key.as_deref().and_then(read_key);
-            found.push(key.ok_or_else(|| damaged("a commit key"))?);
+            let (log, number) = key.ok_or_else(|| damaged("a commit key"))?;
+            found.push((read_place(place)?, log, number));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
+    }
+
+    /// Returns the commits that changed a document, in the order in which they were applied here.
+    fn commits_of(&self, document: DocumentKey) -> Result<Vec<(LogId, u64)>, TrackerError> {
+        let places = self.places_of(document)?;
+        Ok(places.into_iter().map(|(_, log, number)| (log, number)).collect())
     }
 
     /// Returns commits whose hash starts with these lower-case hex digits, at most `limit`, each
@@ -258,7 +303,7 @@ impl Writing {
     }
 }
 
-fn commit_key(log: LogId, number: u64) -> Vec<u8> {
+pub(super) fn commit_key(log: LogId, number: u64) -> Vec<u8> {
     let mut key = log.to_bytes().to_vec();
     key.extend_from_slice(&number.to_be_bytes());
     key

@@ -18,6 +18,9 @@ pub type LineKey = u64;
 /// How far apart the places of neighbouring lines are when a file is written down anew.
 pub const LINE_GAP: u64 = 1 << 32;
 
+/// The version of an issue that is not here any more; no document has it but by a chance of 2^-64.
+pub const GONE: Version = Version([0; 8]);
+
 /// What stands for the place of a line that disappeared.
 const MISSING: &[u8] = &[];
 
@@ -104,6 +107,16 @@ pub trait Lines: Tables {
         Ok(lines)
     }
 
+    /// Returns the files that were imported or exported.
+    fn files(&self) -> Result<Vec<String>, TrackerError> {
+        let mut files = Vec::new();
+        self.visit(Table::Files, &[], &mut |file, _| {
+            files.push(String::from_utf8_lossy(file).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(files)
+    }
+
     /// Returns the places of all lines of a file.
     fn line_places(&self, file: &str) -> Result<Vec<LineKey>, TrackerError> {
         let prefix = file_prefix(file);
@@ -166,6 +179,11 @@ impl Writing {
     /// Takes a line out that the file no longer has.
     pub fn remove_line(&self, file: &str, place: LineKey) -> Result<(), TrackerError> {
         self.remove(Table::Lines, &line_key(file, place))
+    }
+
+    /// Forgets that an issue has, or had, a line in the file.
+    pub fn forget_line_of(&self, file: &str, key: DocumentKey) -> Result<(), TrackerError> {
+        self.remove(Table::LineOf, &line_of_key(file, key))
     }
 
     /// Notes that the line of an issue disappeared from the file.

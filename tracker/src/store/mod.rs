@@ -12,9 +12,11 @@ mod extent;
 mod journal;
 mod lines;
 mod lock;
+mod lost;
 mod open;
 mod pack;
 mod repair;
+mod retract;
 mod rows;
 mod tables;
 mod upgrade;
@@ -22,14 +24,15 @@ mod upgrade;
 pub use barrier::catches_panics;
 pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
-pub use journal::{Journal, Sealed, VoidCommit};
-pub use lines::{FileState, LINE_GAP, Line, LineKey, LineRecord, Lines};
+pub use journal::{Fork, Journal, Sealed, VoidCommit};
+pub use lines::{FileState, GONE, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{After, Holder, SharedLock, StoreLock};
+pub use lost::{LOST_BYTES_MAX, Losses, LostCommit};
 pub use open::{FORMAT, Founding, Meta, place_of};
-pub(crate) use rows::{damaged, decode, encode};
 pub use rows::{
     CreatedBytes, RowKey, Rows, counts_no_renewals, created_bytes, names_of, row_key, row_of,
 };
+pub(crate) use rows::{damaged, decode, encode};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};

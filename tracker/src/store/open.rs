@@ -30,7 +30,11 @@ const META_PREFIX: &[u8] = b"prefix";
 const META_LOG: &[u8] = b"log";
 const META_PLACE: &[u8] = b"place";
 const META_SEEN: &[u8] = b"seen";
+const META_ABANDONED: &[u8] = b"abandoned";
 const META_NUMBER: &[u8] = b"next number";
+
+/// The place of a log that is not written any more: no file lies there.
+const NOWHERE: &[u8] = &[];
 
 /// How often a file is read that another process may be repairing at the same time.
 const REPAIR_TRIES: u32 = 3;
@@ -238,6 +242,12 @@ pub trait Meta: Tables {
         self.get(Table::Meta, META_PLACE)
     }
 
+    /// Returns the logs that this store wrote and writes no more, since others have more of them.
+    fn abandoned(&self) -> Result<Vec<LogId>, TrackerError> {
+        let bytes = self.get(Table::Meta, META_ABANDONED)?;
+        bytes.map_or(Ok(Vec::new()), |bytes| decode(&bytes, "the logs that are not written"))
+    }
+
     /// Returns the frontier as of the last commit of one's own.
     fn seen(&self) -> Result<crate::journal::frontier::Frontier, TrackerError> {
         match self.get(Table::Meta, META_SEEN)? {
@@ -273,7 +283,24 @@ impl Writing {
     /// Records which log this store writes, and where its file lay when that log was opened.
     pub fn put_own_log(&self, log: LogId, place: &[u8]) -> Result<(), TrackerError> {
         self.put(Table::Meta, META_LOG, &log.to_bytes())?;
-        self.put(Table::Meta, META_PLACE, place)
+        self.put(Table::Meta, META_PLACE, place)?;
+        let mut logs = self.abandoned()?;
+        if logs.contains(&log) {
+            logs.retain(|other| *other != log);
+            self.put(Table::Meta, META_ABANDONED, &encode(&logs)?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the store's own log no more: the next edit opens another one.
+    pub fn abandon_own_log(&self) -> Result<(), TrackerError> {
+        let Some(log) = self.own_log()? else { return Ok(()) };
+        let mut logs = self.abandoned()?;
+        if !logs.contains(&log) {
+            logs.push(log);
+            self.put(Table::Meta, META_ABANDONED, &encode(&logs)?)?;
+        }
+        self.put(Table::Meta, META_PLACE, NOWHERE)
     }
 
     /// Records the frontier that one's own newest commit names.

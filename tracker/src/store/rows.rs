@@ -183,6 +183,24 @@ impl Writing {
         self.put_row(&row_key(birth), row, json)
     }
 
+    /// Stores a document in the place of whatever is stored of it, with what follows from it.
+    pub(super) fn put_whole(
+        &self,
+        document: &Document,
+        row: &Row,
+        json: &str,
+    ) -> Result<(), TrackerError> {
+        let (birth, bytes) = (document.birth(), document.save());
+        let stored = Stored { birth: birth.clone(), snapshot: bytes.len(), bytes: &bytes };
+        self.put(Table::Documents, &row.key.0, &stored.encode()?)?;
+        self.put_row(&row_key(birth), row, json)
+    }
+
+    /// Lets a name lead to an issue no more.
+    pub(super) fn remove_name(&self, name: &str, key: DocumentKey) -> Result<(), TrackerError> {
+        self.remove(Table::Names, &name_key(name, key))
+    }
+
     /// Puts another record in the place of an issue's.
     pub fn put_view(&self, key: DocumentKey, json: &str) -> Result<(), TrackerError> {
         self.put(Table::Views, &key.0, json.as_bytes())

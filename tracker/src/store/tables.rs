@@ -55,13 +55,15 @@ pub enum Table {
     Voids,
     /// Hash of a ticket's secret -> its role, until when, and who used it.
     Tickets,
+    /// Log, number and hash of a commit that counted once -> the commit.
+    Lost,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -82,11 +84,12 @@ impl Table {
         Self::Rests,
         Self::Voids,
         Self::Tickets,
+        Self::Lost,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
     pub(super) const fn is_packed(self) -> bool {
-        matches!(self, Self::Commits | Self::Documents | Self::Views | Self::Lines)
+        matches!(self, Self::Commits | Self::Documents | Self::Views | Self::Lines | Self::Lost)
     }
 
     const fn definition(self) -> Definition {
@@ -111,6 +114,7 @@ impl Table {
             Self::Rests => "rests",
             Self::Voids => "voids",
             Self::Tickets => "tickets",
+            Self::Lost => "lost",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One writing to the store: changes of documents, gathered into signed commits, made durable
 //! together.
 
+use super::exchange::LOGS_PER_AGENT_MAX;
 use super::watching::Outlook;
 use super::{Host, names, row};
 use crate::claim::{Act, Phase, Record, link};
@@ -13,6 +14,7 @@ use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
 };
+use crate::journal::frontier::Frontier;
 use crate::store::{
     Claims, Founding, Journal, Meta, Proof, Sealed, Store, Writing, place_of, row_key,
 };
@@ -38,6 +40,36 @@ pub fn founding(name: &str, prefix: &str, host: &Host) -> Result<Founding, Track
         prefix: prefix.to_owned(),
         statement: Some(signed),
     })
+}
+
+/// Returns the log that a store writes which writes none: a new one or, where the agent has as many
+/// as it may, the one of its logs that has been quiet longest.
+fn next_log(writing: &Writing, host: &Host) -> Result<LogId, TrackerError> {
+    let agent = host.signer.agent();
+    let frontier = writing.frontier()?;
+    let mut nonce = [0; 8];
+    (host.entropy)(&mut nonce);
+    let new = LogId { agent, nonce };
+    if may_be_written(&frontier, new) {
+        return Ok(new);
+    }
+    let own: Vec<_> = frontier.0.into_iter().filter(|(log, _)| log.agent == agent).collect();
+    let closed = writing.voids()?;
+    let is_closed = |log: LogId| closed.iter().any(|(_, void)| void.log == log);
+    let abandoned = writing.abandoned()?;
+    let mut quiet = Vec::new();
+    for (log, last) in own.iter().filter(|(log, _)| !is_closed(*log)) {
+        // A log of which others have more would branch.
+        quiet.push((abandoned.contains(log), writing.place_of_commit(last.hash)?, *log));
+    }
+    // Where all are closed, what comes from others is taken still; only an edit is refused.
+    Ok(quiet.into_iter().min().map_or(new, |(.., log)| log))
+}
+
+/// Tells whether others take commits of a log: it is known, or its agent may have one more.
+fn may_be_written(frontier: &Frontier, log: LogId) -> bool {
+    let own = frontier.0.keys().filter(|known| known.agent == log.agent).count();
+    own < LOGS_PER_AGENT_MAX || frontier.position(log).is_some()
 }
 
 /// A writing that is going on; dropped without [`Edition::finish`], it never was.
@@ -66,14 +98,15 @@ impl<'a> Edition<'a> {
         let writing = store.write()?;
         let place = place_of(store.path())?;
         let agent = host.signer.agent();
-        let known = writing.own_log()?.filter(|log| log.agent == agent);
+        let is_here = writing.place_of_log()?.as_deref() == Some(&place[..]);
+        let known = writing.own_log()?.filter(|log| log.agent == agent && is_here);
         let log = match known {
-            Some(log) if writing.place_of_log()?.as_deref() == Some(&place[..]) => log,
+            Some(log) if may_be_written(&writing.frontier()?, log) => log,
             _ => {
-                let mut nonce = [0; 8];
-                (host.entropy)(&mut nonce);
-                let log = LogId { agent, nonce };
+                let log = next_log(&writing, host)?;
                 writing.put_own_log(log, &place)?;
+                // Its first commit names all that is here: what the last log named may not count.
+                writing.put_seen(&Frontier::default())?;
                 log
             }
         };
@@ -291,6 +324,11 @@ impl<'a> Edition<'a> {
             return Err(JournalError::TooLarge { what: "body", bytes, bytes_max }.into());
         }
         let frontier = self.writing.frontier()?;
+        if !may_be_written(&frontier, self.log) {
+            let (what, bytes_max) = ("number of logs of an agent", LOGS_PER_AGENT_MAX);
+            let bytes = LOGS_PER_AGENT_MAX + 1;
+            return Err(JournalError::TooLarge { what, bytes, bytes_max }.into());
+        }
         let header = Header {
             list: self.list,
             log: self.log,

@@ -158,10 +158,16 @@ impl LocalTracker {
             return Ok(Vec::new());
         }
         let mut edition = Edition::start(&self.store, self.host()?)?;
+        let own_log = edition.tables().own_log()?;
         let mut frontier = edition.tables().frontier()?;
         let mut verdicts = Vec::with_capacity(commits.len());
         for commit in commits {
-            verdicts.push(judge(&mut edition, &mut frontier, commit)?);
+            let verdict = judge(&mut edition, &mut frontier, commit)?;
+            if matches!(verdict, Verdict::Taken) && Some(commit.header().log) == own_log {
+                // Others know more of this store than it does, and maybe more than this.
+                edition.tables().abandon_own_log()?;
+            }
+            verdicts.push(verdict);
         }
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken | Verdict::Void(_))) {
             edition.finish()?;
@@ -235,6 +241,10 @@ fn judge(
     let (header, position) = (commit.header(), commit.position());
     let log = header.log;
     if let Some(verdict) = place(edition, frontier, commit)? {
+        if matches!(verdict, Verdict::Void(_)) && edition.tables().void(position.hash)?.is_none() {
+            let void = VoidCommit::new(log, header.number, JournalError::Void.to_string());
+            edition.tables().put_void(position.hash, &void)?;
+        }
         return Ok(verdict);
     }
     let judged = match role_and_body(commit) {
@@ -252,11 +262,12 @@ fn judge(
             let sealed = Sealed { log, position, commit: commit.to_commit() };
             edition.tables().append_commit(&sealed, &body)?;
             edition.tables().put_rest(log, commit.rest().as_ref())?;
+            edition.tables().remove_lost(log, position)?;
             frontier.0.insert(log, position);
             Ok(Verdict::Taken)
         }
         Err(error @ (TrackerError::Document(_) | TrackerError::Journal(_))) => {
-            let void = VoidCommit { log, number: header.number, why: error.to_string() };
+            let void = VoidCommit::new(log, header.number, error.to_string());
             edition.tables().put_void(position.hash, &void)?;
             Ok(Verdict::Void(error))
         }
@@ -277,6 +288,11 @@ fn place(
     if tables.void(position.hash)?.is_some() {
         return void();
     }
+    if let Some(previous) = header.previous
+        && tables.void(previous)?.is_some()
+    {
+        return void();
+    }
     let last = frontier.position(log);
     if let Some(last) = last
         && last.number >= header.number
@@ -287,11 +303,6 @@ fn place(
             true => Verdict::Known,
             false => Verdict::Forks { here: Position { number: header.number, hash: here } },
         }));
-    }
-    if let Some(previous) = header.previous
-        && tables.void(previous)?.is_some()
-    {
-        return void();
     }
     let next = last.map_or(1, |last| last.number + 1);
     if header.number > next {
@@ -377,4 +388,3 @@ fn apply(
     }
     Ok(())
 }
-

@@ -50,7 +50,8 @@ pub(super) fn file(
     output: &mut dyn Write,
 ) -> Result<ExportReport, TrackerError> {
     let mut sink = Sink::new(output);
-    let mut report = walk(reading, file, &mut |out| sink.write(&out.text, out.terminator))?;
+    let mut visit = |out: Out| sink.write(&out.text, out.terminator);
+    let (mut report, _) = walk(reading, file, &mut visit)?;
     report.hash = sink.hash();
     Ok(report)
 }
@@ -65,7 +66,7 @@ pub(super) fn record(
     let mut hasher = blake3::Hasher::new();
     let mut places: Vec<Option<LineKey>> = Vec::new();
     let mut changed: Vec<(usize, Out)> = Vec::new();
-    walk(&reading, file, &mut |out| {
+    let (_, gone) = walk(&reading, file, &mut |out| {
         hasher.update(&out.text);
         hasher.update(out.terminator.bytes());
         places.push(out.place);
@@ -85,6 +86,9 @@ pub(super) fn record(
             }
         }
         filled => put_all(&reading, &writing, file, filled)?,
+    }
+    for key in gone {
+        writing.remove_line_of(file, key)?;
     }
     let lines = places.len() as u64;
     writing.put_file_state(file, &FileState { hash: written.hash, lines })?;
@@ -179,15 +183,17 @@ struct Out {
 
 type VisitOut<'a> = dyn FnMut(Out) -> Result<(), TrackerError> + 'a;
 
-/// Visits the lines of a file as they are to be.
+/// Visits the lines of a file as they are to be; also returns the issues that are not here any more
+/// and whose lines are left out.
 fn walk(
     reading: &Reading,
     file: &str,
     visit: &mut VisitOut<'_>,
-) -> Result<ExportReport, TrackerError> {
+) -> Result<(ExportReport, Vec<DocumentKey>), TrackerError> {
     let base = reading.file_state(file)?.map(|state| state.hash);
     let mut report = ExportReport { base, ..ExportReport::default() };
     let plan = Plan::of(reading, file)?;
+    let mut gone = Vec::new();
     let mut ending =
         Ending { last: None, final_newline: plan.final_newline, usual: plan.terminator };
     let new = |key: &DocumentKey| plan.new_line(reading, *key);
@@ -195,7 +201,10 @@ fn walk(
         for key in plan.before.get(&place).into_iter().flatten() {
             ending.pass(new(key)?, &mut report, visit)?;
         }
-        ending.pass(plan.kept_line(reading, place, line)?, &mut report, visit)?;
+        match &line.record {
+            Some(record) if !plan.versions.contains_key(&record.key) => gone.push(record.key),
+            _ => ending.pass(plan.kept_line(reading, place, line)?, &mut report, visit)?,
+        }
         for key in plan.after.get(&place).into_iter().flatten() {
             ending.pass(new(key)?, &mut report, visit)?;
         }
@@ -205,7 +214,7 @@ fn walk(
         ending.pass(new(key)?, &mut report, visit)?;
     }
     ending.finish(&mut report, visit)?;
-    Ok(report)
+    Ok((report, gone))
 }
 
 /// Where new lines go, and what they look like.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, Read};
 
 use super::edition::Edition;
-use super::{Host, names, row};
+use super::{Host, row};
 use crate::document::edit::same;
 use crate::document::{Birth, Document, version_of};
 use crate::interface::request::ImportOptions;
@@ -324,7 +324,8 @@ impl<'a> Import<'a> {
             if self.seen.contains(key) {
                 continue;
             }
-            let mut document = names::document(&self.reading, key)?;
+            // An issue that is not here any more was not taken out by whoever wrote the file.
+            let Some(mut document) = self.reading.document(key)? else { continue };
             let content = document.read();
             if content.issue.is_deleted() {
                 continue;

@@ -103,7 +103,10 @@ fn loss(
 /// Watches no claim of a worker any more on an issue of which it was told how it stands.
 fn forget(edition: &Edition<'_>, content: &Content, claim: RecordHash) -> Result<(), TrackerError> {
     let tree = &content.tree;
-    let Some((record, made)) = tree.claim(claim) else { return Ok(()) };
+    let Some((record, made)) = tree.claim(claim) else {
+        // The commit that made it does not count any more.
+        return edition.tables().remove_beat(claim);
+    };
     let holder = tree.holder();
     for own in tree.claims().filter(|own| Some(*own) != holder) {
         if holding::is_of(tree, own, record.by, &made.worker) {

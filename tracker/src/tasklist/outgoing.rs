@@ -183,7 +183,7 @@ fn next_lacking(
 }
 
 /// Returns the headers of a log from a number on, up to the next signature that is kept.
-fn run_from(reading: &impl Journal, log: LogId, from: u64) -> Result<Run, TrackerError> {
+pub(super) fn run_from(reading: &impl Journal, log: LogId, from: u64) -> Result<Run, TrackerError> {
     let mut headers = Vec::new();
     for number in from..from.saturating_add(SIGNATURE_EVERY) {
         let Some((header, signature)) = reading.header_at(log, number)? else { break };

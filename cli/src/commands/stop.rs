@@ -1,0 +1,38 @@
+//! `x0x stop`: the node that runs here ends.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use x0x::time;
+
+use super::node::{client, running};
+use crate::error::{CliError, Exit};
+use crate::resolve::Session;
+
+/// How long a node may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Stops the node, and returns when it has stopped.
+pub fn run(session: &Session) -> Result<Exit, CliError> {
+    let _answer: Value = client(session)?.post("/stop", &json!({}))?;
+    let mut waited = Duration::ZERO;
+    while running(session)?.is_some() || !session.home.is_free()? {
+        if waited >= STOP_MAX {
+            return Err(CliError::Missing {
+                detail: format!("the node still runs after {} s", STOP_MAX.as_secs()),
+                hint: "look at what it says, and send its process SIGTERM".to_owned(),
+            });
+        }
+        time::pause(LOOK_EVERY);
+        waited += LOOK_EVERY;
+    }
+    if session.output.json {
+        session.output.json(&json!({"stopped": true}))?;
+    } else {
+        session.output.note("Stopped.");
+    }
+    Ok(Exit::Done)
+}

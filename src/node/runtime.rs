@@ -1,0 +1,44 @@
+//! A node in the foreground of a program: the threads that it runs on, and the signals that end it.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Config, Node, NodeError};
+
+/// How many threads carry frames; deciding is one thread's work, and the stores have their own.
+const WORKERS: usize = 2;
+
+/// Starts a node, gives it to `act`, and stops it when that is done, or on SIGINT or SIGTERM. Returns
+/// what `act` returned; `None` where a signal came first.
+///
+/// # Errors
+/// Where the node cannot start.
+pub fn block_on<F: Future>(
+    config: Config,
+    act: impl FnOnce(Node) -> F,
+) -> Result<Option<F::Output>, NodeError> {
+    let failed = |source| NodeError::Io { what: "start", path: PathBuf::from("threads"), source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("node")
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let done = runtime.block_on(async {
+        let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+        let node = Node::start(config).await?;
+        let done = tokio::select! {
+            done = act(node.clone()) => Some(done),
+            _ = interrupted.recv() => None,
+            _ = terminated.recv() => None,
+        };
+        node.stop().await;
+        Ok::<_, NodeError>(done)
+    });
+    // What still runs has nothing more to say.
+    runtime.shutdown_background();
+    done
+}

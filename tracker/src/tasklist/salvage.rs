@@ -1,0 +1,214 @@
+//! Lost commits: telling what they held that nobody wrote again, and handing them to their author, who
+//! may have lost the very store that had them.
+
+use std::collections::BTreeMap;
+
+use super::{LocalTracker, names};
+use crate::claim::record::{Act, End, How, Record};
+use crate::document::ancestry::Ancestry;
+use crate::document::edit::same;
+use crate::document::lost::LostChange;
+use crate::document::scalar::quote;
+use crate::document::steps::What;
+use crate::document::{Birth, Content, Document};
+use crate::id::{AgentId, CommitHash, DocumentKey};
+use crate::interface::TrackerError;
+use crate::journal::commit::{Commit, decode_body};
+use crate::journal::run::{Proved, RUN_HEADERS_MAX, Run};
+use crate::journal::stream::Item;
+use crate::store::{Journal, Losses, LostCommit, Meta, Reading, Rows, Sealed, row_key};
+
+/// What somebody wrote that does not count any more, and that nobody has written since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostEdit {
+    /// The name to call the issue by; its id where it is not here.
+    pub name: String,
+    /// Who wrote it.
+    pub author: AgentId,
+    /// The commit that held it.
+    pub commit: CommitHash,
+    /// Which field.
+    pub field: String,
+    /// What was done to the field, against what its author knew that is still here.
+    pub what: What,
+}
+
+impl LocalTracker {
+    /// Returns the edits that were lost and that nobody has written again, oldest first.
+    ///
+    /// Those of others are kept for a while only: the oldest go when there are too many.
+    pub fn lost(&self) -> Result<Vec<LostEdit>, TrackerError> {
+        let reading = self.store.read()?;
+        let mut told = Vec::new();
+        let mut documents: BTreeMap<DocumentKey, (Birth, Vec<(CommitHash, LostChange)>)> =
+            BTreeMap::new();
+        for lost in reading.lost()? {
+            let hash = lost.position.hash;
+            if reading.void(hash)?.is_some_and(|void| void.is_reissued) {
+                continue;
+            }
+            for entry in decode_body(&lost.commit.body).unwrap_or_default().entries {
+                let read = |bytes: &Vec<u8>| LostChange::read(&entry.birth, bytes);
+                let changes = entry.changes.iter().filter_map(read).map(|change| (hash, change));
+                let known = documents.entry(entry.birth.key());
+                known.or_insert_with(|| (entry.birth.clone(), Vec::new())).1.extend(changes);
+            }
+        }
+        for (birth, changes) in documents.into_values() {
+            tell(&reading, &birth, &changes, &mut told)?;
+        }
+        Ok(told)
+    }
+
+    /// Tells whether a commit that is void is kept here to be written again, or was written again.
+    pub fn is_lost_here(&self, commit: CommitHash) -> Result<bool, TrackerError> {
+        let reading = self.store.read()?;
+        let is_reissued = reading.void(commit)?.is_some_and(|void| void.is_reissued);
+        Ok(is_reissued || reading.lost()?.iter().any(|lost| lost.position.hash == commit))
+    }
+
+    /// Returns the lost commits of an agent that are kept here, those lost first before others.
+    pub fn lost_commits_of(&self, agent: AgentId) -> Result<Vec<Sealed>, TrackerError> {
+        let lost = self.store.read()?.lost()?.into_iter().filter(|lost| lost.log.agent == agent);
+        let sealed = |LostCommit { log, position, commit, .. }| Sealed { log, position, commit };
+        Ok(lost.map(sealed).collect())
+    }
+
+    /// Returns the lost commits of an agent as pieces of a stream, so that they can be proved there.
+    /// An [`crate::journal::stream::Incoming`] makes of them what [`LocalTracker::take_lost`] takes.
+    pub fn lost_items_of(&self, agent: AgentId) -> Result<Vec<Item>, TrackerError> {
+        let lost = self.store.read()?.lost()?;
+        let mut lost: Vec<LostCommit> =
+            lost.into_iter().filter(|lost| lost.log.agent == agent).collect();
+        lost.sort_by_key(|lost| lost.turn);
+        let mut items = Vec::new();
+        let mut announced: Vec<CommitHash> = Vec::new();
+        for at in 0..lost.len() {
+            if !announced.contains(&lost[at].position.hash) {
+                let Some(run) = run_from(&lost, at) else { continue };
+                announced = run.headers.iter().map(|header| CommitHash::of(header)).collect();
+                items.push(Item::Run(run));
+            }
+            let LostCommit { log, position, ref commit, .. } = lost[at];
+            let (number, body) = (position.number, commit.body.clone());
+            items.push(Item::Body { log, number, body });
+        }
+        Ok(items)
+    }
+
+    /// Takes commits of this agent that a neighbour holds as lost, so that they can be written again;
+    /// returns how many were not known. What counts here, or was written again, is passed over.
+    pub fn take_lost(&mut self, commits: &[Proved]) -> Result<usize, TrackerError> {
+        let agent = self.host()?.signer.agent();
+        let writing = self.store.write()?;
+        let mut known = writing.lost()?;
+        let mut turn = known.last().map_or(0, |last| last.turn + 1);
+        known.retain(|lost| lost.log.agent == agent);
+        let mut taken = 0;
+        for commit in commits.iter().filter(|commit| commit.header().log.agent == agent) {
+            let (log, position) = (commit.header().log, commit.position());
+            let is_known = known.iter().any(|lost| lost.position == position)
+                || writing.place_of_commit(position.hash)?.is_some()
+                || writing.void(position.hash)?.is_some_and(|void| void.is_reissued);
+            if is_known {
+                continue;
+            }
+            let (commit, rest) = (commit.to_commit(), commit.rest());
+            let lost = LostCommit { log, position, commit, rest, turn };
+            writing.put_lost(&lost)?;
+            known.push(lost);
+            if writing.own_log()? == Some(log) {
+                writing.abandon_own_log()?;
+            }
+            (turn, taken) = (turn + 1, taken + 1);
+        }
+        if taken > 0 {
+            writing.commit()?;
+        }
+        Ok(taken)
+    }
+}
+
+/// Returns the headers of a lost commit and of those that follow it, up to a signature; `None` where
+/// none of them is kept.
+fn run_from(lost: &[LostCommit], at: usize) -> Option<Run> {
+    let mut headers: Vec<Vec<u8>> = Vec::new();
+    let mut position = lost[at].position;
+    loop {
+        let next = lost.iter().find(|other| other.position == position)?;
+        let Commit { header, signature, .. } = &next.commit;
+        headers.push(header.clone());
+        if let Some(signature) = signature {
+            return Some(Run { headers, signature: signature.clone() });
+        }
+        if let Some(rest) = &next.rest {
+            headers.extend(rest.headers.iter().cloned());
+            return Some(Run { headers, signature: rest.signature.clone() });
+        }
+        if headers.len() == RUN_HEADERS_MAX {
+            return None;
+        }
+        let follows = |other: &&LostCommit| {
+            let header = crate::journal::commit::decode_header(&other.commit.header);
+            header.is_ok_and(|header| header.previous == Some(position.hash))
+        };
+        position = lost.iter().find(follows)?.position;
+    }
+}
+
+/// Tells what a document lacks of changes that were lost.
+fn tell(
+    reading: &Reading,
+    birth: &Birth,
+    changes: &[(CommitHash, LostChange)],
+    told: &mut Vec<LostEdit>,
+) -> Result<(), TrackerError> {
+    let known = reading.document(birth.key())?;
+    let name = match reading.row(&row_key(birth))? {
+        Some(row) => names::display_name(reading, &row)?,
+        None => birth.id.clone(),
+    };
+    let document = known.unwrap_or_else(|| Document::new(birth.clone()));
+    let now = document.read();
+    let mut ancestry = Ancestry::default();
+    for (_, change) in changes {
+        ancestry.replace(change.hash, change.deps.clone());
+    }
+    for (commit, change) in changes {
+        if change.again(&document).is_some() {
+            continue;
+        }
+        let heads = ancestry.nearest(&document, &change.deps);
+        let edits = change.missing(&document, &now, &heads).told(&document.read_at(&heads));
+        let records = change.records.iter().filter_map(|record| told_of(record, &now));
+        for (field, what) in edits.into_iter().chain(records) {
+            let (name, author) = (name.clone(), change.log.agent);
+            told.push(LostEdit { name, author, commit: *commit, field, what });
+        }
+    }
+    Ok(())
+}
+
+/// Returns what a lost record did to a field, where its author has not made it again; a lost claim is
+/// told to its worker.
+fn told_of(lost: &Record, now: &Content) -> Option<(String, What)> {
+    let is_again = |record: &Record| {
+        record.by == lost.by
+            && match (&record.act, &lost.act) {
+                (Act::Ruling(again), Act::Ruling(lost)) => again.verdict == lost.verdict,
+                (Act::End(again), Act::End(lost)) => again.how == lost.how,
+                _ => false,
+            }
+    };
+    if now.tree.records().values().any(is_again) {
+        return None;
+    }
+    let (field, to) = match &lost.act {
+        Act::Ruling(ruling) => ("state", quote(ruling.verdict.state().name())),
+        Act::End(End { how: How::HandedOff(json), .. }) => ("handoff", json.clone()),
+        _ => return None,
+    };
+    let from = now.issue.json(field);
+    let what = What::Value { from: from.map(str::to_owned), to: Some(to.clone()) };
+    (!same(from, Some(&to))).then(|| (field.to_owned(), what))
+}
