@@ -3,6 +3,7 @@
 //! What a task list is, and what may happen to it, is decided in the tracker.
 
 pub mod backup;
+pub mod clerk;
 pub mod entropy;
 pub mod home;
 pub mod hub;

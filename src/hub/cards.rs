@@ -45,6 +45,11 @@ impl Cards {
         self.own.as_ref()
     }
 
+    /// Returns of how many agents something is known.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Returns where an agent may be.
     pub(super) fn addresses(&self, agent: AgentId) -> &[SocketAddr] {
         self.known.get(&agent).map_or(&[], |known| &known.addresses)

@@ -16,6 +16,10 @@ use crate::wire::{self, Control, Hello, Lane, Request, shared_tag};
 /// How long a peer may take to say which lists it has, and one that shares none to show a ticket.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 
+/// How much gossip is kept of a link before it is known what both ends share: lanes overtake each other.
+const EARLY_FRAMES_MAX: usize = 32;
+const EARLY_BYTES_MAX: usize = 128 << 10;
+
 /// How many linked peers may share no list with this node; it ends further ones at once.
 const STRANGERS_MAX: usize = 32;
 
@@ -24,9 +28,6 @@ const REDEMPTION_MAX: Duration = Duration::from_secs(120);
 
 /// How many tickets are looked at on one link.
 const TICKETS_MAX: u32 = 16;
-
-/// How many frames of gossip may come before the greeting, which travels on a lane of its own.
-const EARLY_MAX: usize = 64;
 
 /// A link.
 #[derive(Debug)]
@@ -39,14 +40,14 @@ pub(super) struct LinkState {
     /// Whether it is the one that stands to its peer.
     stands: bool,
     hello: Option<Hello>,
-    /// Gossip that came before it.
-    early: Vec<Vec<u8>>,
     pub(super) program: String,
     /// Whether the store looks at a ticket that it showed.
     pub(super) is_redeeming: bool,
     tickets_shown: u32,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
+    /// Gossip that came before the greeting, or before this link stood.
+    early: Vec<Vec<u8>>,
     /// Until when it may share none.
     alone_until: Duration,
 }
@@ -68,11 +69,11 @@ impl LinkState {
             address,
             stands: false,
             hello: None,
-            early: Vec::new(),
             program: String::new(),
             is_redeeming: false,
             tickets_shown: 0,
             lists: BTreeSet::new(),
+            early: Vec::new(),
             alone_until: now + GREETING_MAX,
         }
     }
@@ -80,6 +81,14 @@ impl LinkState {
     /// Tells whether the other side has said which lists it has.
     pub(super) fn has_greeted(&self) -> bool {
         self.hello.is_some()
+    }
+
+    /// Keeps gossip for later; what finds no room is found by comparing.
+    fn keep_early(&mut self, frame: &[u8]) {
+        let bytes: usize = self.early.iter().map(Vec::len).sum();
+        if self.early.len() < EARLY_FRAMES_MAX && bytes + frame.len() <= EARLY_BYTES_MAX {
+            self.early.push(frame.to_vec());
+        }
     }
 
     /// Returns when it is ended if nothing is shared by then.
@@ -240,6 +249,10 @@ impl Hub {
             self.shared(now, *list, peer, effects);
         }
         self.show_tickets(peer, link, effects);
+        let early = self.links.get_mut(&link).map(|state| std::mem::take(&mut state.early));
+        for frame in early.unwrap_or_default() {
+            self.frame(now, link, Lane::Pubsub, &frame, effects);
+        }
     }
 
     pub(super) fn frame(
@@ -278,12 +291,11 @@ impl Hub {
                 state.program.clone_from(&hello.program);
                 let (card, is_shared) = (hello.card.clone(), !state.lists.is_empty());
                 state.hello = Some(hello);
-                let early = std::mem::take(&mut state.early);
                 if let Some(card) = card.filter(|_| is_shared) {
                     self.card(now, peer, &card, effects)?;
                 }
                 self.share(now, link, effects);
-                return early.iter().try_for_each(|bytes| self.pubsub(now, link, bytes, effects));
+                return Ok(());
             }
             Control::Join { list, secret } => {
                 if state.is_redeeming || state.tickets_shown >= TICKETS_MAX {
@@ -340,11 +352,8 @@ impl Hub {
             .ok_or(Fault::Order("a pubsub frame that names no list"))?;
         let list = ListId(*list);
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
-        if state.hello.is_none() {
-            if state.early.len() >= EARLY_MAX {
-                return Err(Fault::Order("much gossip before the greeting"));
-            }
-            state.early.push(bytes.to_vec());
+        if state.hello.is_none() || !state.stands {
+            state.keep_early(bytes);
             return Ok(());
         }
         let peer = state.peer;

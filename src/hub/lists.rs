@@ -32,16 +32,16 @@ const FRAMES_HELD_MAX: usize = 16;
 /// A list that this node has.
 pub(super) struct Shared {
     pub(super) replica: Replica,
-    mesh: Mesh,
+    pub(super) mesh: Mesh,
     /// Linked members that have it too.
     peers: BTreeSet<AgentId>,
     /// Gossip for members that are being called.
-    held: BTreeMap<AgentId, Vec<Vec<u8>>>,
+    pub(super) held: BTreeMap<AgentId, Vec<Vec<u8>>>,
     rejoin_at: Duration,
     /// When all were last asked how far they are.
     compared_at: Option<Duration>,
     /// Logs whose fork with a peer is being looked into.
-    forks: BTreeSet<(AgentId, LogId)>,
+    pub(super) forks: BTreeSet<(AgentId, LogId)>,
 }
 
 impl Shared {

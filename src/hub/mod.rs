@@ -11,6 +11,7 @@
 
 mod cards;
 mod gate;
+mod held;
 mod joining;
 mod links;
 mod lists;
@@ -33,6 +34,7 @@ use crate::link::Farewell;
 use crate::link::policy::{self, LinkId, Policy};
 use crate::wire::{JoinRefusal, Lane, SignedCard, Standing, Ticket, WireError};
 use cards::Cards;
+pub use held::Held;
 use joining::Joining;
 use links::LinkState;
 use lists::Shared;

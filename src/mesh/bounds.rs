@@ -24,6 +24,14 @@ pub(super) const ANSWER_BYTES_RATE: Rate = Rate { burst: 4 << 20, per_second: 1 
 /// What an answer costs at least, in bytes, even if there is none.
 pub(super) const ANSWER_BYTES_MIN: u64 = 256;
 
+/// Members that are asked to be neighbours if they have room, in units of [`QUESTION_COST`]: 12 at once,
+/// then one in 20 s. Where all others have as many neighbours as they want, each refuses, and the proto
+/// asks the next as soon as it hears that, for ever.
+pub(super) const QUESTION_RATE: Rate = Rate { burst: 12 * QUESTION_COST, per_second: 1 };
+
+/// What one such question costs.
+pub(super) const QUESTION_COST: u64 = 20;
+
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bucket {

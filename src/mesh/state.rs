@@ -9,7 +9,7 @@ use iroh_gossip::proto::Scope;
 use iroh_gossip::proto::topic::{self, Command, Event, InEvent, OutEvent, State};
 use x0x_tracker::id::AgentId;
 
-use super::bounds::{Memory, Peer, Timers};
+use super::bounds::{Bucket, Memory, Peer, QUESTION_COST, QUESTION_RATE, Timers};
 use super::config::{MeshConfig, PAYLOAD_BYTES_MAX};
 use super::wire::{self, Gossip, Message, NONCE_BYTES, Priority, Swarm};
 use super::{Effect, Gate, Held, Input, MeshError, Tally};
@@ -35,6 +35,8 @@ pub struct Mesh {
     asked: BTreeMap<AgentId, Duration>,
     pub(super) memory: Memory,
     pub(super) tally: Tally,
+    /// How many members may still be asked to be neighbours if they have room.
+    questions: Bucket,
 }
 
 /// What a timer does.
@@ -61,6 +63,7 @@ impl Mesh {
             asked: BTreeMap::new(),
             memory: Memory::new(&config),
             tally: Tally::default(),
+            questions: Bucket::new(QUESTION_RATE, Duration::ZERO),
             config,
         }
     }
@@ -219,6 +222,9 @@ impl Mesh {
         for peer in asked.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.settle(peer, gate, effects);
         }
+        if self.neighbours.len() < self.config.active_view && self.asked.is_empty() {
+            self.refill(gate, effects);
+        }
         let neighbours = &self.neighbours;
         self.peers.retain(|agent, peer| neighbours.contains(agent) || !peer.is_at_rest(now));
     }
@@ -269,9 +275,16 @@ impl Mesh {
             for want in wanted {
                 match want {
                     OutEvent::SendMessage(to, message) => {
-                        if !self.send(to, &message, gate, effects) {
-                            events.push_back(InEvent::PeerDisconnected(to));
-                            events.extend(self.look_for_another());
+                        match self.send(to, &message, gate, effects) {
+                            Sent::Done => {}
+                            Sent::Stranger => {
+                                events.push_back(InEvent::PeerDisconnected(to));
+                                events.extend(self.look_for_another());
+                            }
+                            Sent::NotNow => {
+                                events.extend(refuses(to));
+                                events.push_back(InEvent::PeerDisconnected(to));
+                            }
                         }
                     }
                     OutEvent::ScheduleTimer(delay, timer) => {
@@ -315,20 +328,25 @@ impl Mesh {
         }
     }
 
-    /// Sends what the proto wants to say, and tells whether the proto may know this agent.
+    /// Sends what the proto wants to say, or says why it does not.
     fn send(
         &mut self,
         to: AgentId,
         message: &topic::Message<AgentId>,
         gate: &dyn Gate,
         effects: &mut Vec<Effect>,
-    ) -> bool {
+    ) -> Sent {
         if to == self.me || !gate.is_member(to) {
-            return to == self.me;
+            return if to == self.me { Sent::Done } else { Sent::Stranger };
         }
-        let Some(frame) = wire::write(message) else { return true };
+        let Some(frame) = wire::write(message) else { return Sent::Done };
         let is_sent = match wire::read(&frame) {
-            Ok(Message::Swarm(Swarm::Neighbor { .. })) => {
+            Ok(Message::Swarm(Swarm::Neighbor { priority, .. })) => {
+                // To a neighbour it is an answer.
+                let is_question = priority == Priority::Low && !self.neighbours.contains(&to);
+                if is_question && !self.questions.take(self.now, QUESTION_COST) {
+                    return Sent::NotNow;
+                }
                 self.asked.insert(to, self.now + self.config.ask_patience);
                 true
             }
@@ -343,8 +361,25 @@ impl Mesh {
         if is_sent {
             effects.push(Effect::Send { to, frame });
         }
-        true
+        Sent::Done
     }
+}
+
+/// What became of something that the proto wants to say.
+enum Sent {
+    /// It is sent, or need not be.
+    Done,
+    /// The proto is to forget this agent, which is no member.
+    Stranger,
+    /// Enough members were asked of late: it counts as refused.
+    NotNow,
+}
+
+/// Returns what the proto is told where it must not ask a member just now: that one refused, and keeps
+/// its place among those that are remembered.
+fn refuses(peer: AgentId) -> Option<InEvent<AgentId>> {
+    let word = Message::Swarm(Swarm::Disconnect { alive: true, respond: false });
+    Some(InEvent::RecvMessage(peer, wire::to_proto(&wire::write(&word)?)?))
 }
 
 /// Returns the word by which an agent asks to be a neighbour if there is room.

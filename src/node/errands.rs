@@ -1,37 +1,25 @@
 //! What takes a stream or a store, and time: pulling and serving commits, judging them, tickets. Each
 //! comes back to the hub as an input.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
-use x0x_tracker::LocalTracker;
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::journal::JournalError;
-use x0x_tracker::journal::charter::{Charter, Signed};
-use x0x_tracker::journal::commit::Position;
+use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::run::Proved;
-use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
-use x0x_tracker::tasklist::{Outgoing, Received, TicketRefusal, Verdict};
+use x0x_tracker::journal::stream::Incoming;
 
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
 use super::{Told, forks};
+use crate::clerk::{self, STALL_MAX, Stored};
 use crate::hub::Input;
-use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
-use crate::wire::{self, Answer, JoinRefusal, Lane, Request, Standing};
-
-/// How long an answer may stand still.
-const STALL_MAX: Duration = Duration::from_secs(20);
-
-/// About how many bytes of commits travel together, and are applied together.
-const CHUNK_BYTES: usize = 256 << 10;
+use crate::wire::{self, Answer, Lane, Request, Standing};
 
 type Hub = mpsc::UnboundedSender<Told>;
 
@@ -49,23 +37,23 @@ pub(super) async fn pull(
     loop {
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
-                let mut part = std::mem::take(&mut incoming);
+                let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
                 let stored = keeper.with(list, move |tracker| {
-                    let received = receive(tracker, &mut part, items);
-                    (received, part)
+                    let stored = clerk::receive(tracker, &mut part, list, from, items);
+                    (stored, part)
                 });
-                let (received, part) = stored.await.ok()??;
+                let (stored, part) = stored.await.ok()??;
                 incoming = part;
-                let (received, charter) = report(list, received)?;
-                let is_stated = charter.is_some();
-                let places = taken(&received);
-                let from = link.peer();
-                let told = Input::Received { list, from, places, charter };
+                let Stored { told, is_stated, stopped_by } = stored
+                    .inspect_err(|error| {
+                        tracing::error!(list = %list.short(), %error, "the store takes no commits");
+                    })
+                    .ok()?;
                 hub.send(Told::Input(told)).ok()?;
                 if is_stated {
                     keeper.tell(move |shelf| forks::adopt(shelf, list));
                 }
-                if let Some(error) = received.stopped_by {
+                if let Some(error) = stopped_by {
                     blame(link, &error);
                     return None;
                 }
@@ -80,42 +68,9 @@ pub(super) async fn pull(
     }
 }
 
-type Outcome = Result<(Received, Option<Charter>), TrackerError>;
-
-fn receive(tracker: &mut LocalTracker, incoming: &mut Incoming, items: Vec<Item>) -> Outcome {
-    let received = tracker.receive(incoming, items)?;
-    let charter = if received.statements > 0 { Some(tracker.charter()?) } else { None };
-    Ok((received, charter))
-}
-
-fn report(list: ListId, outcome: Outcome) -> Option<(Received, Option<Charter>)> {
-    outcome
-        .inspect_err(|error| {
-            tracing::error!(list = %list.short(), %error, "the store takes no commits");
-        })
-        .ok()
-}
-
-fn taken(received: &Received) -> Vec<(LogId, Position)> {
-    let of = |(commit, verdict): (&Proved, &Verdict)| {
-        matches!(verdict, Verdict::Taken).then(|| (commit.header().log, commit.position()))
-    };
-    received.commits.iter().zip(&received.verdicts).filter_map(of).collect()
-}
-
 /// Ends a link over which something came that no honest node sends.
 pub(super) fn blame(link: &Link, error: &TrackerError) {
-    let is_breach = match error {
-        TrackerError::Journal(error) => !matches!(
-            error,
-            JournalError::Unstated { .. }
-                | JournalError::NotAllowed { .. }
-                | JournalError::Rules { .. }
-                | JournalError::Missing { .. }
-                | JournalError::TooLarge { what: OPEN_HEADERS, .. }
-        ),
-        _ => false,
-    };
+    let is_breach = clerk::is_breach(error);
     tracing::warn!(peer = %link.peer().short(), %error, is_breach, "a stream of commits stopped");
     if is_breach {
         link.end(Farewell::Breach);
@@ -131,46 +86,28 @@ pub(super) async fn serve(
     to: AgentId,
     standing: Standing,
 ) {
-    let heads = standing.charter.clone();
-    let knows = keeper
-        .with(list, move |tracker| Ok::<_, TrackerError>(tracker.charter()?.heads() == heads));
-    let Ok(Some(Ok(knows_charter))) = knows.await else { return refuse(writer).await };
-    let mut outgoing = Outgoing::to(standing.frontier(), knows_charter);
+    let started = keeper.with(list, move |tracker| clerk::serve(tracker, &standing)).await;
+    let Ok(Some(Ok(mut outgoing))) = started else { return refuse(writer).await };
     loop {
         let mut part = outgoing;
-        let sent = keeper.with(list, move |tracker| {
-            let items = tracker.send(&mut part, CHUNK_BYTES);
-            (items, part)
+        let next = keeper.with(list, move |tracker| {
+            let answer = clerk::answer(tracker, &mut part, to);
+            (answer, part)
         });
-        let Ok(Some((Ok(items), part))) = sent.await else { return };
+        let Ok(Some((Ok(answer), part))) = next.await else { return };
         outgoing = part;
-        if items.is_empty() {
-            break;
-        }
-        if write(&mut writer, &Answer::Items(items)).await.is_none() {
+        if write(&mut writer, &answer).await.is_none() {
             return;
         }
+        if matches!(answer, Answer::End(_)) {
+            break;
+        }
     }
+    let _closed = writer.get_mut().finish();
     for (log, theirs) in outgoing.forked() {
         let forked = Input::Forked { list, with: to, log: *log, theirs: *theirs };
         let _stopped = hub.send(Told::Input(forked));
     }
-    let end = keeper.with(list, move |tracker| standing_for(tracker, to)).await;
-    if let Ok(Some(Ok(standing))) = end
-        && write(&mut writer, &Answer::End(standing)).await.is_some()
-    {
-        let _closed = writer.get_mut().finish();
-    }
-}
-
-/// Returns how far a store is, and what an agent is to know of its own logs.
-fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, TrackerError> {
-    let voids = tracker.voids()?.into_iter().filter(|(_, void)| void.log.agent == agent);
-    Ok(Standing {
-        logs: tracker.frontier()?.0.into_iter().collect(),
-        charter: tracker.charter()?.heads(),
-        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).collect(),
-    })
 }
 
 /// Sends headers of a log.
@@ -191,47 +128,14 @@ pub(super) async fn serve_headers(
 
 /// Sends what an agent wrote that does not count here.
 pub(super) async fn serve_lost(mut writer: FrameWriter, keeper: Keeper, list: ListId, to: AgentId) {
-    let items = keeper.with(list, move |tracker| tracker.lost_items_of(to)).await;
-    let Ok(Some(Ok(items))) = items else { return };
-    let (mut part, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        bytes += item.bytes();
-        part.push(item);
-        if bytes >= CHUNK_BYTES {
-            bytes = 0;
-            let full = Answer::Items(std::mem::take(&mut part));
-            if write(&mut writer, &full).await.is_none() {
-                return;
-            }
+    let lost = keeper.with(list, move |tracker| clerk::lost(tracker, to)).await;
+    let Ok(Some(Ok(answers))) = lost else { return };
+    for answer in answers {
+        if write(&mut writer, &answer).await.is_none() {
+            return;
         }
     }
-    if write(&mut writer, &Answer::Items(part)).await.is_some() {
-        let _closed = writer.get_mut().finish();
-    }
-}
-
-/// Returns the commits that pieces of a stream hold, up to one that is no piece of an honest one.
-/// `None` where the store cannot be read.
-pub(super) fn proved(
-    tracker: &LocalTracker,
-    list: ListId,
-    incoming: &mut Incoming,
-    items: Vec<Item>,
-) -> Option<(Vec<Proved>, Option<TrackerError>)> {
-    let charter = tracker.charter().ok()?;
-    let mut commits = Vec::new();
-    for item in items {
-        let taken = match item {
-            Item::Run(run) => incoming.run(&run, list, &charter, &MlDsa).map(|()| None),
-            Item::Body { log, number, body } => incoming.body(log, number, body).map(Some),
-            Item::Statement(_) => Ok(None),
-        };
-        match taken {
-            Ok(commit) => commits.extend(commit),
-            Err(error) => return Some((commits, Some(error.into()))),
-        }
-    }
-    Some((commits, None))
+    let _closed = writer.get_mut().finish();
 }
 
 /// Says that nothing is served.
@@ -245,14 +149,8 @@ pub(super) async fn refuse(mut writer: FrameWriter) {
 pub(super) fn judge(keeper: &Keeper, list: ListId, commits: Vec<Proved>) {
     keeper.tell(move |shelf: &mut Shelf| {
         let Some(tracker) = shelf.list(list) else { return };
-        let verdicts = match tracker.judge(&commits) {
-            Ok(verdicts) => verdicts,
-            Err(error) => {
-                shelf.fail(list, &error);
-                Vec::new()
-            }
-        };
-        shelf.report(Input::Judged { list, commits, verdicts });
+        let judged = clerk::judge(tracker, list, commits);
+        shelf.report(judged);
     });
 }
 
@@ -260,22 +158,9 @@ pub(super) fn judge(keeper: &Keeper, list: ListId, commits: Vec<Proved>) {
 pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>) {
     keeper.tell(move |shelf: &mut Shelf| {
         let Some(tracker) = shelf.list(list) else { return };
-        let mut are_new = false;
-        for statement in &statements {
-            match tracker.admit_statement(statement) {
-                Ok(is_new) => are_new |= is_new,
-                Err(error) => {
-                    tracing::warn!(list = %list.short(), %error, "a statement was not taken");
-                }
-            }
-        }
-        match tracker.charter() {
-            Ok(charter) if are_new => {
-                shelf.report(Input::Stated { list, charter, news: None });
-                forks::adopt(shelf, list);
-            }
-            Ok(_) => {}
-            Err(error) => shelf.fail(list, &error),
+        if let Some(stated) = clerk::state(tracker, list, &statements) {
+            shelf.report(stated);
+            forks::adopt(shelf, list);
         }
     });
 }
@@ -289,33 +174,9 @@ pub(super) fn redeem(
     public_key: Vec<u8>,
 ) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let welcome = match shelf.list(list) {
-            None => Err(JoinRefusal::Unknown),
-            Some(tracker) => match tracker.redeem_ticket(&secret, &public_key) {
-                Ok(Ok(welcome)) => {
-                    tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
-                        tracing::error!(%error, "the charter cannot be read");
-                        JoinRefusal::Failed
-                    })
-                }
-                Ok(Err(refusal)) => Err(match refusal {
-                    TicketRefusal::Unknown => JoinRefusal::Unknown,
-                    TicketRefusal::Expired => JoinRefusal::Expired,
-                    TicketRefusal::Used => JoinRefusal::Used,
-                    TicketRefusal::NotAllowed => JoinRefusal::NotAllowed,
-                }),
-                Err(error) => {
-                    tracing::error!(%error, "a ticket cannot be redeemed");
-                    Err(JoinRefusal::Failed)
-                }
-            },
-        };
-        let outcome = welcome.map(|(welcome, charter)| {
-            let news = welcome.grant;
-            shelf.report(Input::Stated { list, charter, news });
-            (welcome.role, welcome.statements)
-        });
-        shelf.report(Input::Redeemed { list, link, outcome });
+        for told in clerk::redeem(shelf.list(list), list, link, &secret, &public_key) {
+            shelf.report(told);
+        }
     });
 }
 

@@ -5,15 +5,15 @@ use tokio::sync::mpsc;
 use x0x_tracker::LocalTracker;
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::commit::Position;
-use x0x_tracker::journal::run::{RUN_HEADERS_MAX, Run};
+use x0x_tracker::journal::run::Run;
 use x0x_tracker::journal::stream::Incoming;
 use x0x_tracker::tasklist::Settled;
 
 use super::Told;
 use super::errands::{self, answer, ask};
 use super::keeper::{Keeper, Shelf};
+use crate::clerk;
 use crate::hub::Input;
 use crate::identity::MlDsa;
 use crate::link::Link;
@@ -40,7 +40,7 @@ pub(super) async fn settle(
     fork: Fork,
 ) {
     let Fork { list, with, log, theirs } = fork;
-    let mut from = theirs.number.saturating_sub(RUN_HEADERS_MAX as u64 - 1).max(1);
+    let mut from = clerk::fork_from(theirs);
     for _ in 0..STEPS_MAX {
         let Some(run) = headers(&link, list, log, from).await else { break };
         let settled = keeper.ask(move |shelf| settle_run(shelf, list, &run)).await;
@@ -65,11 +65,7 @@ async fn headers(link: &Link, list: ListId, log: LogId, from: u64) -> Option<Run
 /// Has the store settle a branch; `None` where the headers prove nothing.
 fn settle_run(shelf: &mut Shelf, list: ListId, run: &Run) -> Option<Settled> {
     let tracker = shelf.list(list)?;
-    let settle = |tracker: &mut LocalTracker| {
-        let proved = run.prove(list, &tracker.charter()?, &MlDsa)?;
-        tracker.settle_fork(&proved)
-    };
-    match settle(tracker) {
+    match clerk::settle_fork(tracker, &MlDsa, list, run) {
         Ok(settled) => {
             if let Settled::Theirs { retracted, documents } = &settled {
                 let commits = retracted.len();
@@ -101,14 +97,7 @@ pub(super) async fn own_log(
 ) {
     let is_lacking = keeper.ask(move |shelf| {
         let tracker = shelf.list(list)?;
-        let check = |tracker: &mut LocalTracker| {
-            tracker.abandon_log(log)?;
-            match void {
-                Some(void) => tracker.is_lost_here(void.hash).map(|is_here| !is_here),
-                None => Ok(false),
-            }
-        };
-        match check(tracker) {
+        match clerk::leave_log(tracker, log, void) {
             Ok(is_lacking) => Some(is_lacking),
             Err(error) => {
                 shelf.fail(list, &error);
@@ -125,12 +114,13 @@ pub(super) async fn own_log(
         let mut part = std::mem::take(&mut incoming);
         let taken = keeper.ask(move |shelf| {
             let tracker = shelf.list(list)?;
-            let (proved, error) = errands::proved(tracker, list, &mut part, items)?;
-            if let Err(error) = tracker.take_lost(&proved) {
-                shelf.fail(list, &error);
-                return None;
+            match clerk::take_lost(tracker, &MlDsa, list, &mut part, items) {
+                Ok(stopped_by) => Some((part, stopped_by)),
+                Err(error) => {
+                    shelf.fail(list, &error);
+                    None
+                }
             }
-            Some((part, error))
         });
         match taken.await {
             Ok(Some((part, None))) => incoming = part,
@@ -141,33 +131,24 @@ pub(super) async fn own_log(
     keeper.tell(move |shelf| write_again(shelf, list));
 }
 
-/// Takes the statements that made this agent a member into account: what it wrote before is written
-/// again under them.
+/// Takes the statements that made this agent a member into account.
 pub(super) fn adopt(shelf: &mut Shelf, list: ListId) {
-    rewrite(shelf, list, |tracker| tracker.adopt(&mut |_| {}));
+    rewrite(shelf, list, clerk::adopt);
 }
 
 /// Writes again what this agent lost.
 fn write_again(shelf: &mut Shelf, list: ListId) {
-    rewrite(shelf, list, |tracker| tracker.reissue(&mut |_| {}));
+    rewrite(shelf, list, clerk::write_again);
 }
 
 fn rewrite(
     shelf: &mut Shelf,
     list: ListId,
-    act: impl FnOnce(&mut LocalTracker) -> Result<x0x_tracker::tasklist::Reissued, TrackerError>,
+    act: impl FnOnce(&mut LocalTracker, ListId) -> Result<(), TrackerError>,
 ) {
     let Some(tracker) = shelf.list(list) else { return };
-    match act(tracker) {
-        Ok(reissued) => {
-            if reissued.commits > 0 {
-                let (commits, issues) = (reissued.commits, reissued.issues);
-                tracing::info!(list = %list.short(), commits, issues, "lost edits written again");
-            }
-        }
-        // A reader has nothing to write; a worker that is none any more keeps what it wrote.
-        Err(TrackerError::Journal(JournalError::NotAllowed { .. })) => {}
-        Err(error) => shelf.fail(list, &error),
+    if let Err(error) = act(tracker, list) {
+        shelf.fail(list, &error);
     }
     shelf.refresh(list);
     shelf.announce(list);

@@ -18,7 +18,7 @@ use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
 use crate::home::{Home, HomeError, io_error};
-use crate::hub;
+use crate::{clerk, hub};
 
 /// How long a borrower may take to lock what it was lent, or who came in between to give it back.
 const RELOCK_WAIT: Duration = Duration::from_secs(60);
@@ -175,10 +175,8 @@ impl Shelf {
     /// Tells the hub how far a list is, whatever it knew.
     pub fn refresh(&self, list: ListId) {
         let Some(tracker) = self.lists.get(&list) else { return };
-        match tracker.frontier().and_then(|frontier| Ok((frontier, tracker.charter()?))) {
-            Ok((frontier, charter)) => {
-                self.report(hub::Input::Opened { list, frontier, charter });
-            }
+        match clerk::opened(tracker, list) {
+            Ok(opened) => self.report(opened),
             Err(error) => self.fail(list, &error),
         }
     }
@@ -186,7 +184,7 @@ impl Shelf {
     /// Announces what is new in this store's own log of a list.
     pub fn announce(&mut self, list: ListId) {
         let Some(tracker) = self.lists.get(&list) else { return };
-        let (place, commit) = match newest(tracker, self.told.get(&list).copied().flatten()) {
+        let (place, commit) = match clerk::news(tracker, self.told.get(&list).copied().flatten()) {
             Ok(Some(news)) => news,
             Ok(None) => return,
             Err(error) => return self.fail(list, &error),
@@ -238,22 +236,4 @@ impl Shelf {
             self.announce(list);
         }
     }
-}
-
-type News = ((LogId, Position), Option<x0x_tracker::journal::commit::Commit>);
-
-/// Returns where a store's own log is, and the commit that is new if it is one alone; `None` where
-/// nothing is new.
-fn newest(
-    tracker: &LocalTracker,
-    told: Option<(LogId, Position)>,
-) -> Result<Option<News>, TrackerError> {
-    let Some((log, position)) = tracker.own_place()? else { return Ok(None) };
-    if told == Some((log, position)) {
-        return Ok(None);
-    }
-    let before = told.filter(|(before, _)| *before == log).map_or(0, |(_, before)| before.number);
-    let is_one = position.number == before + 1;
-    let commit = if is_one { tracker.commit_at(log, position.number)? } else { None };
-    Ok(Some(((log, position), commit)))
 }

@@ -42,6 +42,21 @@ pub const PULLS_MAX: usize = 3;
 /// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
 pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
 
+/// How much a replica holds. Each of these is bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Commits that wait for others; [`POOL_COMMITS_MAX`].
+    pub waiting: usize,
+    /// Their bytes; [`POOL_BYTES_MAX`].
+    pub waiting_bytes: usize,
+    /// The most of one log that wait; [`POOL_PER_LOG_MAX`].
+    pub waiting_of_a_log: usize,
+    /// Commits that the store is to judge next; [`POOL_COMMITS_MAX`], and those that waited.
+    pub ready: usize,
+    /// Pulls that go on; [`PULLS_MAX`].
+    pub pulls: usize,
+}
+
 /// One task list among its replicas.
 #[derive(Debug)]
 pub struct Replica {
@@ -234,9 +249,11 @@ impl Replica {
         &self.charter
     }
 
-    /// Returns how many commits wait for others.
-    pub fn waiting(&self) -> usize {
-        self.pool.len()
+    /// Returns how much is held.
+    pub fn held(&self) -> Held {
+        let (waiting, waiting_bytes, waiting_of_a_log) = self.pool.size();
+        let pulls = self.peers.values().filter(|peer| peer.is_pulling()).count();
+        Held { waiting, waiting_bytes, waiting_of_a_log, ready: self.ready.len(), pulls }
     }
 
     /// Tells whether a neighbour was as far as this replica when last compared.

@@ -50,8 +50,13 @@ struct Waiting {
 }
 
 impl Pool {
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+    /// Returns how many commits wait, of how many bytes, and the most of one log.
+    pub(super) fn size(&self) -> (usize, usize, usize) {
+        let mut of_log: BTreeMap<LogId, usize> = BTreeMap::new();
+        for (log, _) in self.waiting.keys() {
+            *of_log.entry(*log).or_default() += 1;
+        }
+        (self.waiting.len(), self.bytes, of_log.values().copied().max().unwrap_or(0))
     }
 
     pub(super) fn holds(&self, commit: &Proved) -> bool {

@@ -146,12 +146,19 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.syncs += 1;
-        let before = state.now.clone();
-        if let Some(recorded) = &mut state.recorded {
-            recorded.push(before);
+        let State { now, recorded, syncs, .. } = &mut *state;
+        *syncs += 1;
+        if let Some(recorded) = recorded {
+            recorded.push(now.clone());
         }
-        state.now = Moment { durable: Arc::new(state.seen.clone()), unsynced: Vec::new() };
+        // Only what changed is copied, unless somebody keeps the moment before.
+        let durable = Arc::make_mut(&mut now.durable);
+        for act in now.unsynced.drain(..) {
+            match act {
+                Act::Resize { bytes } => durable.resize(bytes, 0),
+                Act::Write { at, bytes } => write_inside(durable, at, &bytes),
+            }
+        }
         Ok(())
     }
 

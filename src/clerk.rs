@@ -1,0 +1,334 @@
+//! What the hub wants of a store, done with the store, and what came of it in the hub's words. The node
+//! and the simulation both do it here; how it gets to the store and back is theirs.
+
+use std::time::Duration;
+
+use x0x_tracker::LocalTracker;
+use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::JournalError;
+use x0x_tracker::journal::charter::Signed;
+use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
+use x0x_tracker::journal::signature::Verifier;
+use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
+use x0x_tracker::tasklist::{
+    Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict,
+};
+
+use crate::hub::Input;
+use crate::link::policy::LinkId;
+use crate::wire::{Answer, JoinRefusal, Standing};
+
+/// How long an answer of a sync stream may stand still.
+pub const STALL_MAX: Duration = Duration::from_secs(20);
+
+/// About how many bytes of commits travel together, and are applied together.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Tells how far a store is, whatever the hub knew.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn opened(tracker: &LocalTracker, list: ListId) -> Result<Input, TrackerError> {
+    let (frontier, charter) = (tracker.frontier()?, tracker.charter()?);
+    Ok(Input::Opened { list, frontier, charter })
+}
+
+/// Where a store's own log is, and the commit that is new if it is one alone.
+pub type News = ((LogId, Position), Option<Commit>);
+
+/// Returns what is new in a store's own log since the place that was told; `None` where nothing is.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn news(
+    tracker: &LocalTracker,
+    told: Option<(LogId, Position)>,
+) -> Result<Option<News>, TrackerError> {
+    let Some((log, position)) = tracker.own_place()? else { return Ok(None) };
+    if told == Some((log, position)) {
+        return Ok(None);
+    }
+    let before = told.filter(|(before, _)| *before == log).map_or(0, |(_, before)| before.number);
+    let is_one = position.number == before + 1;
+    let commit = if is_one { tracker.commit_at(log, position.number)? } else { None };
+    Ok(Some(((log, position), commit)))
+}
+
+/// Judges commits that came by gossip.
+pub fn judge(tracker: &mut LocalTracker, list: ListId, commits: Vec<Proved>) -> Input {
+    let verdicts = tracker.judge(&commits).unwrap_or_else(|error| {
+        tracing::error!(list = %list.short(), %error, "the store judges no commits");
+        Vec::new()
+    });
+    Input::Judged { list, commits, verdicts }
+}
+
+/// Takes statements of the charter; `None` where none is new.
+pub fn state(tracker: &mut LocalTracker, list: ListId, statements: &[Signed]) -> Option<Input> {
+    let mut are_new = false;
+    for statement in statements {
+        match tracker.admit_statement(statement) {
+            Ok(is_new) => are_new |= is_new,
+            Err(error) => {
+                tracing::warn!(list = %list.short(), %error, "a statement was not taken");
+            }
+        }
+    }
+    match tracker.charter() {
+        Ok(charter) if are_new => Some(Input::Stated { list, charter, news: None }),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::error!(list = %list.short(), %error, "the charter cannot be read");
+            None
+        }
+    }
+}
+
+/// Redeems a ticket; without a store the list is not here.
+pub fn redeem(
+    tracker: Option<&mut LocalTracker>,
+    list: ListId,
+    link: LinkId,
+    secret: &[u8; 32],
+    public_key: &[u8],
+) -> Vec<Input> {
+    let welcome = match tracker {
+        None => Err(JoinRefusal::Unknown),
+        Some(tracker) => match tracker.redeem_ticket(secret, public_key) {
+            Ok(Ok(welcome)) => tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
+                tracing::error!(%error, "the charter cannot be read");
+                JoinRefusal::Failed
+            }),
+            Ok(Err(refusal)) => Err(match refusal {
+                TicketRefusal::Unknown => JoinRefusal::Unknown,
+                TicketRefusal::Expired => JoinRefusal::Expired,
+                TicketRefusal::Used => JoinRefusal::Used,
+                TicketRefusal::NotAllowed => JoinRefusal::NotAllowed,
+            }),
+            Err(error) => {
+                tracing::error!(%error, "a ticket cannot be redeemed");
+                Err(JoinRefusal::Failed)
+            }
+        },
+    };
+    match welcome {
+        Ok((welcome, charter)) => {
+            let outcome = Ok((welcome.role, welcome.statements));
+            vec![
+                Input::Stated { list, charter, news: welcome.grant },
+                Input::Redeemed { list, link, outcome },
+            ]
+        }
+        Err(why) => vec![Input::Redeemed { list, link, outcome: Err(why) }],
+    }
+}
+
+/// What became of a piece of an answer to a pull.
+#[derive(Debug)]
+pub struct Stored {
+    /// What the hub is to know.
+    pub told: Input,
+    /// Whether the charter has more statements now: what this agent wrote before may count under them,
+    /// once [`adopt`] wrote it again.
+    pub is_stated: bool,
+    /// Why nothing more of the stream is looked at.
+    pub stopped_by: Option<TrackerError>,
+}
+
+/// Stores a piece of the answer to a pull that `incoming` is in the middle of.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn receive(
+    tracker: &mut LocalTracker,
+    incoming: &mut Incoming,
+    list: ListId,
+    from: AgentId,
+    items: Vec<Item>,
+) -> Result<Stored, TrackerError> {
+    let received = tracker.receive(incoming, items)?;
+    let charter = if received.statements > 0 { Some(tracker.charter()?) } else { None };
+    let (places, is_stated) = (taken(&received), charter.is_some());
+    let told = Input::Received { list, from, places, charter };
+    Ok(Stored { told, is_stated, stopped_by: received.stopped_by })
+}
+
+fn taken(received: &Received) -> Vec<(LogId, Position)> {
+    let of = |(commit, verdict): (&Proved, &Verdict)| {
+        matches!(verdict, Verdict::Taken).then(|| (commit.header().log, commit.position()))
+    };
+    received.commits.iter().zip(&received.verdicts).filter_map(of).collect()
+}
+
+/// Tells whether no honest node sends what a stream was stopped by.
+pub fn is_breach(error: &TrackerError) -> bool {
+    match error {
+        TrackerError::Journal(error) => !matches!(
+            error,
+            JournalError::Unstated { .. }
+                | JournalError::NotAllowed { .. }
+                | JournalError::Rules { .. }
+                | JournalError::Missing { .. }
+                | JournalError::TooLarge { what: OPEN_HEADERS, .. }
+        ),
+        _ => false,
+    }
+}
+
+/// Starts the answer to a pull of somebody who is so far.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn serve(tracker: &LocalTracker, standing: &Standing) -> Result<Outgoing, TrackerError> {
+    let knows_charter = tracker.charter()?.heads() == standing.charter;
+    Ok(Outgoing::to(standing.frontier(), knows_charter))
+}
+
+/// Returns the next piece of the answer to a pull: commits, or its end.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn answer(
+    tracker: &LocalTracker,
+    outgoing: &mut Outgoing,
+    to: AgentId,
+) -> Result<Answer, TrackerError> {
+    let items = tracker.send(outgoing, CHUNK_BYTES)?;
+    if items.is_empty() {
+        // Told with the last look for more, so that it names nothing that was not sent.
+        return standing_for(tracker, to).map(Answer::End);
+    }
+    Ok(Answer::Items(items))
+}
+
+/// Returns how far a store is, and what an agent is to know of its own logs.
+fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, TrackerError> {
+    let voids = tracker.voids()?.into_iter().filter(|(_, void)| void.log.agent == agent);
+    Ok(Standing {
+        logs: tracker.frontier()?.0.into_iter().collect(),
+        charter: tracker.charter()?.heads(),
+        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).collect(),
+    })
+}
+
+/// Returns what an agent wrote that does not count here, as the answer to its request.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<Vec<Answer>, TrackerError> {
+    let (mut answers, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in tracker.lost_items_of(agent)? {
+        bytes += item.bytes();
+        part.push(item);
+        if bytes >= CHUNK_BYTES {
+            bytes = 0;
+            answers.push(Answer::Items(std::mem::take(&mut part)));
+        }
+    }
+    answers.push(Answer::Items(part));
+    Ok(answers)
+}
+
+/// Keeps what this agent wrote and another store does not count, to write it again; returns what in
+/// the answer no honest node sends.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn take_lost(
+    tracker: &mut LocalTracker,
+    verifier: &dyn Verifier,
+    list: ListId,
+    incoming: &mut Incoming,
+    items: Vec<Item>,
+) -> Result<Option<TrackerError>, TrackerError> {
+    let charter = tracker.charter()?;
+    let (mut commits, mut stopped_by) = (Vec::new(), None);
+    for item in items {
+        let taken = match item {
+            Item::Run(run) => incoming.run(&run, list, &charter, verifier).map(|()| None),
+            Item::Body { log, number, body } => incoming.body(log, number, body).map(Some),
+            Item::Statement(_) => Ok(None),
+        };
+        match taken {
+            Ok(commit) => commits.extend(commit),
+            Err(error) => {
+                stopped_by = Some(error.into());
+                break;
+            }
+        }
+    }
+    tracker.take_lost(&commits)?;
+    Ok(stopped_by)
+}
+
+/// Settles which branch of a log counts, by headers of the other one.
+///
+/// # Errors
+/// [`TrackerError::Journal`] where the headers prove nothing.
+pub fn settle_fork(
+    tracker: &mut LocalTracker,
+    verifier: &dyn Verifier,
+    list: ListId,
+    run: &Run,
+) -> Result<Settled, TrackerError> {
+    let proved = run.prove(list, &tracker.charter()?, verifier)?;
+    tracker.settle_fork(&proved)
+}
+
+/// Returns from which number on headers are asked for, where another store has a place in a log that
+/// parts from the one here.
+pub fn fork_from(theirs: Position) -> u64 {
+    theirs.number.saturating_sub(RUN_HEADERS_MAX as u64 - 1).max(1)
+}
+
+/// Leaves a log of which another store knows more, or a void commit; tells whether what became void is
+/// to be fetched from there.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn leave_log(
+    tracker: &mut LocalTracker,
+    log: LogId,
+    void: Option<Position>,
+) -> Result<bool, TrackerError> {
+    tracker.abandon_log(log)?;
+    match void {
+        Some(void) => tracker.is_lost_here(void.hash).map(|is_here| !is_here),
+        None => Ok(false),
+    }
+}
+
+/// Takes the statements that made this agent a member into account: what it wrote before is written
+/// again under them.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn adopt(tracker: &mut LocalTracker, list: ListId) -> Result<(), TrackerError> {
+    written_again(list, tracker.adopt(&mut |_| {}))
+}
+
+/// Writes again what this agent lost.
+///
+/// # Errors
+/// Where the store takes nothing.
+pub fn write_again(tracker: &mut LocalTracker, list: ListId) -> Result<(), TrackerError> {
+    written_again(list, tracker.reissue(&mut |_| {}))
+}
+
+fn written_again(
+    list: ListId,
+    outcome: Result<Reissued, TrackerError>,
+) -> Result<(), TrackerError> {
+    match outcome {
+        Ok(Reissued { commits: 0, .. }) => Ok(()),
+        Ok(Reissued { commits, issues, .. }) => {
+            tracing::info!(list = %list.short(), commits, issues, "lost edits written again");
+            Ok(())
+        }
+        // A reader has nothing to write; a worker that is none any more keeps what it wrote.
+        Err(TrackerError::Journal(JournalError::NotAllowed { .. })) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

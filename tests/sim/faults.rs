@@ -1,0 +1,197 @@
+//! What goes wrong, and a random schedule of it.
+
+use crate::node::Left;
+use crate::world::{Event, MILLISECOND, SECOND, Time, World};
+
+/// How long there is trouble.
+pub const TROUBLE: Time = 60 * SECOND;
+
+/// Something that goes wrong.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// These nodes and the others hear nothing of each other.
+    Partition { group: Vec<usize>, time: Time },
+    /// These nodes hear nothing of the others, who hear them.
+    OneWay { group: Vec<usize>, time: Time },
+    /// What was cut is whole again.
+    Heal { cuts: Vec<(usize, usize)>, is_one_way: bool },
+    /// Some link is dead.
+    LinkDies,
+    /// A store takes long.
+    Slow { node: usize, time: Time },
+    Quick { node: usize },
+    Crash { node: usize, left: Left, time: Time },
+    Pause { node: usize, time: Time, sleeps: bool },
+    /// The wall clock of a node is set.
+    Jump { node: usize, by_ms: i64 },
+    /// Somebody joins by a ticket.
+    Newcomer { issuer: usize },
+    Join { newcomer: usize, issuer: usize },
+    /// A node stops, and starts later.
+    Leave { node: usize, time: Time },
+    /// A disk is kept for later.
+    Keep { node: usize },
+    Import { node: usize, count: usize },
+}
+
+impl World {
+    /// Draws what goes wrong in a run, and when.
+    pub fn schedule(&mut self) -> Vec<(Time, Fault)> {
+        let mut plan = Vec::new();
+        let count = self.between(4, 12);
+        for _ in 0..count {
+            let at = self.between(4 * SECOND, TROUBLE - 2 * SECOND);
+            let fault = self.some_fault();
+            plan.push((at, fault));
+        }
+        for _ in 0..self.nodes.len() / 2 {
+            let at = self.between(3 * SECOND, TROUBLE / 2);
+            let node = self.some_node();
+            plan.push((at, Fault::Keep { node }));
+        }
+        plan.sort_by_key(|(at, _)| *at);
+        for (at, fault) in plan.clone() {
+            self.at(at, Event::Fault(fault));
+        }
+        plan
+    }
+
+    fn some_node(&mut self) -> usize {
+        self.below(self.nodes.len() as u64) as usize
+    }
+
+    fn some_fault(&mut self) -> Fault {
+        let node = self.some_node();
+        let time = self.between(2, 25) * SECOND;
+        match self.below(100) {
+            0..16 => Fault::Partition { group: self.some_group(), time },
+            16..24 => Fault::OneWay { group: self.some_group(), time },
+            24..38 => Fault::LinkDies,
+            38..44 => Fault::Slow { node, time },
+            44..62 => {
+                let left = match self.below(6) {
+                    0 | 1 => Left::Synced,
+                    2 | 3 => Left::Amid,
+                    4 => Left::Earlier,
+                    _ => Left::Backup,
+                };
+                Fault::Crash { node, left, time: self.between(1, 15) * SECOND }
+            }
+            62..72 => Fault::Pause { node, time, sleeps: self.chance(0.5) },
+            72..80 => {
+                let by_ms = self.between(1_000, 40 * 86_400_000) as i64;
+                Fault::Jump { node, by_ms: if self.chance(0.5) { by_ms } else { -by_ms } }
+            }
+            80..90 => Fault::Newcomer { issuer: node },
+            90..98 => Fault::Leave { node, time },
+            _ => Fault::Import { node, count: self.between(20, 120) as usize },
+        }
+    }
+
+    fn some_group(&mut self) -> Vec<usize> {
+        let count = self.nodes.len();
+        let size = self.between(1, (count / 2).max(1) as u64) as usize;
+        let first = self.some_node();
+        let mut group: Vec<usize> = (0..size).map(|at| (first + at) % count).collect();
+        group.sort_unstable();
+        group
+    }
+
+    pub fn befall(&mut self, fault: Fault) {
+        self.say(|| format!("{fault:?}"));
+        match fault {
+            Fault::Partition { group, time } => self.part(&group, time, false),
+            Fault::OneWay { group, time } => self.part(&group, time, true),
+            Fault::Heal { cuts, is_one_way } => {
+                for (from, to) in cuts {
+                    self.heal(from, to);
+                }
+                match is_one_way {
+                    true => self.counts.one_way_healed += 1,
+                    false => self.counts.partitions_healed += 1,
+                }
+            }
+            Fault::LinkDies => {
+                let alive: Vec<usize> =
+                    (0..self.wires.len()).filter(|wire| self.wires[*wire].is_alive).collect();
+                if !alive.is_empty() {
+                    let wire = alive[self.below(alive.len() as u64) as usize];
+                    self.counts.links_died += 1;
+                    self.wire_dies(wire);
+                }
+            }
+            Fault::Slow { node, time } => {
+                self.counts.slow_stores += 1;
+                self.nodes[node].store_takes = (100 * MILLISECOND, 900 * MILLISECOND);
+                self.after(time, Event::Fault(Fault::Quick { node }));
+            }
+            Fault::Quick { node } => {
+                self.nodes[node].store_takes = (MILLISECOND / 5, 5 * MILLISECOND);
+            }
+            Fault::Crash { node, left, time } => {
+                self.crash(node, left);
+                self.after(time, Event::Start { node, life: self.nodes[node].life });
+            }
+            Fault::Pause { node, time, sleeps } => self.pause(node, time, sleeps),
+            Fault::Jump { node, by_ms } => {
+                self.counts.clock_jumps += 1;
+                self.nodes[node].clock_off_ms += by_ms;
+            }
+            Fault::Newcomer { issuer } => {
+                let newcomer = self.add_stranger();
+                self.start(newcomer);
+                self.befall(Fault::Join { newcomer, issuer });
+            }
+            Fault::Join { newcomer, issuer } => {
+                // Whoever is off hands no tickets out.
+                let is_off = |node: usize| {
+                    self.nodes[node].hub.is_none() || self.nodes[node].paused_at.is_some()
+                };
+                if is_off(issuer) || is_off(newcomer) || !self.may_grant(issuer) {
+                    let later = Fault::Join { newcomer, issuer: 0 };
+                    return self.after(5 * SECOND, Event::Fault(later));
+                }
+                self.counts.newcomers += 1;
+                self.join(newcomer, issuer);
+            }
+            Fault::Leave { node, time } => {
+                if self.nodes[node].hub.is_some() && self.nodes[node].paused_at.is_none() {
+                    self.counts.left_and_back += 1;
+                    self.stop(node);
+                    self.after(time, Event::Start { node, life: self.nodes[node].life });
+                }
+            }
+            Fault::Keep { node } => {
+                self.keep_moment(node);
+            }
+            Fault::Import { node, count } if self.nodes[node].hub.is_some() => {
+                self.import(node, count);
+            }
+            Fault::Import { .. } => {}
+        }
+    }
+
+    fn may_grant(&mut self, node: usize) -> bool {
+        let agent = self.nodes[node].agent;
+        let charter = self.nodes[node].tracker().charter().unwrap();
+        charter.role(agent) == Some(x0x_tracker::journal::charter::Role::Maintainer)
+    }
+
+    /// Cuts some nodes off from the others for a while.
+    pub fn part(&mut self, group: &[usize], time: Time, is_one_way: bool) {
+        let mut cuts = Vec::new();
+        for inside in group.iter().copied() {
+            for outside in (0..self.nodes.len()).filter(|node| !group.contains(node)) {
+                cuts.push((outside, inside));
+                if !is_one_way {
+                    cuts.push((inside, outside));
+                }
+            }
+        }
+        cuts.retain(|cut| !self.cuts.contains_key(cut));
+        for (from, to) in &cuts {
+            self.cut(*from, *to);
+        }
+        self.after(time, Event::Fault(Fault::Heal { cuts, is_one_way }));
+    }
+}
