@@ -202,6 +202,11 @@ impl Node {
         .await
     }
 
+    /// Returns how many bytes of datagrams its links have carried, both ways.
+    pub async fn bytes(&self) -> Result<u64, Stopped> {
+        self.look(|_, carrier| carrier.bytes()).await
+    }
+
     /// Returns what the node says of itself.
     pub async fn status(&self) -> Result<Status, Stopped> {
         let me = self.agent;
