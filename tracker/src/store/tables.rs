@@ -55,13 +55,15 @@ pub enum Table {
     Voids,
     /// Log, number and hash of a commit that counted once -> the commit.
     Lost,
+    /// Log, number and hash of a void commit -> its header and those that prove it.
+    Rivals,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -82,6 +84,7 @@ impl Table {
         Self::Rests,
         Self::Voids,
         Self::Lost,
+        Self::Rivals,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
@@ -111,6 +114,7 @@ impl Table {
             Self::Rests => "rests",
             Self::Voids => "voids",
             Self::Lost => "lost",
+            Self::Rivals => "rivals",
         })
     }
 }

@@ -380,6 +380,7 @@ mod tests {
             Table::Rests,
             Table::Voids,
             Table::Lost,
+            Table::Rivals,
         ];
         for table in Table::ALL.into_iter().filter(|table| !free.contains(table)) {
             for at in 0..2 {
