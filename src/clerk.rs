@@ -11,7 +11,7 @@ use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::commit::{Commit, Position};
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Verifier;
-use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
 use x0x_tracker::tasklist::{
     Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict,
 };
@@ -171,6 +171,7 @@ pub fn is_breach(error: &TrackerError) -> bool {
                 | JournalError::NotAllowed { .. }
                 | JournalError::Rules { .. }
                 | JournalError::Missing { .. }
+                | JournalError::TooLarge { what: OPEN_HEADERS, .. }
         ),
         _ => false,
     }

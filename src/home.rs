@@ -18,7 +18,7 @@ use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::identity::{Identity, IdentityError, MlDsa};
-use crate::rest::client;
+use crate::rest::client::{self, Borrowed};
 use crate::{entropy, time};
 
 /// The folder of the task lists in a data directory.
@@ -302,7 +302,11 @@ impl Home {
             Some(identity) => identity,
             None => Identity::passing()?,
         };
-        let lock = patiently(wait, || SharedLock::try_acquire(&self.dir))?;
+        let (lock, loan) = self.borrowing(wait, || SharedLock::try_acquire(&self.dir))?;
+        let lock = match loan {
+            Some(loan) => lock.and_then_drop(Box::new(loan)),
+            None => lock,
+        };
         Ok(LocalTracker::open_to_rehearse(&path, host(identity), lock)?)
     }
 
@@ -354,9 +358,22 @@ impl Home {
     /// Takes the lock that writers hold; waits at most `wait`. A node that has it lends it.
     pub(crate) fn lock(&self, wait: Duration) -> Result<StoreLock, HomeError> {
         let own = holder_of("cli", None);
+        let (lock, loan) = self.borrowing(wait, || StoreLock::try_acquire(&self.dir, &own))?;
+        Ok(match loan {
+            Some(loan) => lock.and_then_drop(Box::new(loan)),
+            None => lock,
+        })
+    }
+
+    /// Takes a lock, from a node too: then with what gives the stores back to it.
+    fn borrowing<T>(
+        &self,
+        wait: Duration,
+        mut attempt: impl FnMut() -> Result<Result<T, Option<Holder>>, TrackerError>,
+    ) -> Result<(T, Option<Borrowed>), HomeError> {
         let mut loan = None;
         let lock = patiently(wait, || {
-            let other = match StoreLock::try_acquire(&self.dir, &own)? {
+            let other = match attempt()? {
                 Ok(lock) => return Ok(Ok(lock)),
                 Err(other) => other,
             };
@@ -367,10 +384,7 @@ impl Home {
             }
             Ok(Err(other))
         })?;
-        Ok(match loan {
-            Some(loan) => lock.and_then_drop(Box::new(loan)),
-            None => lock,
-        })
+        Ok((lock, loan))
     }
 
     /// Tells whether no program has the lock that writers hold.

@@ -26,7 +26,8 @@ struct Place {
 fn trace() {
     if std::env::var_os("X0X_TRACE").is_some() {
         let level = tracing::Level::DEBUG;
-        let _again = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
+        let _again =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
     }
 }
 
@@ -42,7 +43,13 @@ async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
     trace();
     let home = Home::at(dir.path().to_owned());
     let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config { home, listen: Some(listen), api: Some(any), lock_wait: LOCK_WAIT };
+    let config = Config {
+        home,
+        listen: Some(listen),
+        api: Some(any),
+        advertise: Vec::new(),
+        lock_wait: LOCK_WAIT,
+    };
     // The socket of a node that stopped in this process is closed once its calls are over.
     for _ in 0..1_000 {
         match Node::start(config.clone()).await {
@@ -106,7 +113,12 @@ async fn level(places: &[&Place], list: ListId, issues: usize) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for place in places {
-        eprintln!("{} has {} issues, {:?}", place.node.agent().short(), place.canonical(list).await.lines().count(), place.node.status().await);
+        eprintln!(
+            "{} has {} issues, {:?}",
+            place.node.agent().short(),
+            place.canonical(list).await.lines().count(),
+            place.node.status().await
+        );
     }
     panic!("they do not become level");
 }
@@ -234,7 +246,12 @@ async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
     let refused = c.node.join(guessed).await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("does not know it"), "{refused}");
     assert_eq!(c.canonical(list).await, "");
-    assert!(a.node.peers().await.unwrap().iter().all(|peer| {
-        peer.agent_id != c.node.agent().to_string() || peer.lists.is_empty()
-    }));
+    assert!(
+        a.node
+            .peers()
+            .await
+            .unwrap()
+            .iter()
+            .all(|peer| { peer.agent_id != c.node.agent().to_string() || peer.lists.is_empty() })
+    );
 }

@@ -30,6 +30,13 @@ const CLASSES: &[(&str, Class)] = &[
     ("init", Writes(&[])),
     // It makes the key, once; the key is there.
     ("agent", Reads(&[&[], &["--json"]])),
+    ("up", Writes(&[])),
+    ("invite", Writes(&[])),
+    ("join", Writes(&[])),
+    // Where no node runs they say so; tests/nodes.rs has one.
+    ("peers", Reads(&[])),
+    ("status", Reads(&[])),
+    ("stop", Writes(&[])),
     (
         "issues list",
         Reads(&[&[], &["--json"], &["--jsonl", "--text", "a"], &["--json", "--brief"]]),

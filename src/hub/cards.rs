@@ -56,7 +56,7 @@ impl Cards {
     }
 
     /// Adds addresses in front of those that are known; returns whether any is new.
-    fn add(&mut self, agent: AgentId, addresses: &[SocketAddr]) -> bool {
+    pub(super) fn add(&mut self, agent: AgentId, addresses: &[SocketAddr]) -> bool {
         if !self.known.contains_key(&agent) && self.known.len() >= AGENTS_MAX {
             return false;
         }

@@ -9,7 +9,7 @@ use x0x_tracker::journal::charter::{Role, Signed};
 use super::links::control;
 use super::{Effect, Fault, Hub, Note};
 use crate::link::policy::{self, LinkId};
-use crate::wire::{Control, JoinRefusal, Ticket};
+use crate::wire::{Control, JoinRefusal, STATEMENTS_MAX, Ticket};
 
 /// The most lists that this agent waits to join.
 const JOINING_MAX: usize = 16;
@@ -28,6 +28,7 @@ impl Hub {
             return effects.push(Effect::Note(Note::NotJoined { list, why: JoinRefusal::Failed }));
         }
         let addresses = ticket.addresses.clone();
+        self.cards.add(issuer, &addresses);
         self.joining.insert(list, Joining { ticket });
         match self.peers.get(&issuer) {
             Some(link) => self.show_tickets(issuer, *link, effects),
@@ -56,11 +57,19 @@ impl Hub {
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
         effects: &mut Vec<Effect>,
     ) {
-        let frame = match outcome {
-            Ok((role, statements)) => Control::Joined { list, role, statements },
-            Err(why) => Control::NotJoined { list, why },
+        if let Some(state) = self.links.get_mut(&link) {
+            state.is_redeeming = false;
+        }
+        let (role, statements) = match outcome {
+            Ok(welcome) => welcome,
+            Err(why) => return effects.push(control(link, &Control::NotJoined { list, why })),
         };
-        effects.push(control(link, &frame));
+        let parts = statements.chunks(STATEMENTS_MAX);
+        let last = parts.len().saturating_sub(1);
+        for (at, part) in parts.enumerate() {
+            let (statements, more) = (part.to_vec(), at < last);
+            effects.push(control(link, &Control::Joined { list, role, statements, more }));
+        }
     }
 
     /// A peer says that it took a ticket.
@@ -70,14 +79,18 @@ impl Hub {
         peer: AgentId,
         role: Role,
         statements: Vec<Signed>,
+        more: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         if self.joining.get(&list).is_none_or(|joining| joining.ticket.issuer != peer) {
             // Shown twice, over two links.
             return Ok(());
         }
-        self.joining.remove(&list);
         effects.push(Effect::State { list, statements });
+        if more {
+            return Ok(());
+        }
+        self.joining.remove(&list);
         effects.push(Effect::Note(Note::Joined { list, role }));
         Ok(())
     }

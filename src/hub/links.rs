@@ -23,6 +23,12 @@ const EARLY_BYTES_MAX: usize = 128 << 10;
 /// How many linked peers may share no list with this node; it ends further ones at once.
 const STRANGERS_MAX: usize = 32;
 
+/// How long a peer may stay whose ticket the store looks at.
+const REDEMPTION_MAX: Duration = Duration::from_secs(120);
+
+/// How many tickets are looked at on one link.
+const TICKETS_MAX: u32 = 16;
+
 /// A link.
 #[derive(Debug)]
 pub(super) struct LinkState {
@@ -35,6 +41,9 @@ pub(super) struct LinkState {
     stands: bool,
     hello: Option<Hello>,
     pub(super) program: String,
+    /// Whether the store looks at a ticket that it showed.
+    pub(super) is_redeeming: bool,
+    tickets_shown: u32,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
     /// Gossip that came before the greeting, or before this link stood.
@@ -61,10 +70,17 @@ impl LinkState {
             stands: false,
             hello: None,
             program: String::new(),
+            is_redeeming: false,
+            tickets_shown: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
             alone_until: now + GREETING_MAX,
         }
+    }
+
+    /// Tells whether the other side has said which lists it has.
+    pub(super) fn has_greeted(&self) -> bool {
+        self.hello.is_some()
     }
 
     /// Keeps gossip for later; what finds no room is found by comparing.
@@ -92,7 +108,7 @@ impl Hub {
         let (peer, is_caller, address) = (state.peer, state.is_caller, state.address);
         let strangers = self.links.values().filter(|link| link.lists.is_empty()).count();
         if self.is_stopping || strangers >= STRANGERS_MAX && !self.is_member(peer) && !is_caller {
-            let why = if self.is_stopping { Farewell::Stopping } else { Farewell::NoSharedList };
+            let why = if self.is_stopping { Farewell::Stopping } else { Farewell::Full };
             effects.push(Effect::End { link, why });
             return;
         }
@@ -111,6 +127,13 @@ impl Hub {
         let peer = state.peer;
         self.ask_policy(now, policy::Input::Down { link, peer, why }, effects);
         self.links.remove(&link);
+        let waits = self.joining.values().find(|joining| joining.ticket.issuer == peer);
+        if let Some(addresses) = waits.map(|joining| joining.ticket.addresses.clone())
+            && why == policy::End::Final
+        {
+            // Whoever let it go may have had no time; the ticket is as good as before.
+            self.ask_policy(now, policy::Input::Wanted { agent: peer, addresses }, effects);
+        }
     }
 
     pub(super) fn dial_failed(
@@ -275,13 +298,20 @@ impl Hub {
                 return Ok(());
             }
             Control::Join { list, secret } => {
+                if state.is_redeeming || state.tickets_shown >= TICKETS_MAX {
+                    return Err(Fault::Order("too many tickets"));
+                }
+                state.is_redeeming = true;
+                state.tickets_shown += 1;
+                // The store may take a while.
+                state.alone_until = now + REDEMPTION_MAX;
                 let public_key = state.public_key.clone();
                 // Whether the list is here is told only to who knows the secret.
                 effects.push(Effect::Redeem { list, link, secret, public_key });
                 return Ok(());
             }
-            Control::Joined { list, role, statements } => {
-                return self.joined(list, peer, role, statements, effects);
+            Control::Joined { list, role, statements, more } => {
+                return self.joined(list, peer, role, statements, more, effects);
             }
             Control::NotJoined { list, why } => return self.not_joined(list, peer, why, effects),
             Control::Digest(digest) => digest.list,

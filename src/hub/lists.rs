@@ -9,7 +9,7 @@ use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
 use super::gate::{ListGate, Passed};
-use super::links::control;
+use super::links::{LinkState, control};
 use super::{Effect, Hub};
 use crate::entropy;
 use crate::mesh::{self, Mesh, MeshConfig};
@@ -23,6 +23,9 @@ const REJOIN_AFTER: Duration = Duration::from_secs(5);
 /// from each other find together.
 const REJOIN_EVERY: Duration = Duration::from_secs(180);
 
+/// How often all neighbours are asked how far they are, at most.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+
 /// How many frames wait for the link to one member that gossip wants.
 const FRAMES_HELD_MAX: usize = 16;
 
@@ -35,6 +38,8 @@ pub(super) struct Shared {
     /// Gossip for members that are being called.
     pub(super) held: BTreeMap<AgentId, Vec<Vec<u8>>>,
     rejoin_at: Duration,
+    /// When all were last asked how far they are.
+    compared_at: Option<Duration>,
     /// Logs whose fork with a peer is being looked into.
     pub(super) forks: BTreeSet<(AgentId, LogId)>,
 }
@@ -73,6 +78,7 @@ impl Hub {
                 peers: BTreeSet::new(),
                 held: BTreeMap::new(),
                 rejoin_at: now + REJOIN_AFTER,
+                compared_at: None,
                 forks: BTreeSet::new(),
             };
             // Without contacts, it waits for others to join.
@@ -245,7 +251,7 @@ impl Hub {
         // A broadcast that found no room is found by comparing.
         let mut passed = passed;
         if broadcast.is_err() {
-            self.compare_with_all(list, effects);
+            self.compare_with_all(now, list, effects);
         }
         for effect in wanted {
             match effect {
@@ -271,7 +277,7 @@ impl Hub {
             }
         }
         if lacks_statements {
-            self.compare_with_all(list, effects);
+            self.compare_with_all(now, list, effects);
         }
     }
 
@@ -309,8 +315,12 @@ impl Hub {
     }
 
     /// Asks every neighbour how far it is, or asks one for what is lacking.
-    fn compare_with_all(&self, list: ListId, effects: &mut Vec<Effect>) {
-        let Some(shared) = self.lists.get(&list) else { return };
+    fn compare_with_all(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        if shared.compared_at.is_some_and(|before| now < before + COMPARE_EVERY) {
+            return;
+        }
+        shared.compared_at = Some(now);
         let hash = shared.replica.standing().digest(list);
         for peer in shared.peers.clone() {
             self.say(peer, &Control::Digest(Digest { list, hash, wants_answer: true }), effects);
@@ -332,6 +342,11 @@ impl Hub {
         {
             let frame = [&list.0[..], &frame].concat();
             return effects.push(Effect::Send { link: *link, lane: Lane::Pubsub, frame });
+        }
+        let link = self.peers.get(&to).and_then(|link| self.links.get(link));
+        if link.is_some_and(LinkState::has_greeted) {
+            // It is there, and has not got the list, or not yet.
+            return self.mesh(now, list, mesh::Input::LinkDown(to), effects);
         }
         let held = shared.held.entry(to).or_default();
         if held.len() < FRAMES_HELD_MAX {
@@ -406,6 +421,7 @@ impl Hub {
 
     pub(super) fn settled(
         &mut self,
+        now: Duration,
         list: ListId,
         with: AgentId,
         log: LogId,
@@ -414,7 +430,7 @@ impl Hub {
         if let Some(shared) = self.lists.get_mut(&list)
             && shared.forks.remove(&(with, log))
         {
-            self.compare_with_all(list, effects);
+            self.compare_with_all(now, list, effects);
         }
     }
 

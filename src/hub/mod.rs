@@ -473,7 +473,7 @@ impl Hub {
             Input::Forked { list, with, log, theirs } => {
                 self.forked(list, with, log, theirs, effects);
             }
-            Input::Settled { list, with, log } => self.settled(list, with, log, effects),
+            Input::Settled { list, with, log } => self.settled(now, list, with, log, effects),
             Input::Stated { list, charter, news } => {
                 self.stated(now, list, charter, news, effects);
             }

@@ -18,6 +18,10 @@ use super::error::{Farewell, LinkError};
 use super::tls::{self, Expected, TlsError};
 use super::version::Answering;
 
+/// How long a call may take at most, where the longest silence is longer. The first packet is sent again
+/// after about one and after three seconds.
+pub const CALL_MAX: Duration = Duration::from_millis(3_500);
+
 /// How often during the longest silence a link looks whether something was heard.
 const LOOKS: u32 = 7;
 
@@ -105,7 +109,8 @@ impl Endpoint {
         moved.map_err(|source| LinkError::NotBound { address, source })
     }
 
-    /// Calls the node at an address. It takes [`Config::silence_max`] at most.
+    /// Calls the node at an address. It takes [`CALL_MAX`] at most, or [`Config::silence_max`] if that is
+    /// less.
     ///
     /// # Errors
     /// Where nobody answers, another agent does, or it does not speak this protocol. A port where
@@ -149,7 +154,9 @@ impl Endpoint {
 
     /// Waits for a handshake as long as one may take.
     async fn in_time(&self, handshake: Connecting) -> Result<Connection, ConnectionError> {
-        timeout(self.silence_max, handshake).await.unwrap_or(Err(ConnectionError::TimedOut))
+        timeout(self.silence_max.min(CALL_MAX), handshake)
+            .await
+            .unwrap_or(Err(ConnectionError::TimedOut))
     }
 
     fn link(&self, connection: Connection, is_caller: bool) -> Result<Link, LinkError> {
@@ -179,7 +186,7 @@ impl Call {
         self.incoming.remote_address()
     }
 
-    /// Answers it. It takes [`Config::silence_max`] at most.
+    /// Answers it. It takes as long at most as a call.
     ///
     /// # Errors
     /// Where the caller shows no key of an agent, or does not speak this protocol.

@@ -30,6 +30,9 @@ const RECEIVED_BYTES_MAX: usize = 4 << 20;
 /// How many calls are answered at once.
 const ANSWERS_MAX: usize = 64;
 
+/// How long the request of a stream may take.
+const REQUEST_MAX: Duration = Duration::from_secs(20);
+
 /// How long the last frames may take when the node stops.
 const FLUSH_MAX: Duration = Duration::from_millis(300);
 
@@ -56,6 +59,8 @@ struct Open {
     link: Link,
     control: mpsc::Sender<Bytes>,
     pubsub: mpsc::Sender<Bytes>,
+    /// Why this side ended it.
+    ended_for: Option<Farewell>,
     /// What ends with it.
     tasks: Vec<AbortHandle>,
 }
@@ -115,15 +120,16 @@ impl Carrier {
             self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
-        self.links.insert(id, Open { link, control, pubsub, tasks });
+        self.links.insert(id, Open { link, control, pubsub, ended_for: None, tasks });
         input
     }
 
-    /// Forgets a link that has ended.
-    pub(super) fn detach(&mut self, link: LinkId) {
-        if let Some(open) = self.links.remove(&link) {
-            open.tasks.iter().for_each(AbortHandle::abort);
-        }
+    /// Forgets a link that has ended, and returns what the hub is to think of that.
+    pub(super) fn detach(&mut self, link: LinkId, why: End) -> End {
+        let Some(open) = self.links.remove(&link) else { return why };
+        open.tasks.iter().for_each(AbortHandle::abort);
+        // Whoever broke the protocol is not called again.
+        if open.ended_for == Some(Farewell::Breach) { End::Final } else { why }
     }
 
     /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
@@ -166,7 +172,11 @@ impl Carrier {
                 });
             }
             Effect::End { link, why } => {
-                if let Some(open) = self.links.get(&link).filter(|_| !self.is_closing) {
+                if self.is_closing {
+                    return;
+                }
+                if let Some(open) = self.links.get_mut(&link) {
+                    open.ended_for.get_or_insert(why);
                     open.link.end(why);
                 }
             }
@@ -184,8 +194,14 @@ impl Carrier {
     fn send(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
         let Some(open) = self.links.get(&link) else { return };
         let queue = if lane == Lane::Control { &open.control } else { &open.pubsub };
+        if frame.len() > lane.frame_bytes_max() {
+            let bytes = frame.len();
+            return tracing::error!(?lane, bytes, "a frame is larger than its lane allows");
+        }
         match queue.try_send(frame.into()) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Ok(()) => {}
+            // A lane ends with its link; where it did not, nothing is left of use.
+            Err(mpsc::error::TrySendError::Closed(_)) => open.link.end(Farewell::Full),
             Err(mpsc::error::TrySendError::Full(_)) if lane == Lane::Control => {
                 tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
                 open.link.end(Farewell::Full);
@@ -258,7 +274,7 @@ impl Carrier {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         let mut writers = Vec::new();
         for link in links {
-            if let Some(Open { link, control, pubsub, tasks }) = self.links.remove(&link) {
+            if let Some(Open { link, control, pubsub, tasks, .. }) = self.links.remove(&link) {
                 // Without a sender, a lane ends when it is written.
                 drop((control, pubsub));
                 writers.extend(tasks.into_iter().take(2));
@@ -319,6 +335,7 @@ async fn read_lanes(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
     let room = Arc::new(Semaphore::new(RECEIVED_BYTES_MAX));
     let mut lanes = Tasks::new();
     while let Ok(stream) = link.connection().accept_uni().await {
+        while lanes.try_join_next().is_some() {}
         let (link, hub, room) = (link.clone(), hub.clone(), room.clone());
         lanes.spawn(async move {
             if let Err(error) = read_frames(id, stream, &hub, room).await
@@ -358,7 +375,8 @@ async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>)
         streams.spawn(async move {
             let mut reader = FramedRead::new(receive, streams::codec(Lane::Sync));
             let writer = FramedWrite::new(send, streams::codec(Lane::Sync));
-            if let Ok(Some(bytes)) = streams::next(&mut reader).await {
+            let request = tokio::time::timeout(REQUEST_MAX, streams::next(&mut reader)).await;
+            if let Ok(Ok(Some(bytes))) = request {
                 let _stopped = hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
             }
         });

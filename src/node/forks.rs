@@ -45,7 +45,9 @@ pub(super) async fn settle(
         let Some(run) = headers(&link, list, log, from).await else { break };
         let settled = keeper.ask(move |shelf| settle_run(shelf, list, &run)).await;
         match settled {
-            Ok(Some(Settled::Earlier { from: next } | Settled::Later { from: next })) => from = next,
+            Ok(Some(Settled::Earlier { from: next } | Settled::Later { from: next })) => {
+                from = next
+            }
             _ => break,
         }
     }

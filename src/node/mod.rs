@@ -31,7 +31,7 @@ use crate::hub::{self, Hub, Note};
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{self, Endpoint, Link, LinkError};
-use crate::wire::{Card, JoinRefusal, Lane, SignedCard, Ticket};
+use crate::wire::{ADDRESSES_MAX, Card, JoinRefusal, Lane, SignedCard, Ticket};
 use crate::{entropy, rest, time};
 use carrier::Carrier;
 use peers_file::PeersFile;
@@ -63,6 +63,9 @@ pub struct Config {
     /// Where it answers programs of this machine (TCP, loopback); `None` for port [`PORT`] or any free
     /// one.
     pub api: Option<SocketAddr>,
+    /// Where others can call it, where that is not where it listens: behind a router that passes on a
+    /// port, for instance.
+    pub advertise: Vec<SocketAddr>,
     /// How long to wait for another program that has the data directory.
     pub lock_wait: Duration,
 }
@@ -133,6 +136,8 @@ pub struct Node {
     agent: AgentId,
     listen: SocketAddr,
     api: SocketAddr,
+    /// Where others can call it.
+    addresses: Arc<[SocketAddr]>,
     started_at: Timestamp,
     keeper: Keeper,
     hub: mpsc::UnboundedSender<Told>,
@@ -234,7 +239,7 @@ impl Node {
     /// # Errors
     /// Where the data directory is in use or a socket cannot be had; nothing goes on then.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let Config { home, listen, api, lock_wait } = config;
+        let Config { home, listen, api, advertise, lock_wait } = config;
         let mut lock = home.lock_as(&holder_of("node", None), lock_wait)?;
         let identity = Arc::new(home.identity()?);
         let agent = identity.agent();
@@ -257,10 +262,12 @@ impl Node {
         let (keeper, stores) = Keeper::start(home.clone(), lock, holder, hub_in.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
+        let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
         let node = Self {
             agent,
             listen: bound,
             api,
+            addresses: addresses.into(),
             started_at: Timestamp(time::now_ms()),
             keeper: keeper.clone(),
             hub: hub_in.clone(),
@@ -270,7 +277,7 @@ impl Node {
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
         let hub = Hub::new(agent, env!("CARGO_PKG_VERSION"), Arc::new(MlDsa), seed);
-        for input in first_inputs(&identity, bound, &peers) {
+        for input in first_inputs(&identity, node.addresses(), &peers) {
             let _starting = hub_in.send(Told::Input(input));
         }
         let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
@@ -307,8 +314,8 @@ impl Node {
     }
 
     /// Returns where other nodes can call it, best first.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        addresses::of(self.listen)
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Returns the linked peers.
@@ -372,7 +379,7 @@ impl Node {
         role: Role,
         lifetime: Duration,
     ) -> Result<Result<Ticket, HomeError>, Stopped> {
-        let (issuer, addresses) = (self.agent, self.addresses());
+        let (issuer, addresses) = (self.agent, self.addresses().to_vec());
         self.keeper
             .ask(move |shelf| {
                 let dir = shelf.home().dir().to_owned();
@@ -407,10 +414,23 @@ impl Node {
                 Ok(Note::NotJoined { list: other, why }) if other == list => {
                     return Ok(Err(JoinError::Refused(why)));
                 }
-                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(_) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    // What was missed may be the very answer.
+                    if let Some(role) = self.role_in(list).await? {
+                        return Ok(Ok(role));
+                    }
+                }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err(Stopped),
             }
         }
+    }
+
+    /// Returns this agent's role in a list.
+    pub async fn role_in(&self, list: ListId) -> Result<Option<Role>, Stopped> {
+        let me = self.agent;
+        let role = self.keeper.with(list, move |tracker| tracker.charter().ok()?.role(me)).await?;
+        Ok(role.flatten())
     }
 
     /// Tells the node that the machine slept or its network changed.
@@ -490,15 +510,19 @@ fn listen_on(
     Endpoint::bind_with(addresses::ANY, signer.clone(), config)
 }
 
-fn first_inputs(identity: &Identity, bound: SocketAddr, peers: &PeersFile) -> Vec<hub::Input> {
+fn first_inputs(
+    identity: &Identity,
+    addresses: &[SocketAddr],
+    peers: &PeersFile,
+) -> Vec<hub::Input> {
     let mut inputs = vec![hub::Input::Known(peers.known())];
-    inputs.extend(card(identity, bound).map(hub::Input::Card));
+    inputs.extend(card(identity, addresses).map(hub::Input::Card));
     inputs
 }
 
-fn card(identity: &dyn Signer, bound: SocketAddr) -> Option<SignedCard> {
-    let card =
-        Card { agent: identity.agent(), at_ms: time::now_ms(), addresses: addresses::of(bound) };
+fn card(identity: &dyn Signer, addresses: &[SocketAddr]) -> Option<SignedCard> {
+    let addresses = addresses.iter().copied().take(ADDRESSES_MAX).collect();
+    let card = Card { agent: identity.agent(), at_ms: time::now_ms(), addresses };
     SignedCard::new(&card, identity)
         .inspect_err(|error| tracing::error!(%error, "no card could be signed"))
         .ok()
@@ -529,9 +553,9 @@ async fn run(
         };
         let now = origin.elapsed();
         match told {
-            Told::Input(input) => {
-                if let hub::Input::Down { link, .. } = &input {
-                    carrier.detach(*link);
+            Told::Input(mut input) => {
+                if let hub::Input::Down { link, why } = &mut input {
+                    *why = carrier.detach(*link, *why);
                 }
                 hub.handle(now, input, &mut effects);
             }

@@ -384,7 +384,9 @@ impl Replica {
             // Known, or another one in a place that is taken: the digests will tell.
             return;
         }
-        if self.ready.len() >= POOL_COMMITS_MAX || self.pool.holds(&commit) {
+        let ready_bytes: usize = self.ready.iter().map(|ready| ready.body().len()).sum();
+        let is_full = self.ready.len() >= POOL_COMMITS_MAX || ready_bytes >= POOL_BYTES_MAX;
+        if is_full || self.pool.holds(&commit) {
             return self.want(now, from, PATIENCE);
         }
         let next = self.frontier.get(&header.log).map_or(1, |here| here.number + 1);

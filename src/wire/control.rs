@@ -7,8 +7,8 @@ use x0x_tracker::journal::commit::Position;
 
 use super::{Hello, NEWS_MAX, SignedCard, WireError, at_most, decode};
 
-/// The most statements that answer somebody who joins.
-const STATEMENTS_MAX: usize = 40;
+/// The most statements in one frame.
+pub const STATEMENTS_MAX: usize = 32;
 
 /// The most cards in one frame.
 const CARDS_MAX: usize = 32;
@@ -41,14 +41,17 @@ pub enum Control {
         /// The ticket's secret.
         secret: [u8; 32],
     },
-    /// The ticket was redeemed.
+    /// The ticket was redeemed; several such frames, where there are many statements.
     Joined {
         /// The list.
         list: ListId,
         /// The role.
         role: Role,
-        /// The founding statement, and those that the grant builds on, and the grant.
+        /// Statements of the charter, each after those that it builds on; at most
+        /// [`STATEMENTS_MAX`].
         statements: Vec<Signed>,
+        /// Whether more follow.
+        more: bool,
     },
     /// The ticket was not redeemed.
     NotJoined {

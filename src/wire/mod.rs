@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use card::{ADDRESSES_MAX, Card, SignedCard};
-pub use control::{Control, Digest, JoinRefusal};
+pub use control::{Control, Digest, JoinRefusal, STATEMENTS_MAX};
 pub use hello::{Hello, LISTS_MAX, shared_tag};
 pub use payload::Payload;
 pub use sync::{Answer, Request, Standing};
@@ -28,7 +28,7 @@ pub const VERSION: u8 = 1;
 pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 
 /// The largest frame of the pubsub lane, in bytes: an envelope and what names its list.
-pub const PUBSUB_BYTES_MAX: usize = (64 << 10) + 64;
+pub const PUBSUB_BYTES_MAX: usize = (64 << 10) + 64 + 32;
 
 /// The largest frame of a sync stream, in bytes: a commit and its headers.
 pub const SYNC_BYTES_MAX: usize = 8 << 20;

@@ -19,6 +19,10 @@ pub struct ListenArgs {
     /// any port]
     #[arg(long, value_name = "HOST:PORT", env = "X0X_API", hide_env_values = true)]
     pub api: Option<SocketAddr>,
+    /// Where other nodes can call this one, if that is not where it listens; several are allowed
+    #[arg(long, value_name = "HOST:PORT", env = "X0X_ADVERTISE", hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub advertise: Vec<SocketAddr>,
 }
 
 /// Arguments of `join`.

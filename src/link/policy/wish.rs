@@ -13,8 +13,9 @@ pub const ADDRESSES_MAX: usize = 8;
 /// How long is waited at most after the first failure. Each failure doubles it.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 
-/// How long is waited at most, whatever failed.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long is waited at most, whatever failed: with the longest call, a path that is whole again is
+/// found within ten seconds.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// How long a link must have lived for what failed before to be forgotten.
 pub const STAYED: Duration = Duration::from_secs(10);

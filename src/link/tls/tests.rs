@@ -36,7 +36,9 @@ fn shake(
             client.process_new_packets()?;
         }
     }
-    let found = |shown: Option<&[CertificateDer<'_>]>| shown.and_then(peer);
+    let found = |shown: Option<&[CertificateDer<'_>]>| {
+        shown.and_then(peer_key).map(|key| AgentId::of_public_key(&key))
+    };
     Ok((found(client.peer_certificates()), found(server.peer_certificates())))
 }
 

@@ -15,6 +15,9 @@ use crate::timestamp::Timestamp;
 /// The largest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 
+/// The most statements of one charter.
+pub const STATEMENTS_MAX: usize = 1_024;
+
 /// What a member may do; each may do what the next may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +145,10 @@ impl Charter {
         let hash = signed.hash();
         if self.statements.contains_key(&hash) {
             return Ok(());
+        }
+        if self.statements.len() >= STATEMENTS_MAX {
+            let (what, bytes) = ("number of statements", self.statements.len() + 1);
+            return Err(JournalError::TooLarge { what, bytes, bytes_max: STATEMENTS_MAX });
         }
         match decode("statement", &signed.statement)? {
             Statement::Found { founder, .. } => {

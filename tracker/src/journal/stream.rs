@@ -15,6 +15,10 @@ use crate::id::{ListId, LogId};
 /// The most bytes of headers that a receiver holds whose bodies have not come.
 pub const OPEN_HEADER_BYTES_MAX: usize = 16 << 20;
 
+/// What [`JournalError::TooLarge`] calls them. A sender cannot know how many are open: it is not to
+/// blame, and goes on where it was with the next stream.
+pub const OPEN_HEADERS: &str = "headers without bodies";
+
 /// One piece of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
@@ -70,7 +74,7 @@ impl Incoming {
             self.bytes -= before;
         }
         if self.bytes + bytes > OPEN_HEADER_BYTES_MAX {
-            let (what, bytes_max) = ("headers without bodies", OPEN_HEADER_BYTES_MAX);
+            let (what, bytes_max) = (OPEN_HEADERS, OPEN_HEADER_BYTES_MAX);
             return Err(JournalError::TooLarge { what, bytes: self.bytes + bytes, bytes_max });
         }
         self.bytes += bytes;
@@ -82,9 +86,15 @@ impl Incoming {
     ///
     /// # Errors
     /// Where its header did not come, or is another body's.
-    pub fn body(&self, log: LogId, number: u64, body: Vec<u8>) -> Result<Proved, JournalError> {
-        let run = self.runs.get(&log).map(|(run, _)| run);
+    pub fn body(&mut self, log: LogId, number: u64, body: Vec<u8>) -> Result<Proved, JournalError> {
+        let run = self.runs.get(&log).map(|(run, _)| run.clone());
         let run = run.ok_or(JournalError::Malformed { what: "body without a header" })?;
-        run.commit(number, body)
+        let commit = run.commit(number, body)?;
+        if commit.rest().is_none()
+            && let Some((_, bytes)) = self.runs.remove(&log)
+        {
+            self.bytes -= bytes;
+        }
+        Ok(commit)
     }
 }

@@ -32,6 +32,8 @@ pub struct Holder {
 pub struct SharedLock {
     /// `None` where nobody ever wrote.
     _file: Option<File>,
+    /// Dropped once the lock is released.
+    _after: Option<Box<dyn After>>,
 }
 
 impl SharedLock {
@@ -43,15 +45,20 @@ impl SharedLock {
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(Ok(Self { _file: None }));
+                return Ok(Ok(Self { _file: None, _after: None }));
             }
             Err(source) => return Err(failed(source)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Ok(Self { _file: Some(file) })),
+            Ok(()) => Ok(Ok(Self { _file: Some(file), _after: None })),
             Err(TryLockError::WouldBlock) => Ok(Err(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Drops something right after the lock is released: what tells whoever lent it.
+    pub fn and_then_drop(self, after: Box<dyn After>) -> Self {
+        Self { _after: Some(after), ..self }
     }
 }
 

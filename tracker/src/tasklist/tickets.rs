@@ -89,13 +89,12 @@ impl LocalTracker {
         let charter = Charter::of_accepted(&statements)?;
         match issued.by {
             Some(by) if by != newcomer => return Ok(Err(TicketRefusal::Used)),
-            Some(_) => {
-                let role = charter.role(newcomer).unwrap_or(issued.role);
-                return Ok(Ok(Welcome { role, statements, grant: None }));
-            }
-            None => {}
+            _ => {}
         }
-        if (host.clock)() > issued.expires_at {
+        if let Some(role) = charter.role(newcomer).filter(|_| issued.by.is_some()) {
+            return Ok(Ok(Welcome { role, statements, grant: None }));
+        }
+        if issued.by.is_none() && (host.clock)() > issued.expires_at {
             return Ok(Err(TicketRefusal::Expired));
         }
         if charter.role(host.signer.agent()) != Some(Role::Maintainer) {
