@@ -585,3 +585,34 @@ fn time_that_goes_back_counts_as_the_latest() {
     let deadline = bench.mesh.deadline().unwrap();
     assert!(deadline >= Duration::from_secs(1_000));
 }
+
+#[test]
+fn a_mesh_with_room_where_all_others_have_none_asks_seldom() {
+    let mut bench = Bench::new();
+    for number in 1..=3 {
+        bench.befriend(number);
+    }
+    bench.wait(Duration::from_secs(6));
+    let nodes: Vec<_> = (30..=37).map(node).collect();
+    let mut effects = bench.swarm(1, Swarm::ShuffleReply { nodes });
+    let (mut asked, minutes) = (0, 5);
+    let end = bench.now + Duration::from_secs(60) * minutes;
+    while bench.now < end {
+        let questions: Vec<AgentId> = sent(&effects)
+            .into_iter()
+            .filter(|(_, word)| matches!(word, Message::Swarm(Swarm::Neighbor { .. })))
+            .map(|(to, _)| to)
+            .collect();
+        asked += questions.len();
+        effects = bench.wait(Duration::from_millis(2));
+        for to in questions {
+            // Who refuses tells of others first.
+            let nodes = (30..=37).map(node).collect();
+            effects.extend(bench.swarm(to.0[0], Swarm::ShuffleReply { nodes }));
+            let word = Swarm::Disconnect { alive: true, respond: false };
+            effects.extend(bench.swarm(to.0[0], word));
+        }
+    }
+    let most = 12 + 3 * minutes as usize;
+    assert!((most / 2..=most).contains(&asked), "{asked}");
+}

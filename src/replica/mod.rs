@@ -121,8 +121,12 @@ impl Replica {
     /// Returns how much is held.
     pub fn held(&self) -> Held {
         let (waiting, waiting_bytes, waiting_of_a_log) = self.pool.size();
-        let pulls = self.peers.values().filter(|peer| peer.is_pulling()).count();
-        Held { waiting, waiting_bytes, waiting_of_a_log, ready: self.ready.len(), pulls }
+        let (ready, pulls) = (self.ready.len(), self.pulls());
+        Held { waiting, waiting_bytes, waiting_of_a_log, ready, pulls }
+    }
+
+    fn pulls(&self) -> usize {
+        self.peers.values().filter(|peer| peer.is_pulling()).count()
     }
 
     /// Tells whether a neighbour was as far as this replica when last compared.
@@ -132,9 +136,14 @@ impl Replica {
 
     /// Returns when [`Input::Tick`] is to come at the latest.
     pub fn deadline(&self) -> Option<Duration> {
-        let is_pulling = self.peers.values().any(Peer::is_pulling);
-        let room_at = if is_pulling { self.moved_at + PULL_STALL_MAX } else { Duration::ZERO };
-        let retries = self.peers.values().filter_map(Peer::due).map(|due| due.max(room_at));
+        let room_at = match self.pulls() {
+            0 => Some(Duration::ZERO),
+            1..PULLS_MAX => Some(self.moved_at + PULL_STALL_MAX),
+            // Until one of them is over, time alone changes nothing.
+            _ => None,
+        };
+        let due = self.peers.values().filter_map(Peer::due);
+        let retries = due.filter_map(|due| room_at.map(|room_at| due.max(room_at)));
         let repair = (!self.peers.is_empty()).then_some(self.repair_at);
         retries.chain(repair).chain(self.pool.deadline()).min()
     }
@@ -205,7 +214,7 @@ impl Replica {
 
     /// Starts a pull where one is due: one at a time, while that gets on.
     fn start_pulls(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let mut going_on = self.peers.values().filter(|peer| peer.is_pulling()).count();
+        let mut going_on = self.pulls();
         for (from, peer) in &mut self.peers {
             let has_room =
                 going_on == 0 || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;

@@ -183,7 +183,7 @@ fn a_commit_that_came_too_early_waits_and_is_pulled_when_the_one_before_does_not
     let commits = commits(2);
     let mut scene = Scene::new(1);
     assert!(scene.does(offered(&commits[1])).is_empty());
-    assert_eq!(scene.replica.waiting(), 1);
+    assert_eq!(scene.replica.held().waiting, 1);
     assert_eq!(scene.replica.deadline(), Some(START + PATIENCE));
     assert_eq!(pulls(&scene.later(PATIENCE)), [peer(2)]);
     let effects = scene.does(offered(&commits[0]));
@@ -193,7 +193,7 @@ fn a_commit_that_came_too_early_waits_and_is_pulled_when_the_one_before_does_not
     let effects = scene.does(Input::Judged { commits: judged, verdicts });
     let [Effect::Judge(judged)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(judged[0].position(), commits[1].position());
-    assert_eq!(scene.replica.waiting(), 0);
+    assert_eq!(scene.replica.held().waiting, 0);
 }
 
 #[test]
@@ -204,12 +204,12 @@ fn what_waits_is_bounded_for_each_log_and_the_rest_is_pulled() {
     for commit in &commits[1..] {
         effects.extend(scene.does(offered(commit)));
     }
-    assert_eq!(scene.replica.waiting(), POOL_PER_LOG_MAX);
+    assert_eq!(scene.replica.held().waiting, POOL_PER_LOG_MAX);
     assert_eq!(pulls(&effects), [peer(2)]);
     // What waits for what never comes goes.
     scene.does(Input::Pulled { from: peer(2), is_whole: true });
     scene.later(POOL_AGE_MAX);
-    assert_eq!(scene.replica.waiting(), 0);
+    assert_eq!(scene.replica.held().waiting, 0);
 }
 
 #[test]
@@ -240,4 +240,23 @@ fn a_small_commit_of_ones_own_is_broadcast_and_a_large_one_announced() {
         let effects = scene.does(wrote(commit));
         assert!(matches!(&effects[..], [Effect::Broadcast(Payload::Moved { .. })]), "{effects:?}");
     }
+}
+
+#[test]
+fn as_many_pulls_as_may_go_on_are_waited_for_and_not_for_the_clock() {
+    let mut scene = Scene::new(4);
+    for from in 2..6 {
+        scene.does(Input::Digest { from: peer(from), hash: [9; 32], wants_answer: false });
+    }
+    for _ in 0..2 {
+        assert_eq!(pulls(&scene.later(PULL_STALL_MAX)).len(), 1);
+    }
+    assert_eq!(scene.replica.held().pulls, PULLS_MAX);
+    scene.later(PULL_STALL_MAX);
+    let now = Some(scene.now);
+    assert!(scene.replica.deadline() > now, "it would be told at once again, and do nothing");
+    scene.now += Duration::from_secs(1);
+    let effects = scene.does(Input::Pulled { from: peer(2), is_whole: true });
+    // The other two had their time: a third may begin.
+    assert_eq!(pulls(&effects).len(), 1, "{effects:?}");
 }

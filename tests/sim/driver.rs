@@ -42,7 +42,7 @@ pub struct Pull {
     is_storing: bool,
     /// Whether its link is gone.
     is_cut: bool,
-    has_some: bool,
+    pub has_some: bool,
     since: Time,
 }
 

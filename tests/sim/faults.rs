@@ -70,6 +70,10 @@ pub enum Fault {
         node: usize,
         count: usize,
     },
+    /// Somebody works where something will go wrong.
+    Work {
+        node: usize,
+    },
 }
 
 impl World {
@@ -80,12 +84,13 @@ impl World {
         for _ in 0..count {
             let at = self.between(4 * SECOND, TROUBLE - 2 * SECOND);
             let fault = self.some_fault();
+            if let Fault::Crash { node, left: Left::Earlier | Left::Backup, .. } = fault {
+                // Not long before, so that not everybody has all that is lost by it.
+                let before = self.between(SECOND / 10, 15 * SECOND);
+                plan.push((at.saturating_sub(before).max(SECOND), Fault::Keep { node }));
+                plan.push((at.saturating_sub(before / 8), Fault::Work { node }));
+            }
             plan.push((at, fault));
-        }
-        for _ in 0..self.nodes.len() / 2 {
-            let at = self.between(3 * SECOND, TROUBLE / 2);
-            let node = self.some_node();
-            plan.push((at, Fault::Keep { node }));
         }
         plan.sort_by_key(|(at, _)| *at);
         for (at, fault) in plan.clone() {
@@ -107,10 +112,10 @@ impl World {
             24..38 => Fault::LinkDies,
             38..44 => Fault::Slow { node, time },
             44..62 => {
-                let left = match self.below(6) {
+                let left = match self.below(8) {
                     0 | 1 => Left::Synced,
-                    2 | 3 => Left::Amid,
-                    4 => Left::Earlier,
+                    2..5 => Left::Amid,
+                    5 | 6 => Left::Earlier,
                     _ => Left::Backup,
                 };
                 Fault::Crash { node, left, time: self.between(1, 15) * SECOND }
@@ -152,8 +157,10 @@ impl World {
             Fault::LinkDies => {
                 let alive: Vec<usize> =
                     (0..self.wires.len()).filter(|wire| self.wires[*wire].is_alive).collect();
+                let busy = self.busy_wire().filter(|wire| self.wires[*wire].is_alive);
                 if !alive.is_empty() {
-                    let wire = alive[self.below(alive.len() as u64) as usize];
+                    let any = alive[self.below(alive.len() as u64) as usize];
+                    let wire = busy.unwrap_or(any);
                     self.counts.links_died += 1;
                     self.wire_dies(wire);
                 }
@@ -168,7 +175,12 @@ impl World {
             }
             Fault::Crash { node, left, time } => {
                 self.crash(node, left);
-                self.after(time, Event::Start { node, life: self.nodes[node].life });
+                let life = self.nodes[node].life;
+                self.after(time, Event::Start { node, life });
+                if left != Left::Synced {
+                    // Before it hears of anybody.
+                    self.after(time, Event::Work { node });
+                }
             }
             Fault::Pause { node, time, sleeps } => self.pause(node, time, sleeps),
             Fault::Jump { node, by_ms } => {
@@ -206,7 +218,14 @@ impl World {
                 self.import(node, count);
             }
             Fault::Import { .. } => {}
+            Fault::Work { node } => self.work(node),
         }
+    }
+
+    /// Returns a link over which a pull has brought something.
+    fn busy_wire(&self) -> Option<usize> {
+        let pulls = self.nodes.iter().flat_map(|node| &node.pulls);
+        pulls.filter(|(_, pull)| pull.has_some).map(|((wire, _), _)| *wire).next()
     }
 
     fn may_grant(&mut self, node: usize) -> bool {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use x0x::hub::Input;
 use x0x::link::Farewell;
 use x0x::link::policy::{End, Failure, LinkId};
-use x0x::wire::{Control, Lane};
+use x0x::wire::Lane;
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::Signer;
 
@@ -21,6 +21,10 @@ const CALL_MAX: Time = 7 * SECOND;
 
 /// When an end notices that nothing comes, at the earliest and at the latest.
 const SILENCE: (Time, Time) = (5 * SECOND, 9 * SECOND);
+
+/// Frames that a new link begins with (`wire::Control`).
+const HELLO: (&str, u8) = ("control", 0);
+const CARDS: (&str, u8) = ("control", 3);
 
 /// What lanes there are in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -323,8 +327,12 @@ impl World {
         let jitter = (self.wires[wire].latency as f64 * self.paths.jitter) as u64;
         let delay = self.wires[wire].latency + self.below(jitter + 1);
         let from = self.wires[wire].ends[1 - to].node;
-        self.nodes[from].sent_bytes += bytes.len() as u64 + 4;
-        *self.sent.entry(kind_of(lane, &bytes)).or_default() += bytes.len() as u64 + 4;
+        let (kind, sent) = (kind_of(lane, &bytes), bytes.len() as u64 + 4);
+        // What is said on a new link is no upkeep.
+        if kind != HELLO && kind != CARDS {
+            self.nodes[from].sent_bytes += sent;
+        }
+        *self.sent.entry(kind).or_default() += sent;
         let is_alive = self.wires[wire].is_alive;
         let end = &mut self.wires[wire].ends[to];
         if end.is_gone || !is_alive {
@@ -395,14 +403,16 @@ impl World {
 }
 
 /// Returns what to call a frame where it is counted what was sent.
-fn kind_of(lane: LaneKey, bytes: &[u8]) -> String {
+fn kind_of(lane: LaneKey, bytes: &[u8]) -> (&'static str, u8) {
     match lane {
-        LaneKey::Stream(_) => "sync".to_owned(),
-        LaneKey::Frames(Lane::Control) => match Control::read(bytes) {
-            Ok(frame) => format!("{frame:?}").chars().take_while(|c| c.is_alphabetic()).collect(),
-            Err(_) => "garbage".to_owned(),
+        LaneKey::Stream(_) => ("sync", 0),
+        // After the version: which frame.
+        LaneKey::Frames(Lane::Control) => ("control", bytes.get(1).copied().unwrap_or_default()),
+        // After the list and the version: gossip or not, and which of its frames.
+        LaneKey::Frames(_) => match bytes.get(33..35) {
+            Some([0, kind]) => ("neighbours", *kind),
+            Some([_, kind]) => ("broadcasts", *kind),
+            _ => ("garbage", 0),
         },
-        // After the list: the version and the kind of message.
-        LaneKey::Frames(_) => format!("pubsub {:?}", bytes.get(32..35).unwrap_or_default()),
     }
 }

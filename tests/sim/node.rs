@@ -330,7 +330,7 @@ impl World {
     fn image_of(&mut self, node: usize, left: Left) -> Vec<u8> {
         let moments = self.nodes[node].moments.len() as u64;
         if matches!(left, Left::Earlier | Left::Backup) && moments > 0 {
-            let at = self.below(moments) as usize;
+            let at = moments as usize - 1;
             match left {
                 Left::Earlier => {
                     self.counts.earlier_disks += 1;
@@ -340,8 +340,11 @@ impl World {
             }
             return self.nodes[node].moments[at].clone();
         }
-        self.counts.crashes += 1;
-        if left == Left::Amid && !self.nodes[node].jobs.is_empty() {
+        self.counts.crashes += u64::from(left != Left::Earlier);
+        if left == Left::Amid {
+            if self.nodes[node].jobs.is_empty() {
+                self.work(node);
+            }
             self.nodes[node].disk.record();
             self.do_job(node);
             let moments = self.nodes[node].disk.recorded();

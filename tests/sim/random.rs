@@ -133,7 +133,7 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
         ("of one direction", sum(|c| c.one_way_healed), runs / 4),
         ("links that died", sum(|c| c.links_died), runs / 2),
         ("crashes", sum(|c| c.crashes), runs / 2),
-        ("in the middle of a write", sum(|c| c.crashes_amid), runs / 50),
+        ("in the middle of a write", sum(|c| c.crashes_amid), runs / 5),
         ("backups put back", sum(|c| c.restored), runs / 20),
         ("earlier disks", sum(|c| c.earlier_disks), runs / 20),
         ("pauses", sum(|c| c.pauses), runs / 4),
@@ -151,7 +151,7 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
         ("commits that waited", sum(|c| c.waited), 2 * runs),
         ("commits that were only announced", sum(|c| c.announced), runs / 2),
         ("acknowledged deeds", sum(|c| c.acknowledged), 20 * runs),
-        ("issues with conflicts", sum(|c| c.conflicts), runs / 2),
+        ("issues with conflicts", sum(|c| c.conflicts), runs / 4),
     ];
     for (what, count, _) in &exercised {
         eprintln!("{count:8} {what}");

@@ -16,7 +16,7 @@ use crate::world::World;
 const FIELDS: [&str; 4] = ["title", "assignee", "branch_name", "description"];
 
 /// How many of the newest issues most edits are about, so that they meet.
-const HOT: u64 = 6;
+const HOT: u64 = 4;
 
 /// How many bytes a large edit has: more than gossip carries.
 const LARGE: (u64, u64) = (62 << 10, 150 << 10);
@@ -32,8 +32,8 @@ impl World {
             20..68 => self.edit(node),
             68..84 => self.comment(node),
             84..88 => self.edit_large(node),
-            88..92 => (0..8).for_each(|_| self.create(node)),
-            _ => (0..6).for_each(|_| self.edit(node)),
+            88..92 => (0..5).for_each(|_| self.create(node)),
+            _ => (0..4).for_each(|_| self.edit(node)),
         }
     }
 

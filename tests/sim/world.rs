@@ -180,7 +180,7 @@ pub struct World {
     /// Since when nothing passes from one node to another.
     pub cuts: BTreeMap<(usize, usize), Time>,
     /// How many bytes of what were sent.
-    pub sent: BTreeMap<String, u64>,
+    pub sent: BTreeMap<(&'static str, u8), u64>,
     /// What the nodes say of each other, and what the links between them end with.
     pub log: Vec<String>,
     events: BTreeMap<(Time, u64), Event>,
