@@ -95,17 +95,17 @@ impl World {
         let at = self.random.below(AGENTS);
         match self.random.below(20) {
             0 => self.copies[at] = Some(copy_of(&mut self.lists[at], at as u64 + 1)),
-            1 => {
+            1..=2 => {
                 if let Some(bytes) = self.copies[at].clone() {
                     roll_back(&mut self.lists[at], at as u64 + 1, &bytes);
                     self.forget_what_nobody_has();
                 }
             }
-            2..=4 => {
+            3..=6 => {
                 let other = (at + 1 + self.random.below(AGENTS - 1)) % AGENTS;
                 self.meet(at, other);
             }
-            5 => self.reissue(at),
+            7 => self.reissue(at),
             _ => self.edit(at),
         }
     }
@@ -234,7 +234,7 @@ impl World {
 /// Lets a world of this seed run; returns it, at rest.
 fn run(seed: u64, reissues: bool) -> World {
     let mut world = World::new(seed, reissues);
-    for _ in 0..60 {
+    for _ in 0..100 {
         world.step();
     }
     world.come_to_rest();
@@ -243,9 +243,10 @@ fn run(seed: u64, reissues: bool) -> World {
 
 #[test]
 fn whatever_is_put_back_all_stores_end_alike_and_no_answered_edit_is_gone() {
-    let seeds = std::env::var("X0X_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let seeds = std::env::var("X0X_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
     let mut written_again = 0;
     for seed in 0..seeds {
+        println!("seed {seed}");
         let world = run(seed, true);
         let missing = world.missing();
         assert!(missing.is_empty(), "seed {seed}: {missing:#?}");
