@@ -34,6 +34,10 @@ power operations='500' damages='2000':
     X0X_POWER_OPERATIONS={{operations}} cargo test --locked -p x0x-tracker --test power -- --nocapture
     X0X_DAMAGES={{damages}} cargo test --locked -p x0x-tracker --test damage -- --nocapture
 
+# Kills nodes of a mesh under load, 50 times, and looks whether anything that was answered is lost.
+kills count='50':
+    X0X_KILLS={{count}} cargo test --locked -p x0x-cli --test nodes -- --nocapture nothing_that_was_answered
+
 # Explores the rules of claims in wider bounds than the tests do; takes hours.
 model:
     X0X_MODEL=long cargo test --locked -p x0x-tracker --test claim_model -- --nocapture every_history
@@ -41,6 +45,10 @@ model:
 # Runs the benchmarks.
 bench:
     cargo bench --workspace --locked
+
+# Measures nodes on loopback: latency, the cost of receiving, catching up, idling.
+bench-nodes:
+    cargo bench --locked -p x0x-cli --bench nodes
 
 # Measures every command at three sizes and puts the table into docs/performance.md; takes a quarter of an hour.
 bench-table:

@@ -12,9 +12,7 @@ use x0x_tracker::journal::commit::{Commit, Position};
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Verifier;
 use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
-use x0x_tracker::tasklist::{
-    Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict,
-};
+use x0x_tracker::tasklist::{Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict};
 
 use crate::hub::Input;
 use crate::link::policy::LinkId;
@@ -97,10 +95,12 @@ pub fn redeem(
     let welcome = match tracker {
         None => Err(JoinRefusal::Unknown),
         Some(tracker) => match tracker.redeem_ticket(secret, public_key) {
-            Ok(Ok(welcome)) => tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
-                tracing::error!(%error, "the charter cannot be read");
-                JoinRefusal::Failed
-            }),
+            Ok(Ok(welcome)) => {
+                tracker.charter().map(|charter| (welcome, charter)).map_err(|error| {
+                    tracing::error!(%error, "the charter cannot be read");
+                    JoinRefusal::Failed
+                })
+            }
             Ok(Err(refusal)) => Err(match refusal {
                 TicketRefusal::Unknown => JoinRefusal::Unknown,
                 TicketRefusal::Expired => JoinRefusal::Expired,

@@ -29,6 +29,8 @@ const CLOCK: &[&str] = &["std::time::SystemTime", "std::time::Instant"];
 const OTHER_CLOCKS: &[&str] = &["jiff::Timestamp::now", "jiff::Zoned::now", "tokio::time::Instant"];
 const ENTROPY: &[&str] = &["getrandom", "rand", "aws_lc_rs::rand"];
 const SYSTEM: &[&str] = &["std::net", "std::thread", "std::process"];
+const SYSTEM_OF_DECISIONS: &[&str] =
+    &["std::thread", "std::process", "std::net::UdpSocket", "tokio", "quinn", "axum"];
 const AUTOMERGE: &[&str] = &["automerge"];
 const DISK: &[&str] = &["std::fs", "std::os", "redb", "fs4", "rustix"];
 /// The methods by which a `Path` reaches the disk.
@@ -96,6 +98,13 @@ const RULES: &[Rule] = &[
         reason: "the mesh does not know what an issue is",
     },
     Rule {
+        within: &["src/hub", "src/mesh", "src/replica", "src/wire", "src/link/policy", "src/clerk"],
+        except: &[],
+        spares_tests: true,
+        forbidden: &[SYSTEM_OF_DECISIONS, DISK, AUTOMERGE],
+        reason: "what decides has no sockets, threads, runtime or disk",
+    },
+    Rule {
         within: &["src/rest"],
         except: &[],
         spares_tests: false,
@@ -119,7 +128,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// Paths of the rules that need not be there: parts of the node that the first rooms do without.
-const OPTIONAL: &[&str] = &["tracker/src/claim", "src/mesh", "src/rest", "src/node"];
+const OPTIONAL: &[&str] = &[];
 
 /// What a crate must not depend on, in any kind of dependency.
 struct ManifestRule {

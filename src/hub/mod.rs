@@ -10,34 +10,33 @@
 //! [`Input::Judged`] or [`Input::Received`].
 
 mod cards;
+mod effect;
 mod gate;
 mod held;
+mod input;
 mod joining;
 mod links;
 mod lists;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use x0x_tracker::id::{AgentId, ListId, LogId};
-use x0x_tracker::journal::charter::{Charter, Role, Signed};
-use x0x_tracker::journal::commit::{Commit, Position};
-use x0x_tracker::journal::frontier::Frontier;
-use x0x_tracker::journal::run::Proved;
+use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::signature::Verifier;
-use x0x_tracker::tasklist::Verdict;
 
 use crate::entropy::{self, Seeded};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId, Policy};
-use crate::wire::{JoinRefusal, Lane, SignedCard, Standing, Ticket, WireError};
+use crate::wire::{Standing, WireError};
 use cards::Cards;
 pub use held::Held;
 use joining::Joining;
 use links::LinkState;
 use lists::Shared;
+
+pub use effect::{Effect, Note, Peer};
+pub use input::Input;
 
 /// Names a sync stream of a link, as the driver counts them.
 pub type StreamId = u64;
@@ -56,367 +55,6 @@ pub struct Hub {
     cards: Cards,
     rng: Seeded,
     is_stopping: bool,
-}
-
-/// What the hub is told.
-#[derive(Debug)]
-pub enum Input {
-    /// A handshake was carried through.
-    Up {
-        /// The link, under a name that no other had.
-        link: LinkId,
-        /// Who is at the other end.
-        peer: AgentId,
-        /// That agent's public key.
-        public_key: Vec<u8>,
-        /// What TLS exports for this link, the same on both sides.
-        binding: [u8; 32],
-        /// Whether this side called.
-        is_caller: bool,
-        /// Where the other side is.
-        address: SocketAddr,
-    },
-    /// A link has ended.
-    Down {
-        /// Which.
-        link: LinkId,
-        /// Why.
-        why: policy::End,
-    },
-    /// A call brought no link.
-    DialFailed {
-        /// Where.
-        address: SocketAddr,
-        /// Who was called.
-        wanted: Option<AgentId>,
-        /// Why.
-        why: policy::Failure,
-    },
-    /// A frame came.
-    Frame {
-        /// On which link.
-        link: LinkId,
-        /// On which lane.
-        lane: Lane,
-        /// The frame.
-        bytes: Vec<u8>,
-    },
-    /// The request of a sync stream came.
-    Request {
-        /// On which link.
-        link: LinkId,
-        /// On which stream.
-        stream: StreamId,
-        /// The request.
-        bytes: Vec<u8>,
-    },
-    /// A frame to or from a peer was dropped because its queue is full.
-    Dropped {
-        /// On which link.
-        link: LinkId,
-    },
-    /// A list is open, and as far as this; also after others wrote to it.
-    Opened {
-        /// The list.
-        list: ListId,
-        /// Where its logs are.
-        frontier: Frontier,
-        /// Who belongs to it.
-        charter: Charter,
-    },
-    /// This store has commits of its own that are on disk.
-    Wrote {
-        /// In which list.
-        list: ListId,
-        /// Where its log is now.
-        place: (LogId, Position),
-        /// The commit, where it is one alone.
-        commit: Option<Commit>,
-    },
-    /// The store judged what [`Effect::Judge`] gave it.
-    Judged {
-        /// In which list.
-        list: ListId,
-        /// The commits.
-        commits: Vec<Proved>,
-        /// What became of each.
-        verdicts: Vec<Verdict>,
-    },
-    /// A part of the answer to a pull is stored.
-    Received {
-        /// In which list.
-        list: ListId,
-        /// From whom.
-        from: AgentId,
-        /// Where logs are now.
-        places: Vec<(LogId, Position)>,
-        /// The charter, where it has more statements now.
-        charter: Option<Charter>,
-    },
-    /// A pull is over.
-    Pulled {
-        /// In which list.
-        list: ListId,
-        /// From whom.
-        from: AgentId,
-        /// How far the other side is, where it came to its end.
-        standing: Option<Standing>,
-    },
-    /// A peer that asked for commits has others than this side in a log.
-    Forked {
-        /// In which list.
-        list: ListId,
-        /// Who.
-        with: AgentId,
-        /// In which log.
-        log: LogId,
-        /// A place in it that the peer has.
-        theirs: Position,
-    },
-    /// What [`Effect::Fork`] wanted is done, or cannot be done now.
-    Settled {
-        /// In which list.
-        list: ListId,
-        /// With whom.
-        with: AgentId,
-        /// In which log.
-        log: LogId,
-    },
-    /// The charter of a list has more statements now.
-    Stated {
-        /// In which list.
-        list: ListId,
-        /// The charter.
-        charter: Charter,
-        /// The statement that was new, if it was not heard by gossip.
-        news: Option<Signed>,
-    },
-    /// The store redeemed a ticket, or not.
-    Redeemed {
-        /// In which list.
-        list: ListId,
-        /// Who asked, on which link.
-        link: LinkId,
-        /// The role, and what the newcomer must know.
-        outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
-    },
-    /// Somebody wants to join a list.
-    Join(Ticket),
-    /// Where this node can be called.
-    Card(SignedCard),
-    /// Where other agents were before.
-    Known(Vec<(AgentId, Vec<SocketAddr>)>),
-    /// The machine slept, or the network is another.
-    Woke,
-    /// The node stops.
-    Stop,
-    /// The deadline passed.
-    Tick,
-}
-
-/// What the hub wants done, in this order.
-#[derive(Debug)]
-pub enum Effect {
-    /// Call an address; answered by [`Input::Up`] or [`Input::DialFailed`].
-    Dial {
-        /// Where.
-        address: SocketAddr,
-        /// Who must answer; `None` for anybody.
-        wanted: Option<AgentId>,
-    },
-    /// End a link.
-    End {
-        /// Which.
-        link: LinkId,
-        /// What to tell the other side.
-        why: Farewell,
-    },
-    /// Send a frame.
-    Send {
-        /// On which link.
-        link: LinkId,
-        /// On which lane.
-        lane: Lane,
-        /// The frame.
-        frame: Vec<u8>,
-    },
-    /// Open a sync stream and give the store what comes; answered by [`Input::Pulled`].
-    Pull {
-        /// On which link.
-        link: LinkId,
-        /// From whom.
-        from: AgentId,
-        /// For which list.
-        list: ListId,
-        /// How far this node is.
-        standing: Standing,
-    },
-    /// Send on a sync stream what the other side lacks.
-    Serve {
-        /// On which link.
-        link: LinkId,
-        /// On which stream.
-        stream: StreamId,
-        /// Of which list.
-        list: ListId,
-        /// Who asks.
-        to: AgentId,
-        /// How far the other side is.
-        standing: Standing,
-    },
-    /// Send on a sync stream headers of a log.
-    ServeHeaders {
-        /// On which link.
-        link: LinkId,
-        /// On which stream.
-        stream: StreamId,
-        /// Of which list.
-        list: ListId,
-        /// Of which log.
-        log: LogId,
-        /// From which number on.
-        from: u64,
-    },
-    /// Send on a sync stream what an agent wrote that does not count here.
-    ServeLost {
-        /// On which link.
-        link: LinkId,
-        /// On which stream.
-        stream: StreamId,
-        /// Of which list.
-        list: ListId,
-        /// Who asks, for what it wrote.
-        to: AgentId,
-    },
-    /// Say on a sync stream that nothing is served.
-    Refuse {
-        /// On which link.
-        link: LinkId,
-        /// On which stream.
-        stream: StreamId,
-    },
-    /// Have the store judge commits; answered by [`Input::Judged`].
-    Judge {
-        /// Of which list.
-        list: ListId,
-        /// The commits.
-        commits: Vec<Proved>,
-    },
-    /// Have the store take statements; answered by [`Input::Stated`] where some are new.
-    State {
-        /// Of which list.
-        list: ListId,
-        /// The statements.
-        statements: Vec<Signed>,
-    },
-    /// Have the store redeem a ticket; answered by [`Input::Redeemed`].
-    Redeem {
-        /// Of which list.
-        list: ListId,
-        /// For whom.
-        link: LinkId,
-        /// The ticket's secret.
-        secret: [u8; 32],
-        /// The public key of the agent that shows it.
-        public_key: Vec<u8>,
-    },
-    /// Find out where a neighbour's log parts from the one here, and settle which branch counts.
-    Fork {
-        /// On which link.
-        link: LinkId,
-        /// Of which list.
-        list: ListId,
-        /// Who.
-        with: AgentId,
-        /// Which log.
-        log: LogId,
-        /// A place in it that the neighbour has.
-        theirs: Position,
-    },
-    /// A neighbour knows more of a log that this store writes, or knows a commit of it to be void: go on
-    /// in a new one, fetch what the neighbour keeps of it that does not count, and write that again.
-    OwnLog {
-        /// On which link.
-        link: LinkId,
-        /// Of which list.
-        list: ListId,
-        /// Which log.
-        log: LogId,
-        /// The void commit, where there is one.
-        void: Option<Position>,
-    },
-    /// Remember where an agent was reached.
-    Remember {
-        /// Who.
-        agent: AgentId,
-        /// Where, best first.
-        addresses: Vec<SocketAddr>,
-    },
-    /// Something that people may want to know.
-    Note(Note),
-}
-
-/// Something that people may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A peer is linked that shares this list.
-    Shared {
-        /// Who.
-        peer: AgentId,
-        /// Which list.
-        list: ListId,
-    },
-    /// The link to a peer is gone.
-    Gone {
-        /// Who.
-        peer: AgentId,
-    },
-    /// A peer broke the protocol, and its link was ended.
-    Breach {
-        /// Who.
-        peer: AgentId,
-        /// What it did.
-        what: String,
-    },
-    /// A peer shares no list with this node.
-    Stranger {
-        /// Who.
-        peer: AgentId,
-    },
-    /// This agent is a member now.
-    Joined {
-        /// Of which list.
-        list: ListId,
-        /// In which role.
-        role: Role,
-    },
-    /// The ticket was refused.
-    NotJoined {
-        /// Of which list.
-        list: ListId,
-        /// Why.
-        why: JoinRefusal,
-    },
-    /// A call failed in a way that will not pass by itself.
-    Unreachable {
-        /// Where.
-        address: SocketAddr,
-        /// What is the matter.
-        why: policy::Failure,
-    },
-}
-
-/// A neighbour, as people are shown it.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Who.
-    pub agent: AgentId,
-    /// On which link.
-    pub link: LinkId,
-    /// Which program it runs.
-    pub program: String,
-    /// Which lists are shared, and whether both were equally far when last compared.
-    pub lists: Vec<(ListId, bool)>,
 }
 
 impl Hub {

@@ -154,6 +154,15 @@ impl Carrier {
         })
     }
 
+    /// Returns how many bytes of datagrams the links that stand have carried, both ways.
+    pub(super) fn bytes(&self) -> u64 {
+        let of = |open: &Open| {
+            let stats = open.link.connection().stats();
+            stats.udp_tx.bytes + stats.udp_rx.bytes
+        };
+        self.links.values().map(of).sum()
+    }
+
     /// Does what the hub wants.
     pub(super) fn carry(&mut self, effect: Effect) {
         match effect {

@@ -4,15 +4,16 @@
 mod addresses;
 mod carrier;
 mod errands;
+mod error;
 mod forks;
 mod keeper;
 mod peers_file;
 mod runtime;
 mod streams;
+mod views;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use tokio::task::JoinSet;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::interface::error::hint_of;
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::timestamp::Timestamp;
@@ -31,14 +31,16 @@ use crate::hub::{self, Hub, Note};
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{self, Endpoint, Link, LinkError};
-use crate::wire::{ADDRESSES_MAX, Card, JoinRefusal, Lane, SignedCard, Ticket};
+use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard, Ticket};
 use crate::{entropy, rest, time};
 use carrier::Carrier;
 use peers_file::PeersFile;
 use streams::FrameWriter;
 
+pub use error::{JoinError, NodeError};
 pub use keeper::{Keeper, Loan, Shelf, Stopped};
 pub use runtime::block_on;
+pub use views::{ListView, PeerList, PeerView, Status};
 
 /// The port that a node listens on, and answers programs on, where it is free.
 pub const PORT: u16 = 12_700;
@@ -68,66 +70,6 @@ pub struct Config {
     pub advertise: Vec<SocketAddr>,
     /// How long to wait for another program that has the data directory.
     pub lock_wait: Duration,
-}
-
-/// A node could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The socket for other nodes cannot be used.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The socket for programs cannot be used.
-    #[error("cannot answer programs on {address}")]
-    Api {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file of the data directory cannot be used.
-    #[error("cannot {what} {}", path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-impl NodeError {
-    /// Returns the word that programs tell errors apart by.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Home(error) => error.code(),
-            Self::Link(_) => "listen",
-            Self::Api { .. } => "api",
-            Self::Io { .. } => "io",
-        }
-    }
-
-    /// Returns what to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Home(error) => error.hint(),
-            Self::Link(_) => {
-                "name another address with --listen HOST:PORT; port 0 is any".to_owned()
-            }
-            Self::Api { .. } => {
-                "name another address of this machine with --api 127.0.0.1:PORT; port 0 \
-                is any"
-                    .to_owned()
-            }
-            Self::Io { source, .. } => hint_of(source).to_owned(),
-        }
-    }
 }
 
 /// A node that runs. It stops when told to, or when the last handle is dropped.
@@ -165,72 +107,6 @@ pub(crate) enum Told {
     Look(Box<dyn FnOnce(&Hub, &Carrier) + Send>),
     /// Stop.
     Stop,
-}
-
-/// A linked peer, as people are shown it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PeerView {
-    /// Which agent.
-    pub agent_id: String,
-    /// Where it is.
-    pub address: String,
-    /// Whether this node called it.
-    pub outgoing: bool,
-    /// The time that a packet takes there and back, in milliseconds.
-    pub rtt_ms: f64,
-    /// The version of its program.
-    pub version: String,
-    /// The lists that both have.
-    pub lists: Vec<PeerList>,
-}
-
-/// A list that is shared with a peer.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PeerList {
-    /// Its id.
-    pub id: String,
-    /// Whether both were equally far when last compared.
-    pub level: bool,
-}
-
-/// A list, as `status` shows it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ListView {
-    /// Its id.
-    pub id: String,
-    /// What it is called.
-    pub name: String,
-    /// How many issues it has.
-    pub issues: u64,
-    /// How many commits it has.
-    pub commits: u64,
-    /// This agent's role; `None` where it is no member.
-    pub role: Option<&'static str>,
-    /// How many linked peers share it.
-    pub peers: usize,
-}
-
-/// What a node says of itself.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Status {
-    /// Its agent.
-    pub agent_id: String,
-    /// Its version.
-    pub version: &'static str,
-    /// Its process.
-    pub pid: u32,
-    /// Where it listens for other nodes.
-    pub listen: String,
-    /// Where it answers programs.
-    pub api: String,
-    /// How long it has been running.
-    pub uptime_ms: i64,
-    /// Its lists.
-    pub lists: Vec<ListView>,
-    /// Lists that it waits to join, with the agent that is to let it in.
-    pub joining: Vec<(String, String)>,
-    /// How many peers are linked.
-    pub peers: usize,
 }
 
 impl Node {
@@ -324,6 +200,11 @@ impl Node {
             hub.peers().into_iter().filter_map(|peer| carrier.view(&peer)).collect()
         })
         .await
+    }
+
+    /// Returns how many bytes of datagrams its links have carried, both ways.
+    pub async fn bytes(&self) -> Result<u64, Stopped> {
+        self.look(|_, carrier| carrier.bytes()).await
     }
 
     /// Returns what the node says of itself.
@@ -466,18 +347,6 @@ impl Node {
         self.hub.send(Told::Look(look)).map_err(|_gone| Stopped)?;
         answered.await.map_err(|_gone| Stopped)
     }
-}
-
-/// A list was not joined.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// The data directory cannot hold it.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The issuer refused the ticket.
-    #[error("the ticket was refused: {}", .0.text())]
-    Refused(JoinRefusal),
 }
 
 trait OkOrLog<T> {

@@ -46,7 +46,11 @@ impl World {
             ("hashes of broadcasts", mesh.remembered, 8 * config.kept_max),
             ("accounts", mesh.peers, config.peers_max),
             // A timer outlives what it was set for until it fires.
-            ("timers", mesh.timers, 2 * (mesh.offers + mesh.remembered + mesh.peers + members) + 64),
+            (
+                "timers",
+                mesh.timers,
+                2 * (mesh.offers + mesh.remembered + mesh.peers + members) + 64,
+            ),
             ("frames for members that are called", held.frames, FRAMES_HELD_MAX * members),
             ("forks", held.forks, FORKS_MAX),
             ("agents", held.agents, AGENTS_MAX),
@@ -167,7 +171,10 @@ impl World {
         let sent = honest.iter().map(|node| self.nodes[*node].sent_bytes - before[*node]);
         let most = sent.max().unwrap() as f64 / (QUIET / SECOND) as f64;
         let what = &self.sent;
-        assert!(most <= QUIET_BYTES_PER_SECOND, "{most} bytes a second where all is quiet: {what:?}");
+        assert!(
+            most <= QUIET_BYTES_PER_SECOND,
+            "{most} bytes a second where all is quiet: {what:?}"
+        );
         most
     }
 }

@@ -24,7 +24,10 @@ const STEPS_MAX: usize = 4_096;
 enum Purpose {
     Pull,
     /// Where a log parts; how many runs of headers were looked at.
-    Fork { log: LogId, steps: usize },
+    Fork {
+        log: LogId,
+        steps: usize,
+    },
     /// What this agent wrote and the other side does not count.
     Lost,
 }
@@ -135,8 +138,7 @@ impl World {
     ) {
         let list = self.list;
         let request = Request::Headers { list, log, from };
-        if steps >= STEPS_MAX
-            || !self.ask(node, link, with, Purpose::Fork { log, steps }, &request)
+        if steps >= STEPS_MAX || !self.ask(node, link, with, Purpose::Fork { log, steps }, &request)
         {
             self.tell(node, Input::Settled { list, with, log });
         }
@@ -345,7 +347,8 @@ impl World {
             let stored = clerk::receive(tracker, &mut pull.incoming, list, pull.from, items);
             let stored = stored.unwrap();
             pull.is_storing = false;
-            pull.has_some |= matches!(&stored.told, Input::Received { places, .. } if !places.is_empty());
+            pull.has_some |=
+                matches!(&stored.told, Input::Received { places, .. } if !places.is_empty());
             let is_cut = pull.is_cut;
             world.nodes[node].pulls.insert((wire, stream), pull);
             world.tell(node, stored.told);
@@ -367,14 +370,7 @@ impl World {
         });
     }
 
-    fn serve(
-        &mut self,
-        node: usize,
-        link: LinkId,
-        stream: u64,
-        to: AgentId,
-        standing: Standing,
-    ) {
+    fn serve(&mut self, node: usize, link: LinkId, stream: u64, to: AgentId, standing: Standing) {
         let Some((wire, _)) = self.nodes[node].links.get(&link).copied() else { return };
         self.store(node, move |world, node| {
             let outgoing = clerk::serve(world.nodes[node].tracker(), &standing).unwrap();
@@ -393,8 +389,7 @@ impl World {
             }
             let tracker = world.nodes[node].tracker();
             let answer = clerk::answer(tracker, &mut serve.outgoing, serve.to).unwrap();
-            let left =
-                world.send(wire, 1 - end, LaneKey::Stream(stream), wire::encode(&answer));
+            let left = world.send(wire, 1 - end, LaneKey::Stream(stream), wire::encode(&answer));
             if matches!(answer, Answer::End(_)) {
                 let (list, with) = (world.list, serve.to);
                 for (log, theirs) in serve.outgoing.forked().clone() {

@@ -10,30 +10,70 @@ pub const TROUBLE: Time = 60 * SECOND;
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// These nodes and the others hear nothing of each other.
-    Partition { group: Vec<usize>, time: Time },
+    Partition {
+        group: Vec<usize>,
+        time: Time,
+    },
     /// These nodes hear nothing of the others, who hear them.
-    OneWay { group: Vec<usize>, time: Time },
+    OneWay {
+        group: Vec<usize>,
+        time: Time,
+    },
     /// What was cut is whole again.
-    Heal { cuts: Vec<(usize, usize)>, is_one_way: bool },
+    Heal {
+        cuts: Vec<(usize, usize)>,
+        is_one_way: bool,
+    },
     /// Some link is dead.
     LinkDies,
     /// A store takes long.
-    Slow { node: usize, time: Time },
-    Quick { node: usize },
-    Crash { node: usize, left: Left, time: Time },
-    Pause { node: usize, time: Time, sleeps: bool },
+    Slow {
+        node: usize,
+        time: Time,
+    },
+    Quick {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        left: Left,
+        time: Time,
+    },
+    Pause {
+        node: usize,
+        time: Time,
+        sleeps: bool,
+    },
     /// The wall clock of a node is set.
-    Jump { node: usize, by_ms: i64 },
+    Jump {
+        node: usize,
+        by_ms: i64,
+    },
     /// Somebody joins by a ticket.
-    Newcomer { issuer: usize },
-    Join { newcomer: usize, issuer: usize },
+    Newcomer {
+        issuer: usize,
+    },
+    Join {
+        newcomer: usize,
+        issuer: usize,
+    },
     /// A node stops, and starts later.
-    Leave { node: usize, time: Time },
+    Leave {
+        node: usize,
+        time: Time,
+    },
     /// A disk is kept for later.
-    Keep { node: usize },
-    Import { node: usize, count: usize },
+    Keep {
+        node: usize,
+    },
+    Import {
+        node: usize,
+        count: usize,
+    },
     /// Somebody works where something will go wrong.
-    Work { node: usize },
+    Work {
+        node: usize,
+    },
 }
 
 impl World {

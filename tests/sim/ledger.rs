@@ -45,8 +45,7 @@ impl Entry {
     /// Tells whether its author had another one's commit.
     fn follows(&self, other: &Self) -> bool {
         let (log, place) = other.place;
-        self.saw.covers(log, place)
-            || self.place.0 == log && self.place.1.number > place.number
+        self.saw.covers(log, place) || self.place.0 == log && self.place.1.number > place.number
     }
 }
 
@@ -138,10 +137,9 @@ mod tests {
         assert_eq!(ledger.missing("").len(), 2, "the issue is gone");
         ledger.entries[0] = entry(1, 1, "a", &[(2, 1)]);
         assert_eq!(ledger.missing(one), [""; 0], "its author had seen the other");
-        ledger.entries.push(Entry {
-            deed: Deed::Comment { body: "c".to_owned() },
-            ..entry(1, 2, "", &[])
-        });
+        ledger
+            .entries
+            .push(Entry { deed: Deed::Comment { body: "c".to_owned() }, ..entry(1, 2, "", &[]) });
         assert_eq!(ledger.missing(one).len(), 1);
         ledger.entries[2].may_be_lost = true;
         assert_eq!(ledger.missing(one), [""; 0]);

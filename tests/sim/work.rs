@@ -50,7 +50,11 @@ impl World {
                 return;
             };
             let deed = Deed::Set { field: "title", value: title };
-            world.acknowledge(node, &saw, vec![(made.row.id.clone(), Deed::Create), (made.row.id, deed)]);
+            world.acknowledge(
+                node,
+                &saw,
+                vec![(made.row.id.clone(), Deed::Create), (made.row.id, deed)],
+            );
         });
     }
 
@@ -97,7 +101,8 @@ impl World {
         let ids: Vec<String> = (0..count).map(|at| format!("I-{batch}-{at}")).collect();
         self.store(node, move |world, node| {
             let saw = world.saw(node);
-            let line = |id: &String| format!("{{\"id\":\"{id}\",\"title\":\"imported as {id}\"}}\n");
+            let line =
+                |id: &String| format!("{{\"id\":\"{id}\",\"title\":\"imported as {id}\"}}\n");
             let text: String = ids.iter().map(line).collect();
             let options = ImportOptions::default();
             let tracker = world.nodes[node].tracker();

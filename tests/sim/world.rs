@@ -32,13 +32,29 @@ const EVENTS_MAX: u64 = 20_000_000;
 #[derive(Debug)]
 pub enum Event {
     /// The deadline of a hub passed.
-    Tick { node: usize },
+    Tick {
+        node: usize,
+    },
     /// A store is done with what it does.
-    Stored { node: usize, life: u32 },
+    Stored {
+        node: usize,
+        life: u32,
+    },
     /// Something may have arrived.
-    Arrive { wire: usize, end: usize, lane: LaneKey },
-    Up { wire: usize, end: usize },
-    Down { wire: usize, end: usize, why: End },
+    Arrive {
+        wire: usize,
+        end: usize,
+        lane: LaneKey,
+    },
+    Up {
+        wire: usize,
+        end: usize,
+    },
+    Down {
+        wire: usize,
+        end: usize,
+        why: End,
+    },
     DialFailed {
         node: usize,
         life: u32,
@@ -47,21 +63,51 @@ pub enum Event {
         why: Failure,
     },
     /// Nothing was heard since a direction was cut.
-    Silence { from: usize, to: usize, since: Time },
+    Silence {
+        from: usize,
+        to: usize,
+        since: Time,
+    },
     /// There is room for the next piece of an answer.
-    Room { node: usize, life: u32, wire: usize, stream: u64 },
+    Room {
+        node: usize,
+        life: u32,
+        wire: usize,
+        stream: u64,
+    },
     /// A pull waits for its next piece since.
-    Stall { node: usize, life: u32, wire: usize, stream: u64, since: Time },
+    Stall {
+        node: usize,
+        life: u32,
+        wire: usize,
+        stream: u64,
+        since: Time,
+    },
     /// A pull broke off.
-    BrokeOff { node: usize, life: u32, from: AgentId },
+    BrokeOff {
+        node: usize,
+        life: u32,
+        from: AgentId,
+    },
     /// A node that did nothing goes on.
-    Wake { node: usize, life: u32, slept: bool },
-    Start { node: usize, life: u32 },
+    Wake {
+        node: usize,
+        life: u32,
+        slept: bool,
+    },
+    Start {
+        node: usize,
+        life: u32,
+    },
     Fault(Fault),
     /// Somebody works on a node.
-    Work { node: usize },
+    Work {
+        node: usize,
+    },
     /// The lying node does something.
-    Lie { node: usize },
+    Lie {
+        node: usize,
+    },
 }
 
 /// How often something happened, so that a run can be held against what it claims to try.

@@ -14,10 +14,11 @@ use x0x_tracker::interface::request::{Comment, Ruling};
 use x0x_tracker::interface::{Draft, Patch, Pick, Terms, Tracker, TrackerError};
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::{Role, Signed, Statement};
+use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Founding, Store};
 use x0x_tracker::tasklist::{LOGS_PER_AGENT_MAX, Reissued};
-use x0x_tracker::testing::StandIn;
+use x0x_tracker::testing::{StandIn, StandInVerifier};
 
 /// Makes lists of agents 1 and 2, which know the same issue T-0001.
 fn pair() -> (List, List) {
@@ -59,7 +60,7 @@ fn reissue(list: &mut List) -> Reissued {
 
 /// Lets the author have its lost commits back and write them again; both have everything then.
 fn bring_back(a: &mut List, b: &mut List) -> Reissued {
-    assert!(hand_back(a, b) > 0);
+    assert!(hand_back(a, b, 2) > 0);
     let report = reissue(b);
     meet(a, b);
     for list in [&*a, &*b] {
@@ -69,7 +70,7 @@ fn bring_back(a: &mut List, b: &mut List) -> Reissued {
     assert_eq!(a.canonical(), b.canonical());
     let commits = b.commits();
     assert_eq!(reissue(b), Reissued::default());
-    assert_eq!(hand_back(a, b), 0, "what was written again is not taken again");
+    assert_eq!(hand_back(a, b, 2), 0, "what was written again is not taken again");
     assert_eq!(b.commits(), commits);
     report
 }
@@ -220,7 +221,7 @@ fn edits_of_another_agent_that_built_on_a_lost_branch_come_back_after_it() {
     let report = reissue(&mut a);
     assert_eq!((report.commits, report.issues, report.waiting), (1, 1, 1), "b's issue is not here");
     assert_eq!(a.field("T-0003", "title"), "of a");
-    assert_eq!(hand_back(&a, &mut b), 1);
+    assert_eq!(hand_back(&a, &mut b, 2), 1);
     reissue(&mut b);
     meet(&mut a, &mut b);
     assert_eq!(a.field("T-0002", "title"), "of b");
@@ -233,6 +234,33 @@ fn edits_of_another_agent_that_built_on_a_lost_branch_come_back_after_it() {
         assert_sound(list);
         assert_eq!(list.tracker.lost().unwrap(), []);
     }
+}
+
+#[test]
+fn what_is_handed_back_later_stands_before_what_builds_on_it() {
+    let (mut a, mut b) = pair();
+    let before = copy_of(&mut b, 2);
+    b.create("lost issue");
+    b.set("T-0002", "title", "\"lost title\"");
+    stream(&b, &mut a, usize::MAX);
+    let log = b.tracker.own_log().unwrap().unwrap();
+    let other = hash_at(&a, log, 2);
+    branch(&mut b, 2, &before, other, true, |b| drop(b.set("T-0001", "priority", "4")));
+    meet(&mut a, &mut b);
+    let lost = a.tracker.lost_commits_of(log.agent).unwrap();
+    let later = lost.last().unwrap().commit.clone();
+    let charter = b.tracker.charter().unwrap();
+    let id = b.tracker.info().unwrap().list;
+    let later = Proved::signed(later, id, &charter, &StandInVerifier).unwrap();
+    assert_eq!(b.tracker.take_lost(&[later]).unwrap(), 1);
+    assert_eq!(reissue(&mut b).waiting, 1);
+    assert_eq!(hand_back(&a, &mut b, 2), 1);
+    assert_eq!(reissue(&mut b).waiting, 0);
+    assert_eq!(b.field("T-0002", "title"), "lost title");
+    assert_eq!(b.field("T-0002", "conflicts"), Value::Null);
+    meet(&mut a, &mut b);
+    assert_eq!(a.tracker.lost().unwrap(), []);
+    assert_sound(&b);
 }
 
 #[test]

@@ -128,6 +128,10 @@ impl LostChange {
             ops.retain(|op| is_missing(op, map, now, &then, &since));
         }
         edit.elements.retain(|_, ops| !ops.is_empty());
+        // That a list is empty, or no longer, goes with its elements.
+        edit.registers.retain(|name, _| {
+            edit.elements.contains_key(name) || !self.edit.elements.contains_key(name)
+        });
         edit
     }
 }
@@ -225,4 +229,84 @@ fn writes_of(birth: &Birth, change: &Change) -> BTreeSet<Write> {
         .filter(|(map, key, _)| is_told(map, key))
         .map(|(map, key, value)| (map, key, value.as_ref().and_then(scalar::to_json)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::AgentId;
+    use crate::timestamp::Timestamp;
+
+    fn log(agent: u8, nonce: u8) -> LogId {
+        LogId { agent: AgentId([agent; 32]), nonce: [nonce; 8] }
+    }
+
+    fn write(document: &mut Document, log: LogId, fields: &[(&str, &str)]) -> Vec<u8> {
+        let now = document.read();
+        let mut edit = Edit::default();
+        for (name, json) in fields {
+            edit.set(&now, name, Some(json));
+        }
+        document.write(&edit, log, Timestamp(0)).unwrap().unwrap()
+    }
+
+    /// A document with a title and two labels, and a change of it in agent 1's first log that is not
+    /// part of it.
+    fn lost(fields: &[(&str, &str)]) -> (Document, LostChange) {
+        let birth = Birth { id: "A-1".to_owned(), created_at: None };
+        let mut document = Document::new(birth.clone());
+        let first = [("title", "\"t\""), ("labels", "[\"a\",\"b\"]"), ("n", "1.0")];
+        write(&mut document, log(9, 9), &first);
+        let mut branch = document.clone();
+        let bytes = write(&mut branch, log(1, 1), fields);
+        (document, LostChange::read(&birth, &bytes).unwrap())
+    }
+
+    #[test]
+    fn what_a_change_wrote_comes_back_as_the_edit_that_made_it() {
+        let fields =
+            [("title", "\"x\""), ("labels", "[\"c\",\"b\"]"), ("n", "1e400"), ("links", "[]")];
+        let (mut document, lost) = lost(&fields);
+        assert!(!lost.creates && lost.again(&document).is_none());
+        let known = document.heads();
+        let missing = lost.missing(&document, &document.read(), &known);
+        assert_eq!(missing, lost.edit);
+        document.write(&missing, log(1, 2), Timestamp(0)).unwrap();
+        let now = document.read();
+        for (name, json) in fields {
+            assert_eq!(now.issue.json(name), Some(json), "{name}");
+        }
+        assert_eq!(lost.again(&document), Some(document.heads()[0]));
+        assert!(lost.missing(&document, &now, &known).is_empty());
+    }
+
+    #[test]
+    fn what_others_said_or_took_back_since_is_not_missing() {
+        let fields = [("title", "\"x\""), ("labels", "[\"b\",\"c\"]"), ("n", "2")];
+        let (mut document, lost) = lost(&fields);
+        let known = document.heads();
+        for title in ["\"x\"", "\"and on\""] {
+            write(&mut document, log(2, 1), &[("title", title)]);
+        }
+        write(&mut document, log(2, 1), &[("labels", "[\"b\"]")]);
+        assert!(lost.again(&document).is_none());
+        let missing = lost.missing(&document, &document.read(), &known);
+        assert_eq!(missing.fields(), ["labels", "n"]);
+        let told = missing.told(&document.read_at(&known));
+        let (added, removed, moved) = (vec!["\"c\"".to_owned()], Vec::new(), Vec::new());
+        assert_eq!(told[1].1, What::List { added, removed, moved });
+        let (from, to) = (Some("1.0".to_owned()), Some("2".to_owned()));
+        assert_eq!(told[0], ("n".to_owned(), What::Value { from, to }));
+    }
+
+    #[test]
+    fn a_value_that_stands_beside_another_is_not_missing() {
+        let (mut document, lost) = lost(&[("title", "\"x\"")]);
+        let known = document.heads();
+        write(&mut document, log(2, 1), &[("title", "\"y\"")]);
+        document.write_beside(&lost.edit, log(3, 1), Timestamp(0), &known).unwrap();
+        let now = document.read();
+        assert_eq!(now.issue.conflicts["title"].len(), 1);
+        assert!(lost.missing(&document, &now, &known).is_empty());
+    }
 }

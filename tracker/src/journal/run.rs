@@ -122,6 +122,15 @@ impl ProvedRun {
         self.links.get(at).map(|link| link.bytes.as_slice())
     }
 
+    /// Returns the headers from a number on, with the signature that proves them; `None` where there
+    /// are none.
+    pub fn from(&self, number: u64) -> Option<Run> {
+        let at = usize::try_from(number.checked_sub(self.first())?).ok()?;
+        let headers: Vec<Vec<u8>> =
+            self.links.get(at..)?.iter().map(|link| link.bytes.clone()).collect();
+        (!headers.is_empty()).then(|| Run { headers, signature: self.signature.clone() })
+    }
+
     /// Returns the commit with a number, once its body is here; the run is shared by all of them.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod open;
 mod pack;
 mod repair;
 mod retract;
+mod rivals;
 mod rows;
 mod tables;
 mod upgrade;
@@ -29,6 +30,7 @@ pub use lines::{FileState, GONE, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{After, Holder, SharedLock, StoreLock};
 pub use lost::{LOST_BYTES_MAX, Losses, LostCommit};
 pub use open::{FORMAT, Founding, Meta, place_of};
+pub use rivals::{Rival, Rivals};
 pub use rows::{
     CreatedBytes, RowKey, Rows, counts_no_renewals, created_bytes, names_of, row_key, row_of,
 };

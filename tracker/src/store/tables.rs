@@ -57,13 +57,15 @@ pub enum Table {
     Tickets,
     /// Log, number and hash of a commit that counted once -> the commit.
     Lost,
+    /// Log, number and hash of a void commit -> its header and those that prove it.
+    Rivals,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -85,6 +87,7 @@ impl Table {
         Self::Voids,
         Self::Tickets,
         Self::Lost,
+        Self::Rivals,
     ];
 
     /// Tells whether values are packed: where they are large, and many.
@@ -115,6 +118,7 @@ impl Table {
             Self::Voids => "voids",
             Self::Tickets => "tickets",
             Self::Lost => "lost",
+            Self::Rivals => "rivals",
         })
     }
 }

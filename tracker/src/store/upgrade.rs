@@ -44,7 +44,7 @@ fn widen_rows(writing: &Writing) -> Result<(), TrackerError> {
 
 /// Adds the tables of format 4, which start out empty; a program of format 3 would leave them behind.
 fn add_tables(writing: &Writing) -> Result<(), TrackerError> {
-    let tables = [Table::Rests, Table::Voids, Table::Tickets, Table::Lost];
+    let tables = [Table::Rests, Table::Voids, Table::Tickets, Table::Lost, Table::Rivals];
     tables.into_iter().try_for_each(|table| writing.len(table).map(|_| ()))
 }
 

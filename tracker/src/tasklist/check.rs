@@ -381,6 +381,7 @@ mod tests {
             Table::Voids,
             Table::Tickets,
             Table::Lost,
+            Table::Rivals,
         ];
         for table in Table::ALL.into_iter().filter(|table| !free.contains(table)) {
             for at in 0..2 {

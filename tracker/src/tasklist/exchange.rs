@@ -15,7 +15,7 @@ use crate::journal::commit::{Body, Commit, Header, Position, decode_body};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::{Proved, Run};
 use crate::journal::stream::{Incoming, Item};
-use crate::store::{Journal, Meta, Proof, Rows, Sealed, VoidCommit};
+use crate::store::{Fork, Journal, Meta, Proof, Rivals, Rows, Sealed, VoidCommit};
 
 /// The most logs of one agent that a list holds.
 pub const LOGS_PER_AGENT_MAX: usize = 64;
@@ -241,9 +241,8 @@ fn judge(
     let (header, position) = (commit.header(), commit.position());
     let log = header.log;
     if let Some(verdict) = place(edition, frontier, commit)? {
-        if matches!(verdict, Verdict::Void(_)) && edition.tables().void(position.hash)?.is_none() {
-            let void = VoidCommit::new(log, header.number, JournalError::Void.to_string());
-            edition.tables().put_void(position.hash, &void)?;
+        if matches!(verdict, Verdict::Void(_)) {
+            remember(edition, frontier, commit, JournalError::Void.to_string())?;
         }
         return Ok(verdict);
     }
@@ -267,11 +266,37 @@ fn judge(
             Ok(Verdict::Taken)
         }
         Err(error @ (TrackerError::Document(_) | TrackerError::Journal(_))) => {
-            let void = VoidCommit::new(log, header.number, error.to_string());
-            edition.tables().put_void(position.hash, &void)?;
+            remember(edition, frontier, commit, error.to_string())?;
             Ok(Verdict::Void(error))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Remembers that a commit is void and, where it could stand next in its log, what proves it.
+fn remember(
+    edition: &Edition<'_>,
+    frontier: &Frontier,
+    commit: &Proved,
+    why: String,
+) -> Result<(), TrackerError> {
+    let (header, position) = (commit.header(), commit.position());
+    let tables = edition.tables();
+    if tables.void(position.hash)?.is_some() {
+        return Ok(());
+    }
+    let rival = tables.rival(header.log, header.number, header.previous)?;
+    let counts = rival.filter(|rival| rival.hash < position.hash);
+    let counts = counts.and_then(|rival| rival.run.headers.into_iter().next());
+    let fork = counts.map(|counts| Fork { counts, void: commit.to_commit().header });
+    let void = VoidCommit { fork, ..VoidCommit::new(header.log, header.number, why) };
+    tables.put_void(position.hash, &void)?;
+    let last = frontier.position(header.log);
+    let is_next = header.number == last.map_or(1, |last| last.number + 1)
+        && header.previous == last.map(|last| last.hash);
+    match commit.run().from(header.number).filter(|_| is_next) {
+        Some(run) => tables.put_rival(header.log, position, &run),
+        None => Ok(()),
     }
 }
 
@@ -314,6 +339,10 @@ fn place(
             // The first of a log that names one before it.
             None => return void(),
         }));
+    }
+    let rival = tables.rival(log, header.number, header.previous)?;
+    if rival.is_some_and(|rival| rival.hash < position.hash) {
+        return void();
     }
     let of_agent = |known: &&LogId| known.agent == log.agent;
     if last.is_none() && frontier.0.keys().filter(of_agent).count() >= LOGS_PER_AGENT_MAX {

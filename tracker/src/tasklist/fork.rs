@@ -7,7 +7,7 @@ use crate::id::{CommitHash, LogId};
 use crate::interface::TrackerError;
 use crate::journal::commit::Position;
 use crate::journal::run::{ProvedRun, RUN_HEADERS_MAX};
-use crate::store::{Fork, Journal, Meta, VoidCommit, Writing};
+use crate::store::{Fork, Journal, Meta, Rivals, VoidCommit, Writing};
 
 /// What became of headers of a log of which other commits are here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,26 +71,21 @@ impl LocalTracker {
             Ok(branches) => branches,
             Err(settled) => return Ok(settled),
         };
-        let fork = |counts: Vec<u8>, void: Vec<u8>| Fork { counts, void };
         let header = other.header(theirs.number).unwrap_or_default().to_vec();
-        let settled = if ours.1 < theirs.hash || writing.void(theirs.hash)?.is_some() {
+        let settled = if ours.1 < theirs.hash {
+            let void = other.positions().skip_while(|at| at.number < theirs.number).collect();
             let why = format!("commit {} has its place in log {log}", ours.1);
-            let fork = fork(ours.0, header);
-            let void: Vec<Position> =
-                other.positions().skip_while(|at| at.number < theirs.number).collect();
-            for at in &void {
-                if writing.void(at.hash)?.is_none() {
-                    let mut void = VoidCommit::new(log, at.number, why.clone());
-                    void.fork = (*at == theirs).then(|| fork.clone());
-                    writing.put_void(at.hash, &void)?;
-                }
-            }
+            put_voids(&writing, log, &void, &why, Fork { counts: ours.0, void: header })?;
             Settled::Ours { void }
         } else {
             let why = format!("commit {} has its place in log {log}", theirs.hash);
             let cuts = Cuts::from([(log, theirs.number)]);
-            let fork = fork(header, ours.0);
+            let fork = Fork { counts: header, void: ours.0 };
             let retracted = retract::run(&writing, own, cuts, &why, Some(&fork))?;
+            if let Some(run) = other.from(theirs.number) {
+                // It may turn out to be void; what was here is so all the same.
+                writing.put_rival(log, theirs, &run)?;
+            }
             let retract::Retracted { commits, documents } = retracted;
             Settled::Theirs { retracted: commits, documents }
         };
@@ -102,7 +97,26 @@ impl LocalTracker {
     }
 }
 
-/// A commit that is here: its header and its hash.
+/// Remembers commits of one branch as void, the first of which has a rival.
+fn put_voids(
+    writing: &Writing,
+    log: LogId,
+    branch: &Vec<Position>,
+    why: &str,
+    fork: Fork,
+) -> Result<(), TrackerError> {
+    let mut fork = Some(fork);
+    for at in branch {
+        let fork = fork.take();
+        if writing.void(at.hash)?.is_none() {
+            let void = VoidCommit::new(log, at.number, why.to_owned());
+            writing.put_void(at.hash, &VoidCommit { fork, ..void })?;
+        }
+    }
+    Ok(())
+}
+
+/// A commit that is here, or that stands for its place although it is void: its header and its hash.
 type Here = (Vec<u8>, CommitHash);
 
 /// Finds the first place at which headers of a log leave the commits that are here; what they say
@@ -119,11 +133,11 @@ fn branches(
             (header, hash)
         }))
     };
-    let Some(last) = writing.frontier()?.position(log) else { return Ok(Err(Settled::Same)) };
+    let last = writing.frontier()?.position(log).map_or(0, |last| last.number);
     let before = here(first - 1)?.map(|(_, hash)| hash);
     if before != other.previous() {
         // The headers of one run reach back as far as those of the one before it.
-        let back = first.min(last.number + 1).saturating_sub(RUN_HEADERS_MAX as u64);
+        let back = first.min(last + 1).saturating_sub(RUN_HEADERS_MAX as u64);
         return Ok(Err(Settled::Earlier { from: back.max(1) }));
     }
     let mut end = first;
@@ -132,8 +146,15 @@ fn branches(
         match here(at.number)? {
             Some(ours) if ours.1 != at.hash => return Ok(Ok((at, ours))),
             Some(_) => {}
-            None => return Ok(Err(Settled::Same)),
+            None => {
+                let previous = here(at.number - 1)?.map(|(_, hash)| hash);
+                let rival = writing.rival(log, at.number, previous)?;
+                let ours = rival.filter(|rival| rival.hash < at.hash);
+                let ours =
+                    ours.and_then(|rival| Some((rival.run.headers.first()?.clone(), rival.hash)));
+                return Ok(ours.map(|ours| (at, ours)).ok_or(Settled::Same));
+            }
         }
     }
-    Ok(Err(if end < last.number { Settled::Later { from: end + 1 } } else { Settled::Same }))
+    Ok(Err(if end < last { Settled::Later { from: end + 1 } } else { Settled::Same }))
 }

@@ -51,7 +51,7 @@ use crate::interface::{
 use crate::journal::JournalError;
 use crate::journal::signature::{Signer, Verifier};
 use crate::store::{
-    Journal, Meta, Reading, Repair, RowKey, Rows, SharedLock, Store, StoreLock, Table, Tables,
+    Journal, Meta, Reading, Repair, RowKey, SharedLock, Store, StoreLock, Table, Tables,
 };
 use crate::timestamp::Timestamp;
 
@@ -306,7 +306,7 @@ impl Tracker for LocalTracker {
         let now = (host.clock)();
         let given = fields::of_draft(&reading, draft)?;
         let prefix = reading.prefix()?;
-        let id = unused_id(&reading, host, &prefix)?;
+        let id = names::unused_id(&reading, host, &prefix)?;
         let created_at = fields::quoted(&now.to_string());
         let birth = Birth { id, created_at: Some(created_at.clone()) };
         let empty = Content::empty(&birth);
@@ -493,16 +493,4 @@ impl Tracker for LocalTracker {
 /// Tells whether a writing replaced so much of a store that shrinking its file is worth the time.
 fn is_large(writes: u64, issues: u64) -> bool {
     writes >= SHRINK_FROM_WRITES && writes * 4 >= issues
-}
-
-/// Returns an id that no issue has.
-fn unused_id(reading: &Reading, host: &Host, prefix: &str) -> Result<String, TrackerError> {
-    loop {
-        let mut random = [0; 8];
-        (host.entropy)(&mut random);
-        let id = id::issue_id(prefix, random);
-        if reading.rows_named(&id)?.is_empty() {
-            return Ok(id);
-        }
-    }
 }

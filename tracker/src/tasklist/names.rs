@@ -1,11 +1,12 @@
 //! What an issue is called: finding it by a name, and naming it so that nothing else is meant.
 
+use super::Host;
 use super::watching::{Outlook, Watching};
 use crate::document::Document;
 use crate::id::{self, DocumentKey};
 use crate::interface::report::Row;
 use crate::interface::{Shown, TrackerError};
-use crate::store::{Meta, Rows, Tables};
+use crate::store::{Meta, Reading, Rows, Tables};
 
 /// How many candidates an ambiguous name lists.
 const CANDIDATES_MAX: usize = 8;
@@ -184,4 +185,20 @@ fn ambiguous(
         candidates.push("...".to_owned());
     }
     Ok(TrackerError::Ambiguous { name: name.to_owned(), candidates })
+}
+
+/// Returns an id that no issue has.
+pub(super) fn unused_id(
+    reading: &Reading,
+    host: &Host,
+    prefix: &str,
+) -> Result<String, TrackerError> {
+    loop {
+        let mut random = [0; 8];
+        (host.entropy)(&mut random);
+        let id = id::issue_id(prefix, random);
+        if reading.rows_named(&id)?.is_empty() {
+            return Ok(id);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::journal::commit::{Commit, Position, SIGNATURE_EVERY};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::Run;
 use crate::journal::stream::Item;
-use crate::store::{Journal, Meta, Sealed, damaged};
+use crate::store::{Journal, Meta, Rivals, Sealed, damaged};
 
 /// How many commits are looked up at once.
 const COMMITS_AT_ONCE: usize = 256;
@@ -113,12 +113,17 @@ impl LocalTracker {
     }
 
     /// Returns headers of a log from a number on, up to a signature: what proves the commit with that
-    /// number. `None` where the log does not reach so far.
+    /// number. Where the log ends before it, those of a void commit that was signed for that place, if
+    /// one is known: whoever counts another one there has to settle that. Else `None`.
     pub fn headers(&self, log: LogId, from: u64) -> Result<Option<Run>, TrackerError> {
         let reading = self.store.read()?;
         match reading.commit_at(log, from)? {
             Some(_) => run_from(&reading, log, from).map(Some),
-            None => Ok(None),
+            None => {
+                let before = reading.commit_at(log, from.saturating_sub(1))?;
+                let rival = reading.rival(log, from, before.map(|commit| commit.hash()))?;
+                Ok(rival.map(|rival| rival.run))
+            }
         }
     }
 

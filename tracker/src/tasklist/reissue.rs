@@ -208,7 +208,7 @@ impl Again<'_, '_> {
         let before = known.as_ref().map(Document::heads);
         let mut ancestry = ancestry_of(lost, known.as_ref());
         let mut records: BTreeMap<RecordHash, RecordHash> = BTreeMap::new();
-        for change in &lost.own {
+        for change in in_order(&lost.own) {
             let Some(document) = &mut known else {
                 // Where others created the issue, they have to bring it back first.
                 if change.creates {
@@ -307,6 +307,20 @@ impl Again<'_, '_> {
         self.edition.write(document, &edit, None)?;
         Ok(records.first().map(Record::hash))
     }
+}
+
+/// Returns changes of a document so that each stands after those that it builds on, and a creation
+/// before all else: a neighbour may have handed the older ones back later.
+fn in_order(changes: &[LostChange]) -> Vec<&LostChange> {
+    let mut open: Vec<&LostChange> = changes.iter().filter(|change| !change.creates).collect();
+    let mut ordered: Vec<&LostChange> = changes.iter().filter(|change| change.creates).collect();
+    while !open.is_empty() {
+        let waits =
+            |change: &LostChange| open.iter().any(|other| change.deps.contains(&other.hash));
+        let next = open.iter().position(|change| !waits(change)).unwrap_or(0);
+        ordered.push(open.remove(next));
+    }
+    ordered
 }
 
 /// Returns what the lost changes of a document built on, with what their authors wrote again in their

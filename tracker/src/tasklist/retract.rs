@@ -70,6 +70,10 @@ pub(super) fn run(
         writing.put_void(commit.position.hash, &void)?;
         keep(writing, commit, turn)?;
     }
+    for commit in first_of_each_log(&gone) {
+        let run = outgoing::run_from(writing, commit.log, commit.position.number)?;
+        writing.put_rival(commit.log, commit.position, &run)?;
+    }
     for commit in &gone {
         writing.remove_commit(commit.log, commit.position, commit.place, &commit.touched)?;
     }
@@ -101,6 +105,12 @@ fn keep(writing: &Writing, gone: &Gone, turn: u64) -> Result<(), TrackerError> {
     writing.put_lost(&LostCommit { log, position, commit, rest, turn })
 }
 
+/// Returns the first commit that goes of each log.
+fn first_of_each_log(gone: &[Gone]) -> impl Iterator<Item = &Gone> {
+    let mut logs: BTreeSet<LogId> = BTreeSet::new();
+    gone.iter().filter(move |commit| logs.insert(commit.log))
+}
+
 /// What a log ends in: its last commit, and the headers that prove it.
 type End = (Option<Position>, Option<Run>);
 
@@ -108,10 +118,7 @@ type End = (Option<Position>, Option<Run>);
 /// be the header of one that goes.
 fn ends_of(writing: &Writing, gone: &[Gone]) -> Result<BTreeMap<LogId, End>, TrackerError> {
     let mut ends: BTreeMap<LogId, End> = BTreeMap::new();
-    for commit in gone {
-        if ends.contains_key(&commit.log) {
-            continue;
-        }
+    for commit in first_of_each_log(gone) {
         let (log, number) = (commit.log, commit.position.number - 1);
         let last = commit.previous.map(|hash| Position { number, hash });
         // Its own signature was dropped when another commit followed, unless it is one that is kept.

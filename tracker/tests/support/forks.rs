@@ -2,13 +2,14 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use x0x_tracker::LocalTracker;
 use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::Tracker;
+use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::store::{Founding, Holder, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, Outgoing, Settled};
@@ -16,12 +17,22 @@ use x0x_tracker::testing::{self, StandInVerifier};
 
 use super::List;
 
+thread_local! {
+    /// How many stores this test has opened.
+    static OPENED: Cell<u64> = const { Cell::new(1) };
+}
+
+/// Makes what stores are opened with from now on follow from a number.
+pub fn start_from(salt: u64) {
+    OPENED.set(salt);
+}
+
 /// Opens a store whose clock and randomness go on, however often it is opened.
 pub fn open(list_dir: &std::path::Path, seed: u64) -> LocalTracker {
-    static OPENED: AtomicU64 = AtomicU64::new(1);
-    let salt = OPENED.fetch_add(1, Ordering::Relaxed);
+    let salt = OPENED.get();
+    OPENED.set(salt + 1);
     let base = testing::host(seed);
-    let later = 100_000 * i64::try_from(salt).unwrap();
+    let later = 100_000 * i64::try_from(salt % 10_000).unwrap();
     let clock = base.clock;
     let other = testing::host(seed + 1_000 * salt);
     let clock = Box::new(move || {
@@ -84,7 +95,10 @@ pub fn send(from: &List, to: &mut List) -> Vec<LogId> {
 /// Settles a log by the headers that another store has; returns what was said last.
 pub fn settle(list: &mut List, other: &List, log: LogId) -> Settled {
     let last = |list: &List| list.tracker.frontier().unwrap().position(log).map_or(0, |p| p.number);
-    let mut from = last(list).min(last(other)).max(1);
+    settle_from(list, other, log, last(list).min(last(other)).max(1))
+}
+
+fn settle_from(list: &mut List, other: &List, log: LogId, mut from: u64) -> Settled {
     for _ in 0..1_000 {
         let Some(run) = other.tracker.headers(log, from).unwrap() else { return Settled::Same };
         let id = list.tracker.info().unwrap().list;
@@ -111,8 +125,22 @@ pub fn meet(a: &mut List, b: &mut List) {
             settle(a, b, log);
             settle(b, a, log);
         }
+        tell_rivals(a, b);
+        tell_rivals(b, a);
     }
     panic!("{:?}\n{:?}", a.tracker.frontier().unwrap(), b.tracker.frontier().unwrap());
+}
+
+/// Lets `from` say why it does not take what `to` has of a log: another commit was signed for the
+/// place of the first one.
+fn tell_rivals(from: &List, to: &mut List) {
+    let here = from.tracker.frontier().unwrap();
+    for (log, theirs) in to.tracker.frontier().unwrap().0 {
+        let last = here.position(log).map_or(0, |last| last.number);
+        if last < theirs.number {
+            settle_from(to, from, log, last + 1);
+        }
+    }
 }
 
 /// Panics where a store does not agree with itself.
@@ -136,7 +164,7 @@ pub fn branch(
     counts: bool,
     write: impl Fn(&mut List),
 ) {
-    for _ in 0..100 {
+    for _ in 0..2_000 {
         roll_back(list, seed, before);
         let log = list.tracker.own_log().unwrap().unwrap();
         let last = list.tracker.frontier().unwrap().position(log).unwrap().number;
@@ -145,12 +173,12 @@ pub fn branch(
             return;
         }
     }
-    panic!("a hundred hashes on one side");
+    panic!("two thousand hashes on one side");
 }
 
 /// Gives an author what a neighbour holds of its lost commits; returns how many were new to it.
-pub fn hand_back(from: &List, to: &mut List) -> usize {
-    let agent = to.tracker.own_log().unwrap().unwrap().agent;
+pub fn hand_back(from: &List, to: &mut List, seed: u64) -> usize {
+    let agent = testing::StandIn::new(seed).agent();
     let id = to.tracker.info().unwrap().list;
     let charter = to.tracker.charter().unwrap();
     let (mut incoming, mut proved) = (Incoming::default(), Vec::new());

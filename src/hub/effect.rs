@@ -1,0 +1,220 @@
+//! What the hub wants done, and what people may want to know of it.
+
+use std::net::SocketAddr;
+
+use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::journal::charter::{Role, Signed};
+use x0x_tracker::journal::commit::Position;
+use x0x_tracker::journal::run::Proved;
+
+#[cfg(doc)]
+use super::Input;
+use super::StreamId;
+use crate::link::Farewell;
+use crate::link::policy::{self, LinkId};
+use crate::wire::{JoinRefusal, Lane, Standing};
+
+/// What the hub wants done, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Call an address; answered by [`Input::Up`] or [`Input::DialFailed`].
+    Dial {
+        /// Where.
+        address: SocketAddr,
+        /// Who must answer; `None` for anybody.
+        wanted: Option<AgentId>,
+    },
+    /// End a link.
+    End {
+        /// Which.
+        link: LinkId,
+        /// What to tell the other side.
+        why: Farewell,
+    },
+    /// Send a frame.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// On which lane.
+        lane: Lane,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+    /// Open a sync stream and give the store what comes; answered by [`Input::Pulled`].
+    Pull {
+        /// On which link.
+        link: LinkId,
+        /// From whom.
+        from: AgentId,
+        /// For which list.
+        list: ListId,
+        /// How far this node is.
+        standing: Standing,
+    },
+    /// Send on a sync stream what the other side lacks.
+    Serve {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+        /// Of which list.
+        list: ListId,
+        /// Who asks.
+        to: AgentId,
+        /// How far the other side is.
+        standing: Standing,
+    },
+    /// Send on a sync stream headers of a log.
+    ServeHeaders {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+        /// Of which list.
+        list: ListId,
+        /// Of which log.
+        log: LogId,
+        /// From which number on.
+        from: u64,
+    },
+    /// Send on a sync stream what an agent wrote that does not count here.
+    ServeLost {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+        /// Of which list.
+        list: ListId,
+        /// Who asks, for what it wrote.
+        to: AgentId,
+    },
+    /// Say on a sync stream that nothing is served.
+    Refuse {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+    },
+    /// Have the store judge commits; answered by [`Input::Judged`].
+    Judge {
+        /// Of which list.
+        list: ListId,
+        /// The commits.
+        commits: Vec<Proved>,
+    },
+    /// Have the store take statements; answered by [`Input::Stated`] where some are new.
+    State {
+        /// Of which list.
+        list: ListId,
+        /// The statements.
+        statements: Vec<Signed>,
+    },
+    /// Have the store redeem a ticket; answered by [`Input::Redeemed`].
+    Redeem {
+        /// Of which list.
+        list: ListId,
+        /// For whom.
+        link: LinkId,
+        /// The ticket's secret.
+        secret: [u8; 32],
+        /// The public key of the agent that shows it.
+        public_key: Vec<u8>,
+    },
+    /// Find out where a neighbour's log parts from the one here, and settle which branch counts.
+    Fork {
+        /// On which link.
+        link: LinkId,
+        /// Of which list.
+        list: ListId,
+        /// Who.
+        with: AgentId,
+        /// Which log.
+        log: LogId,
+        /// A place in it that the neighbour has.
+        theirs: Position,
+    },
+    /// A neighbour knows more of a log that this store writes, or knows a commit of it to be void: go on
+    /// in a new one, fetch what the neighbour keeps of it that does not count, and write that again.
+    OwnLog {
+        /// On which link.
+        link: LinkId,
+        /// Of which list.
+        list: ListId,
+        /// Which log.
+        log: LogId,
+        /// The void commit, where there is one.
+        void: Option<Position>,
+    },
+    /// Remember where an agent was reached.
+    Remember {
+        /// Who.
+        agent: AgentId,
+        /// Where, best first.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Something that people may want to know.
+    Note(Note),
+}
+
+/// Something that people may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A peer is linked that shares this list.
+    Shared {
+        /// Who.
+        peer: AgentId,
+        /// Which list.
+        list: ListId,
+    },
+    /// The link to a peer is gone.
+    Gone {
+        /// Who.
+        peer: AgentId,
+    },
+    /// A peer broke the protocol, and its link was ended.
+    Breach {
+        /// Who.
+        peer: AgentId,
+        /// What it did.
+        what: String,
+    },
+    /// A peer shares no list with this node.
+    Stranger {
+        /// Who.
+        peer: AgentId,
+    },
+    /// This agent is a member now.
+    Joined {
+        /// Of which list.
+        list: ListId,
+        /// In which role.
+        role: Role,
+    },
+    /// The ticket was refused.
+    NotJoined {
+        /// Of which list.
+        list: ListId,
+        /// Why.
+        why: JoinRefusal,
+    },
+    /// A call failed in a way that will not pass by itself.
+    Unreachable {
+        /// Where.
+        address: SocketAddr,
+        /// What is the matter.
+        why: policy::Failure,
+    },
+}
+
+/// A neighbour, as people are shown it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Who.
+    pub agent: AgentId,
+    /// On which link.
+    pub link: LinkId,
+    /// Which program it runs.
+    pub program: String,
+    /// Which lists are shared, and whether both were equally far when last compared.
+    pub lists: Vec<(ListId, bool)>,
+}

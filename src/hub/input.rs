@@ -1,0 +1,172 @@
+//! What the hub is told.
+
+use std::net::SocketAddr;
+
+use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::journal::charter::{Charter, Role, Signed};
+use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::frontier::Frontier;
+use x0x_tracker::journal::run::Proved;
+use x0x_tracker::tasklist::Verdict;
+
+#[cfg(doc)]
+use super::Effect;
+use super::StreamId;
+use crate::link::policy::{self, LinkId};
+use crate::wire::{JoinRefusal, Lane, SignedCard, Standing, Ticket};
+
+/// What the hub is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A handshake was carried through.
+    Up {
+        /// The link, under a name that no other had.
+        link: LinkId,
+        /// Who is at the other end.
+        peer: AgentId,
+        /// That agent's public key.
+        public_key: Vec<u8>,
+        /// What TLS exports for this link, the same on both sides.
+        binding: [u8; 32],
+        /// Whether this side called.
+        is_caller: bool,
+        /// Where the other side is.
+        address: SocketAddr,
+    },
+    /// A link has ended.
+    Down {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        why: policy::End,
+    },
+    /// A call brought no link.
+    DialFailed {
+        /// Where.
+        address: SocketAddr,
+        /// Who was called.
+        wanted: Option<AgentId>,
+        /// Why.
+        why: policy::Failure,
+    },
+    /// A frame came.
+    Frame {
+        /// On which link.
+        link: LinkId,
+        /// On which lane.
+        lane: Lane,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// The request of a sync stream came.
+    Request {
+        /// On which link.
+        link: LinkId,
+        /// On which stream.
+        stream: StreamId,
+        /// The request.
+        bytes: Vec<u8>,
+    },
+    /// A frame to or from a peer was dropped because its queue is full.
+    Dropped {
+        /// On which link.
+        link: LinkId,
+    },
+    /// A list is open, and as far as this; also after others wrote to it.
+    Opened {
+        /// The list.
+        list: ListId,
+        /// Where its logs are.
+        frontier: Frontier,
+        /// Who belongs to it.
+        charter: Charter,
+    },
+    /// This store has commits of its own that are on disk.
+    Wrote {
+        /// In which list.
+        list: ListId,
+        /// Where its log is now.
+        place: (LogId, Position),
+        /// The commit, where it is one alone.
+        commit: Option<Commit>,
+    },
+    /// The store judged what [`Effect::Judge`] gave it.
+    Judged {
+        /// In which list.
+        list: ListId,
+        /// The commits.
+        commits: Vec<Proved>,
+        /// What became of each.
+        verdicts: Vec<Verdict>,
+    },
+    /// A part of the answer to a pull is stored.
+    Received {
+        /// In which list.
+        list: ListId,
+        /// From whom.
+        from: AgentId,
+        /// Where logs are now.
+        places: Vec<(LogId, Position)>,
+        /// The charter, where it has more statements now.
+        charter: Option<Charter>,
+    },
+    /// A pull is over.
+    Pulled {
+        /// In which list.
+        list: ListId,
+        /// From whom.
+        from: AgentId,
+        /// How far the other side is, where it came to its end.
+        standing: Option<Standing>,
+    },
+    /// A peer that asked for commits has others than this side in a log.
+    Forked {
+        /// In which list.
+        list: ListId,
+        /// Who.
+        with: AgentId,
+        /// In which log.
+        log: LogId,
+        /// A place in it that the peer has.
+        theirs: Position,
+    },
+    /// What [`Effect::Fork`] wanted is done, or cannot be done now.
+    Settled {
+        /// In which list.
+        list: ListId,
+        /// With whom.
+        with: AgentId,
+        /// In which log.
+        log: LogId,
+    },
+    /// The charter of a list has more statements now.
+    Stated {
+        /// In which list.
+        list: ListId,
+        /// The charter.
+        charter: Charter,
+        /// The statement that was new, if it was not heard by gossip.
+        news: Option<Signed>,
+    },
+    /// The store redeemed a ticket, or not.
+    Redeemed {
+        /// In which list.
+        list: ListId,
+        /// Who asked, on which link.
+        link: LinkId,
+        /// The role, and what the newcomer must know.
+        outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
+    },
+    /// Somebody wants to join a list.
+    Join(Ticket),
+    /// Where this node can be called.
+    Card(SignedCard),
+    /// Where other agents were before.
+    Known(Vec<(AgentId, Vec<SocketAddr>)>),
+    /// The machine slept, or the network is another.
+    Woke,
+    /// The node stops.
+    Stop,
+    /// The deadline passed.
+    Tick,
+}

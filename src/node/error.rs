@@ -1,0 +1,82 @@
+//! Why a node does not run, or a list was not joined.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use x0x_tracker::interface::error::hint_of;
+
+use crate::home::HomeError;
+use crate::link::LinkError;
+use crate::wire::JoinRefusal;
+
+/// A node could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The socket for other nodes cannot be used.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The socket for programs cannot be used.
+    #[error("cannot answer programs on {address}")]
+    Api {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the data directory cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl NodeError {
+    /// Returns the word that programs tell errors apart by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Home(error) => error.code(),
+            Self::Link(_) => "listen",
+            Self::Api { .. } => "api",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Home(error) => error.hint(),
+            Self::Link(_) => {
+                "name another address with --listen HOST:PORT; port 0 is any".to_owned()
+            }
+            Self::Api { .. } => {
+                "name another address of this machine with --api 127.0.0.1:PORT; port 0 \
+                is any"
+                    .to_owned()
+            }
+            Self::Io { source, .. } => hint_of(source).to_owned(),
+        }
+    }
+}
+
+/// A list was not joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The data directory cannot hold it.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The issuer refused the ticket.
+    #[error("the ticket was refused: {}", .0.text())]
+    Refused(JoinRefusal),
+}

@@ -1,0 +1,67 @@
+//! What a node says of itself to people and programs.
+
+/// A linked peer, as people are shown it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PeerView {
+    /// Which agent.
+    pub agent_id: String,
+    /// Where it is.
+    pub address: String,
+    /// Whether this node called it.
+    pub outgoing: bool,
+    /// The time that a packet takes there and back, in milliseconds.
+    pub rtt_ms: f64,
+    /// The version of its program.
+    pub version: String,
+    /// The lists that both have.
+    pub lists: Vec<PeerList>,
+}
+
+/// A list that is shared with a peer.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PeerList {
+    /// Its id.
+    pub id: String,
+    /// Whether both were equally far when last compared.
+    pub level: bool,
+}
+
+/// A list, as `status` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ListView {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// How many issues it has.
+    pub issues: u64,
+    /// How many commits it has.
+    pub commits: u64,
+    /// This agent's role; `None` where it is no member.
+    pub role: Option<&'static str>,
+    /// How many linked peers share it.
+    pub peers: usize,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Status {
+    /// Its agent.
+    pub agent_id: String,
+    /// Its version.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Where it listens for other nodes.
+    pub listen: String,
+    /// Where it answers programs.
+    pub api: String,
+    /// How long it has been running.
+    pub uptime_ms: i64,
+    /// Its lists.
+    pub lists: Vec<ListView>,
+    /// Lists that it waits to join, with the agent that is to let it in.
+    pub joining: Vec<(String, String)>,
+    /// How many peers are linked.
+    pub peers: usize,
+}

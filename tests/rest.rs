@@ -1,0 +1,152 @@
+//! What a node answers programs: who may ask, and what every error looks like.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use x0x::home::Home;
+use x0x::node::{Config, Node, NodeError};
+use x0x::rest::client::{Client, ClientError};
+use x0x_tracker::Tracker;
+use x0x_tracker::id::ListId;
+use x0x_tracker::interface::Draft;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn config(dir: &TempDir, api: SocketAddr) -> Config {
+    let home = Home::at(dir.path().to_owned());
+    let listen = Some("127.0.0.1:0".parse().unwrap());
+    Config { home, listen, api: Some(api), advertise: Vec::new(), lock_wait: WAIT }
+}
+
+async fn node() -> (TempDir, Node, ListId) {
+    let dir = tempfile::tempdir().unwrap();
+    let list = Home::at(dir.path().to_owned()).found("pump", "PUMP", WAIT).unwrap();
+    let node = Node::start(config(&dir, "127.0.0.1:0".parse().unwrap())).await.unwrap();
+    (dir, node, list)
+}
+
+/// Sends a request as it is written, and returns status and body.
+async fn ask(node: &Node, request: &str, token: Option<&str>, more: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(node.api()).await.unwrap();
+    let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    let head =
+        format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}{more}");
+    let head = if more.contains("\r\n\r\n") { head } else { format!("{head}\r\n") };
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+fn token(dir: &TempDir) -> String {
+    std::fs::read_to_string(dir.path().join("api-token")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_has_the_token_is_answered_and_no_web_page() {
+    let (dir, node, _) = node().await;
+    let token = token(&dir);
+    assert_eq!(ask(&node, "GET /status", Some(&token), "").await.0, 200);
+    assert_eq!(ask(&node, "GET /health", None, "").await.1["status"], "ok");
+    for wrong in [None, Some("wrong"), Some("")] {
+        let (status, body) = ask(&node, "GET /status", wrong, "").await;
+        assert_eq!((status, &body["error"]), (401, &json!("unauthorized")));
+        let (status, _) = ask(&node, "POST /stop", wrong, "").await;
+        assert_eq!(status, 401);
+    }
+    let page = "Origin: https://example.org\r\n";
+    let (status, body) = ask(&node, "GET /status", Some(&token), page).await;
+    assert_eq!((status, &body["error"]), (403, &json!("foreign_origin")));
+    use std::os::unix::fs::PermissionsExt;
+    let file = std::fs::metadata(dir.path().join("api-token")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_is_the_error_object() {
+    let (dir, node, list) = node().await;
+    let token = token(&dir);
+    let json_body = |body: &str| {
+        let length = body.len();
+        format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let invites = format!("POST /task-lists/{list}/invites");
+    let other = format!("POST /task-lists/{}/invites", "0".repeat(64));
+    let good = json_body("{\"role\":\"worker\",\"lifetime_ms\":1000}");
+    for (request, more, expected) in [
+        ("GET /nothing", String::new(), 404),
+        ("DELETE /status", String::new(), 405),
+        (invites.as_str(), json_body("{\"role\":"), 400),
+        (invites.as_str(), json_body("{\"role\":\"king\",\"lifetime_ms\":1}"), 422),
+        (invites.as_str(), json_body("{\"role\":\"worker\",\"lifetime_ms\":1,\"x\":1}"), 422),
+        (invites.as_str(), "Content-Length: 2\r\n\r\n{}".to_owned(), 415),
+        (other.as_str(), good.clone(), 404),
+        ("POST /task-lists/short/invites", good.clone(), 404),
+        ("POST /joins", json_body("{\"ticket\":\"x0xtabc\"}"), 422),
+    ] {
+        let (status, body) = ask(&node, request, Some(&token), &more).await;
+        assert_eq!(status, expected, "{request} {more}: {body}");
+        let fields: Vec<&String> = body.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["error", "detail", "hint", "retryable"], "{request}: {body}");
+        assert!(!body["hint"].as_str().unwrap().is_empty(), "{request}: {body}");
+    }
+    let (status, body) = ask(&node, &invites, Some(&token), &good).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body["ticket"].as_str().unwrap().starts_with("x0xt"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_answered_on_this_machine_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = Node::start(config(&dir, "0.0.0.0:0".parse().unwrap())).await;
+    let error = refused.err().unwrap();
+    assert!(matches!(error, NodeError::Api { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_writes_to_the_lists_of_a_node_and_what_it_wrote_is_there_at_once() {
+    let (dir, node, list) = node().await;
+    let home = Home::at(dir.path().to_owned());
+    let created = tokio::task::spawn_blocking(move || {
+        let mut tracker = home.write(list, WAIT).unwrap();
+        let shown = tracker.create(&Draft::titled("by another program")).unwrap();
+        drop(tracker);
+        shown.name
+    });
+    assert_eq!(created.await.unwrap(), "PUMP-0001");
+    let issues = node.keeper().with(list, |tracker| tracker.info().unwrap().issues).await;
+    assert_eq!(issues.unwrap(), Some(1));
+    node.stop().await;
+    let client = Client::of(dir.path()).unwrap();
+    let gone = tokio::task::spawn_blocking(move || client.get::<Value>("/status")).await.unwrap();
+    assert!(matches!(gone, Err(ClientError::Unreachable { .. })), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_borrower_that_dies_gives_the_stores_back() {
+    let (dir, node, list) = node().await;
+    let token = token(&dir);
+    let mut stream = TcpStream::connect(node.api()).await.unwrap();
+    let request = format!(
+        "POST /store/loan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains("lent") {
+        assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+    }
+    assert!(Home::at(dir.path().to_owned()).is_free().unwrap(), "the lock is free meanwhile");
+    drop(stream);
+    let info = node.keeper().with(list, |tracker| tracker.info().unwrap().issues);
+    let back = tokio::time::timeout(WAIT, info).await.unwrap();
+    assert_eq!(back.unwrap(), Some(0));
+}
