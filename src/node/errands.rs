@@ -50,9 +50,10 @@ pub(super) async fn pull(
                     })
                     .ok()?;
                 hub.send(Told::Input(told)).ok()?;
-                if is_stated {
-                    keeper.tell(move |shelf| forks::adopt(shelf, list));
-                }
+                keeper.tell(move |shelf| match is_stated {
+                    true => forks::adopt(shelf, list),
+                    false => forks::catch_up(shelf, list),
+                });
                 if let Some(error) = stopped_by {
                     blame(link, &error);
                     return None;
@@ -151,6 +152,7 @@ pub(super) fn judge(keeper: &Keeper, list: ListId, commits: Vec<Proved>) {
         let Some(tracker) = shelf.list(list) else { return };
         let judged = clerk::judge(tracker, list, commits);
         shelf.report(judged);
+        forks::catch_up(shelf, list);
     });
 }
 

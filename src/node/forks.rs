@@ -136,6 +136,15 @@ pub(super) fn adopt(shelf: &mut Shelf, list: ListId) {
     rewrite(shelf, list, clerk::adopt);
 }
 
+/// Writes again what waited for an issue that another author has brought back now.
+pub(super) fn catch_up(shelf: &mut Shelf, list: ListId) {
+    match shelf.list(list).map(|tracker| tracker.may_reissue()) {
+        Some(Ok(true)) => write_again(shelf, list),
+        Some(Ok(false)) | None => {}
+        Some(Err(error)) => shelf.fail(list, &error),
+    }
+}
+
 /// Writes again what this agent lost.
 fn write_again(shelf: &mut Shelf, list: ListId) {
     rewrite(shelf, list, clerk::write_again);

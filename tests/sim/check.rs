@@ -117,6 +117,25 @@ impl World {
         }
     }
 
+    /// Says what each node has of the commits that carried what is missing.
+    fn explain_missing(&mut self, canonical: &str) {
+        let entries: Vec<_> = self.ledger.lacking(canonical).into_iter().cloned().collect();
+        for entry in entries {
+            let (log, place) = entry.place;
+            eprintln!("{:?} of node {}, commit {} of {log:?}", entry.deed, entry.node, place.number);
+            for node in 0..self.nodes.len() {
+                let tracker = self.open_or_running(node);
+                let commit = tracker.commit_at(log, place.number).unwrap();
+                let is_here = commit.is_some_and(|commit| commit.hash() == place.hash);
+                let is_lost = tracker.is_lost_here(place.hash).unwrap();
+                let voids = tracker.voids().unwrap();
+                let void = voids.iter().find(|(hash, _)| *hash == place.hash);
+                let why = void.map(|(_, void)| void.why.clone());
+                eprintln!("    node {node}: here {is_here}, kept as lost {is_lost}, void {why:?}");
+            }
+        }
+    }
+
     /// Waits for peace and holds everything against what must be; returns how many bytes a second the
     /// busiest node sent while it was quiet.
     pub fn check_in_peace(&mut self) -> f64 {
@@ -136,6 +155,9 @@ impl World {
             assert!(self.canonical(*node) == first, "node {node} shows something else");
         }
         let missing = self.ledger.missing(&first);
+        if !missing.is_empty() {
+            self.explain_missing(&first);
+        }
         assert!(missing.is_empty(), "acknowledged, and gone: {missing:#?}");
         self.counts.conflicts += first.matches("\"conflicts\":").count() as u64;
         for node in &honest {

@@ -352,9 +352,11 @@ impl World {
             let is_cut = pull.is_cut;
             world.nodes[node].pulls.insert((wire, stream), pull);
             world.tell(node, stored.told);
-            if stored.is_stated {
-                world.store(node, |world, node| world.write_again(node, clerk::adopt));
-            }
+            let is_stated = stored.is_stated;
+            world.store(node, move |world, node| match is_stated {
+                true => world.write_again(node, clerk::adopt),
+                false => world.catch_up(node),
+            });
             if let Some(error) = &stored.stopped_by
                 && clerk::is_breach(error)
                 && let Some(link) = world.wires[wire].ends[(stream % 2) as usize].link

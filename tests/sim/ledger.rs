@@ -52,19 +52,25 @@ impl Entry {
 impl Ledger {
     /// Returns what is wrong with an export.
     pub fn missing(&self, canonical: &str) -> Vec<String> {
-        let issues: BTreeMap<String, Value> = canonical
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .map(|issue| (issue["id"].as_str().unwrap().to_owned(), issue))
-            .collect();
-        let must = self.entries.iter().filter(|entry| entry.is_acknowledged && !entry.may_be_lost);
-        must.filter(|entry| !self.is_kept(entry, issues.get(&entry.issue)))
+        let issues = read(canonical);
+        let shown = |entry: &Entry| {
+            let shown = issues.get(&entry.issue).map(Value::to_string).unwrap_or_default();
+            shown.chars().take(600).collect::<String>()
+        };
+        self.lacking(canonical)
+            .into_iter()
             .map(|entry| {
-                let shown = issues.get(&entry.issue).map(Value::to_string).unwrap_or_default();
-                let shown: String = shown.chars().take(600).collect();
-                format!("node {} wrote {:?} of {}: {shown}", entry.node, entry.deed, entry.issue)
+                let deed: String = format!("{:?}", entry.deed).chars().take(100).collect();
+                format!("node {} wrote {deed} of {}: {}", entry.node, entry.issue, shown(entry))
             })
             .collect()
+    }
+
+    /// Returns what was acknowledged and is neither shown in an export nor overwritten.
+    pub fn lacking(&self, canonical: &str) -> Vec<&Entry> {
+        let issues = read(canonical);
+        let must = self.entries.iter().filter(|entry| entry.is_acknowledged && !entry.may_be_lost);
+        must.filter(|entry| !self.is_kept(entry, issues.get(&entry.issue))).collect()
     }
 
     fn is_kept(&self, entry: &Entry, issue: Option<&Value>) -> bool {
@@ -92,6 +98,11 @@ impl Ledger {
                 && (later.follows(entry) || self.has_forks && later.at > entry.at)
         })
     }
+}
+
+fn read(canonical: &str) -> BTreeMap<String, Value> {
+    let issues = canonical.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    issues.map(|issue| (issue["id"].as_str().unwrap().to_owned(), issue)).collect()
 }
 
 #[cfg(test)]

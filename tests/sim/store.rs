@@ -60,6 +60,7 @@ impl World {
             Effect::Judge { commits, .. } => self.store(node, move |world, node| {
                 let judged = clerk::judge(world.nodes[node].tracker(), list, commits);
                 world.tell(node, judged);
+                world.catch_up(node);
             }),
             Effect::State { statements, .. } => self.store(node, move |world, node| {
                 let stated = clerk::state(world.nodes[node].tracker(), list, &statements);
@@ -117,6 +118,13 @@ impl World {
             }
             world.tell(node, Input::Settled { list, with, log });
         });
+    }
+
+    /// Writes again what waited for an issue that another author has brought back now.
+    pub fn catch_up(&mut self, node: usize) {
+        if self.nodes[node].tracker().may_reissue().unwrap() {
+            self.write_again(node, clerk::write_again);
+        }
     }
 
     /// Writes again what counts no longer, or now, and tells how far the store is.

@@ -220,12 +220,15 @@ fn edits_of_another_agent_that_built_on_a_lost_branch_come_back_after_it() {
     assert_eq!(a.canonical().lines().count(), 1);
     let report = reissue(&mut a);
     assert_eq!((report.commits, report.issues, report.waiting), (1, 1, 1), "b's issue is not here");
+    assert!(!a.tracker.may_reissue().unwrap(), "until it is");
     assert_eq!(a.field("T-0003", "title"), "of a");
     assert_eq!(hand_back(&a, &mut b, 2), 1);
     reissue(&mut b);
     meet(&mut a, &mut b);
     assert_eq!(a.field("T-0002", "title"), "of b");
+    assert!(a.tracker.may_reissue().unwrap());
     assert_eq!(reissue(&mut a).waiting, 0);
+    assert!(!a.tracker.may_reissue().unwrap());
     meet(&mut a, &mut b);
     assert_eq!(a.field("T-0002", "title"), "a's title");
     assert_eq!(a.field("T-0002", "conflicts"), Value::Null);

@@ -42,8 +42,18 @@ struct Stored {
 pub trait Losses: Tables {
     /// Returns every lost commit, the one first that was lost first.
     fn lost(&self) -> Result<Vec<LostCommit>, TrackerError> {
+        self.lost_under(&[])
+    }
+
+    /// Returns every lost commit of an agent, the one first that was lost first.
+    fn lost_of(&self, agent: AgentId) -> Result<Vec<LostCommit>, TrackerError> {
+        self.lost_under(&agent.0)
+    }
+
+    /// Returns the lost commits whose key begins so.
+    fn lost_under(&self, prefix: &[u8]) -> Result<Vec<LostCommit>, TrackerError> {
         let mut found = Vec::new();
-        self.visit(Table::Lost, &[], &mut |key, value| {
+        self.visit_prefix(Table::Lost, prefix, &mut |key, value| {
             let (log, number) = lost_place(key)?;
             let Stored { turn, commit, rest } = decode(value, "a lost commit")?;
             let position = Position { number, hash: commit.hash() };

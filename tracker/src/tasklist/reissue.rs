@@ -71,6 +71,19 @@ impl LocalTracker {
         Ok(report)
     }
 
+    /// Tells whether [`LocalTracker::reissue`] has something to write: also after another author brought
+    /// back an issue that lost edits of this agent waited for.
+    pub fn may_reissue(&self) -> Result<bool, TrackerError> {
+        let agent = self.host()?.signer.agent();
+        let reading = self.store.read()?;
+        for lost in reading.lost_of(agent)? {
+            if !waits(&reading, &lost)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes back what this agent wrote before the list made it a member, and writes it again under
     /// the charter that is known now: nobody else takes the commits as they were.
     ///
