@@ -260,3 +260,20 @@ fn as_many_pulls_as_may_go_on_are_waited_for_and_not_for_the_clock() {
     // The other two had their time: a third may begin.
     assert_eq!(pulls(&effects).len(), 1, "{effects:?}");
 }
+
+#[test]
+fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into() {
+    let mut replica = replica();
+    tell(&mut replica, SECOND, Input::PeerUp(agent(1)));
+    let log = |nonce: u64| LogId { agent: agent(0), nonce: nonce.to_le_bytes() };
+    let at = |number| Position { number, hash: x0x_tracker::id::CommitHash([3; 32]) };
+    let standing = Standing {
+        logs: (0..1_000).map(|nonce| (log(nonce), at(7))).collect(),
+        charter: Vec::new(),
+        voids: (0..1_000).map(|nonce| (log(nonce), 7, at(7).hash)).collect(),
+    };
+    let input = Input::Standing { from: agent(1), standing, after_all: false };
+    let effects = tell(&mut replica, SECOND, input);
+    let own = effects.iter().filter(|effect| matches!(effect, Effect::OwnLog { .. })).count();
+    assert_eq!(own, OWN_VOIDS_MAX);
+}
