@@ -122,7 +122,10 @@ impl World {
         let entries: Vec<_> = self.ledger.lacking(canonical).into_iter().cloned().collect();
         for entry in entries {
             let (log, place) = entry.place;
-            eprintln!("{:?} of node {}, commit {} of {log:?}", entry.deed, entry.node, place.number);
+            eprintln!(
+                "{:?} of node {}, commit {} of {log:?}",
+                entry.deed, entry.node, place.number
+            );
             for node in 0..self.nodes.len() {
                 let tracker = self.open_or_running(node);
                 let commit = tracker.commit_at(log, place.number).unwrap();
