@@ -333,6 +333,16 @@ impl Replica {
             }
             lacks |= is_ahead;
         }
+        if !after_all && let Some(peer) = self.peers.get_mut(&from) {
+            // What it was given in vain is void there, or follows another branch.
+            let has = |log: LogId| {
+                let at = theirs.logs.binary_search_by_key(&log, |(log, _)| *log);
+                at.map_or(0, |at| theirs.logs[at].1.number)
+            };
+            for (log, theirs) in peer.asks(now, &self.standing.logs, has) {
+                effects.push(Effect::Fork { with: from, log, theirs });
+            }
+        }
         for (log, number, hash) in &theirs.voids {
             if log.agent == self.me {
                 let void = Some(Position { number: *number, hash: *hash });

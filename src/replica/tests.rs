@@ -260,3 +260,22 @@ fn as_many_pulls_as_may_go_on_are_waited_for_and_not_for_the_clock() {
     // The other two had their time: a third may begin.
     assert_eq!(pulls(&effects).len(), 1, "{effects:?}");
 }
+
+#[test]
+fn a_log_that_a_neighbour_was_given_in_vain_is_looked_into() {
+    let mut scene = Scene::new(1);
+    let here = place(5, 2);
+    scene.does(Input::Received { from: peer(2), places: vec![here], charter: None });
+    let asks = |scene: &mut Scene, logs: Vec<(LogId, Position)>| {
+        let standing = Standing { logs, ..Standing::default() };
+        let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
+        effects.iter().filter(|effect| matches!(effect, Effect::Fork { .. })).count()
+    };
+    assert_eq!(asks(&mut scene, Vec::new()), 0);
+    scene.later(Duration::from_secs(1));
+    assert_eq!(asks(&mut scene, Vec::new()), 0, "the answer may be on its way");
+    scene.later(Duration::from_secs(6));
+    assert_eq!(asks(&mut scene, vec![place(5, 1)]), 1);
+    scene.later(Duration::from_secs(6));
+    assert_eq!(asks(&mut scene, vec![here]), 0);
+}
