@@ -21,8 +21,9 @@ use crate::wire::{Answer, JoinRefusal, Standing};
 /// How long an answer of a sync stream may stand still.
 pub const STALL_MAX: Duration = Duration::from_secs(20);
 
-/// About how many bytes of commits travel together, and are applied together.
-pub const CHUNK_BYTES: usize = 256 << 10;
+/// About how many bytes of commits travel together, and are applied together. Over a narrow path one
+/// takes less than [`crate::replica::PULL_STALL_MAX`], or others would be asked for the same.
+pub const CHUNK_BYTES: usize = 128 << 10;
 
 /// Tells how far a store is, whatever the hub knew.
 ///

@@ -40,10 +40,12 @@ impl Hub {
     }
 
     /// Shows a peer the tickets that it issued.
-    pub(super) fn show_tickets(&self, peer: AgentId, link: LinkId, effects: &mut Vec<Effect>) {
+    pub(super) fn show_tickets(&mut self, peer: AgentId, link: LinkId, effects: &mut Vec<Effect>) {
+        let Some(state) = self.links.get_mut(&link) else { return };
         for (list, joining) in &self.joining {
-            if joining.ticket.issuer == peer {
-                let secret = joining.ticket.secret;
+            let secret = joining.ticket.secret;
+            // Once on a link, however often the two greet each other.
+            if joining.ticket.issuer == peer && state.shown.insert(secret) {
                 effects.push(control(link, &Control::Join { list: *list, secret }));
             }
         }
@@ -57,9 +59,6 @@ impl Hub {
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.is_redeeming = false;
-        }
         let (role, statements) = match outcome {
             Ok(welcome) => welcome,
             Err(why) => return effects.push(control(link, &Control::NotJoined { list, why })),

@@ -41,9 +41,9 @@ pub(super) struct LinkState {
     stands: bool,
     hello: Option<Hello>,
     pub(super) program: String,
-    /// Whether the store looks at a ticket that it showed.
-    pub(super) is_redeeming: bool,
-    tickets_shown: u32,
+    /// Tickets that were shown it, by their secrets, and how many it showed.
+    pub(super) shown: BTreeSet<[u8; 32]>,
+    tickets_seen: u32,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
     /// Gossip that came before the greeting, or before this link stood.
@@ -70,8 +70,8 @@ impl LinkState {
             stands: false,
             hello: None,
             program: String::new(),
-            is_redeeming: false,
-            tickets_shown: 0,
+            shown: BTreeSet::new(),
+            tickets_seen: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
             alone_until: now + GREETING_MAX,
@@ -298,11 +298,10 @@ impl Hub {
                 return Ok(());
             }
             Control::Join { list, secret } => {
-                if state.is_redeeming || state.tickets_shown >= TICKETS_MAX {
+                if state.tickets_seen >= TICKETS_MAX {
                     return Err(Fault::Order("too many tickets"));
                 }
-                state.is_redeeming = true;
-                state.tickets_shown += 1;
+                state.tickets_seen += 1;
                 // The store may take a while.
                 state.alone_until = now + REDEMPTION_MAX;
                 let public_key = state.public_key.clone();

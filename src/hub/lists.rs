@@ -8,6 +8,7 @@ use x0x_tracker::journal::charter::{Charter, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
+use super::forks::Forks;
 use super::gate::{ListGate, Passed};
 use super::links::{LinkState, control};
 use super::{Effect, Hub};
@@ -40,8 +41,7 @@ pub(super) struct Shared {
     rejoin_at: Duration,
     /// When all were last asked how far they are.
     compared_at: Option<Duration>,
-    /// Logs whose fork with a peer is being looked into.
-    pub(super) forks: BTreeSet<(AgentId, LogId)>,
+    pub(super) forks: Forks,
 }
 
 impl Shared {
@@ -79,7 +79,7 @@ impl Hub {
                 held: BTreeMap::new(),
                 rejoin_at: now + REJOIN_AFTER,
                 compared_at: None,
-                forks: BTreeSet::new(),
+                forks: Forks::default(),
             };
             // Without contacts, it waits for others to join.
             let mut none = Vec::new();
@@ -123,7 +123,7 @@ impl Hub {
     ) {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         shared.peers.remove(&peer);
-        shared.forks.retain(|(with, _)| *with != peer);
+        shared.forks.forget(peer);
         self.replica(now, list, replica::Input::PeerDown(peer), effects);
         self.mesh(now, list, mesh::Input::LinkDown(peer), effects);
     }
@@ -392,7 +392,7 @@ impl Hub {
                     self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
                 }
                 replica::Effect::Fork { with, log, theirs } => {
-                    self.forked(list, with, log, theirs, effects);
+                    self.forked(now, list, with, log, theirs, effects);
                 }
                 replica::Effect::OwnLog { with, log, void } => {
                     if let Some(link) = self.peers.get(&with) {
@@ -403,9 +403,10 @@ impl Hub {
         }
     }
 
-    /// A peer has other commits in a log: look into it, once at a time.
+    /// A peer has other commits in a log: look into it.
     pub(super) fn forked(
         &mut self,
+        now: Duration,
         list: ListId,
         with: AgentId,
         log: LogId,
@@ -414,7 +415,7 @@ impl Hub {
     ) {
         let Some(link) = self.peers.get(&with).copied() else { return };
         let Some(shared) = self.lists.get_mut(&list) else { return };
-        if shared.forks.insert((with, log)) {
+        if shared.forks.begin(now, with, log, theirs) {
             effects.push(Effect::Fork { link, list, with, log, theirs });
         }
     }
@@ -428,7 +429,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.forks.remove(&(with, log))
+            && shared.forks.end(now, with, log)
         {
             self.compare_with_all(now, list, effects);
         }

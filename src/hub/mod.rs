@@ -11,6 +11,7 @@
 
 mod cards;
 mod effect;
+mod forks;
 mod gate;
 mod held;
 mod input;
@@ -109,7 +110,7 @@ impl Hub {
                 self.pulled(now, list, from, standing, effects);
             }
             Input::Forked { list, with, log, theirs } => {
-                self.forked(list, with, log, theirs, effects);
+                self.forked(now, list, with, log, theirs, effects);
             }
             Input::Settled { list, with, log } => self.settled(now, list, with, log, effects),
             Input::Stated { list, charter, news } => {

@@ -37,10 +37,13 @@ pub const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long the one pull that is going on may stand still before another neighbour is asked too.
 /// Several at once would bring everything several times.
-pub const PULL_STALL_MAX: Duration = Duration::from_secs(2);
+pub const PULL_STALL_MAX: Duration = Duration::from_secs(4);
 
 /// How many pulls go on at once at most.
 pub const PULLS_MAX: usize = 3;
+
+/// How many void commits of one's own, of those that a neighbour names at once, are looked into.
+pub const OWN_VOIDS_MAX: usize = 8;
 
 /// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
 pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
@@ -321,7 +324,8 @@ impl Replica {
         let mut lacks = self.charter.first_unknown(&theirs.charter).is_some();
         for (log, place) in &theirs.logs {
             let is_ahead = self.lacks(*log, *place);
-            if is_ahead && log.agent == self.me {
+            // A log of one's own of which nothing is here is not the one that is written.
+            if is_ahead && log.agent == self.me && self.frontier.contains_key(log) {
                 effects.push(Effect::OwnLog { with: from, log: *log, void: None });
             }
             let here = self.frontier.get(log);
@@ -343,11 +347,13 @@ impl Replica {
                 effects.push(Effect::Fork { with: from, log, theirs });
             }
         }
-        for (log, number, hash) in &theirs.voids {
-            if log.agent == self.me {
-                let void = Some(Position { number: *number, hash: *hash });
-                effects.push(Effect::OwnLog { with: from, log: *log, void });
-            }
+        let own: Vec<_> = theirs.voids.iter().filter(|(log, ..)| log.agent == self.me).collect();
+        // A few at a time, from anywhere on: with one of them come all that the other side keeps.
+        let start = self.below(own.len().max(1) as u64) as usize;
+        for (log, number, hash) in own.iter().cycle().skip(start).take(own.len().min(OWN_VOIDS_MAX))
+        {
+            let void = Some(Position { number: *number, hash: *hash });
+            effects.push(Effect::OwnLog { with: from, log: *log, void });
         }
         if lacks && !after_all {
             self.want(now, from, PATIENCE);

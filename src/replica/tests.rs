@@ -279,3 +279,18 @@ fn a_log_that_a_neighbour_was_given_in_vain_is_looked_into() {
     scene.later(Duration::from_secs(6));
     assert_eq!(asks(&mut scene, vec![here]), 0);
 }
+
+#[test]
+fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into() {
+    let mut scene = Scene::new(1);
+    let log = |nonce: u64| LogId { agent: ME, nonce: nonce.to_le_bytes() };
+    let at = Position { number: 7, hash: CommitHash([3; 32]) };
+    let standing = Standing {
+        logs: (0..1_000).map(|nonce| (log(nonce), at)).collect(),
+        charter: Vec::new(),
+        voids: (0..1_000).map(|nonce| (log(nonce), 7, at.hash)).collect(),
+    };
+    let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
+    let own = effects.iter().filter(|effect| matches!(effect, Effect::OwnLog { .. })).count();
+    assert_eq!(own, OWN_VOIDS_MAX);
+}

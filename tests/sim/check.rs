@@ -22,8 +22,8 @@ pub const QUIET: Time = 60 * SECOND;
 const AGENTS_MAX: usize = 1_024;
 const FRAMES_HELD_MAX: usize = 16;
 
-/// How many forks a hub looks into at most (`src/hub/lists.rs`).
-const FORKS_MAX: usize = 64;
+/// How many forks a hub looks into with one peer at most (`src/hub/forks.rs`).
+const FORKS_MAX: usize = 16;
 
 /// How many things wait for a store at most: what streams there may be, and what the hub asks for.
 const JOBS_MAX: usize = 512;
@@ -52,7 +52,7 @@ impl World {
                 2 * (mesh.offers + mesh.remembered + mesh.peers + members) + 64,
             ),
             ("frames for members that are called", held.frames, FRAMES_HELD_MAX * members),
-            ("forks", held.forks, FORKS_MAX),
+            ("forks", held.forks, FORKS_MAX * members),
             ("agents", held.agents, AGENTS_MAX),
             ("links", held.links, LINKS_MAX + LINKS_PER_PEER_MAX),
             ("jobs of the store", self.nodes[node].jobs.len(), JOBS_MAX),

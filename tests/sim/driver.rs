@@ -400,6 +400,10 @@ impl World {
                 return;
             }
             world.nodes[node].serves.insert((wire, stream), serve);
+            if !world.wires[wire].is_alive {
+                // Nothing makes room any more.
+                return;
+            }
             let life = world.nodes[node].life;
             world.at(left, Event::Room { node, life, wire, stream });
         });

@@ -223,12 +223,12 @@ impl World {
     }
 
     /// Returns a link over which a pull has brought something.
-    fn busy_wire(&self) -> Option<usize> {
+    pub fn busy_wire(&self) -> Option<usize> {
         let pulls = self.nodes.iter().flat_map(|node| &node.pulls);
         pulls.filter(|(_, pull)| pull.has_some).map(|((wire, _), _)| *wire).next()
     }
 
-    fn may_grant(&mut self, node: usize) -> bool {
+    pub fn may_grant(&mut self, node: usize) -> bool {
         let agent = self.nodes[node].agent;
         let charter = self.nodes[node].tracker().charter().unwrap();
         charter.role(agent) == Some(x0x_tracker::journal::charter::Role::Maintainer)

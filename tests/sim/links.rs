@@ -327,17 +327,18 @@ impl World {
         let jitter = (self.wires[wire].latency as f64 * self.paths.jitter) as u64;
         let delay = self.wires[wire].latency + self.below(jitter + 1);
         let from = self.wires[wire].ends[1 - to].node;
+        let is_alive = self.wires[wire].is_alive;
+        let end = &mut self.wires[wire].ends[to];
+        if end.is_gone || !is_alive {
+            return self.now;
+        }
         let (kind, sent) = (kind_of(lane, &bytes), bytes.len() as u64 + 4);
         // What is said on a new link is no upkeep.
         if kind != HELLO && kind != CARDS {
             self.nodes[from].sent_bytes += sent;
         }
         *self.sent.entry(kind).or_default() += sent;
-        let is_alive = self.wires[wire].is_alive;
         let end = &mut self.wires[wire].ends[to];
-        if end.is_gone || !is_alive {
-            return self.now;
-        }
         let width = self.paths.bytes_per_second;
         let takes = width.map_or(0, |width| bytes.len() as u64 * SECOND / width);
         let leaves = end.free_at.max(self.now) + takes;

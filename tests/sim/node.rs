@@ -10,7 +10,7 @@ use std::time::Duration;
 use x0x::clerk;
 use x0x::hub::{Hub, Input};
 use x0x::link::policy::LinkId;
-use x0x::wire::{Card, SignedCard, Ticket};
+use x0x::wire::{Card, Lane, SignedCard, Ticket};
 use x0x_tracker::LocalTracker;
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed, Statement};
@@ -66,6 +66,8 @@ pub struct Node {
     /// Disks of earlier moments.
     pub moments: Vec<Vec<u8>>,
     pub is_lying: bool,
+    /// What a lying node sends again.
+    pub kept: Vec<(Lane, Vec<u8>)>,
     /// Whether what it does just now is answered to nobody: it dies on the way.
     pub is_dying: bool,
     pub waiting_before: usize,
@@ -149,6 +151,7 @@ impl World {
             sent_bytes: 0,
             moments: Vec::new(),
             is_lying: false,
+            kept: Vec::new(),
             is_dying: false,
             waiting_before: 0,
         });

@@ -77,8 +77,10 @@ impl World {
         self.store(node, move |world, node| {
             let saw = world.saw(node);
             let patch = Patch::default().set_text(field, &value);
-            if world.nodes[node].tracker().edit(&issue, &patch, None).is_ok() {
-                world.acknowledge(node, &saw, vec![(issue, Deed::Set { field, value })]);
+            match world.nodes[node].tracker().edit(&issue, &patch, None) {
+                Ok(_) => world.acknowledge(node, &saw, vec![(issue, Deed::Set { field, value })]),
+                // It has not come here.
+                Err(_) => world.create(node),
             }
         });
     }
@@ -89,8 +91,9 @@ impl World {
         self.store(node, move |world, node| {
             let saw = world.saw(node);
             let comment = Comment { body: body.clone(), author: None };
-            if world.nodes[node].tracker().comment(&issue, &comment).is_ok() {
-                world.acknowledge(node, &saw, vec![(issue, Deed::Comment { body })]);
+            match world.nodes[node].tracker().comment(&issue, &comment) {
+                Ok(_) => world.acknowledge(node, &saw, vec![(issue, Deed::Comment { body })]),
+                Err(_) => world.create(node),
             }
         });
     }

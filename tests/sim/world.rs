@@ -144,6 +144,7 @@ pub struct Counts {
     pub maybe_lost: u64,
     pub conflicts: u64,
     pub breaches: u64,
+    pub lies: u64,
 }
 
 /// The most that any node held.
