@@ -20,8 +20,8 @@ use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, Patch};
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::frontier::Frontier;
-use x0x_tracker::journal::stream::Incoming;
-use x0x_tracker::tasklist::Outgoing;
+use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::tasklist::{Outgoing, Verdict};
 use x0x_tracker::{LocalTracker, Tracker};
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -291,11 +291,7 @@ async fn idle_cpu(up: &Up, time: Duration) -> Duration {
 }
 
 /// Has a tracker in this process take pieces of a stream, one commit or all at a time; returns the CPU.
-async fn by_itself(
-    a: &Writer,
-    items: Vec<x0x_tracker::journal::stream::Item>,
-    one_by_one: bool,
-) -> Duration {
+async fn by_itself(a: &Writer, items: Vec<Item>, one_by_one: bool) -> Duration {
     let (list, from) = (a.list, a.dir.path().to_owned());
     a.node.stop().await;
     let dir = tempfile::tempdir().unwrap();
@@ -307,32 +303,36 @@ async fn by_itself(
         tracker.admit_statement(&statement).unwrap();
     }
     let mut incoming = Incoming::default();
-    if one_by_one {
-        // What came before the edits is not measured.
-        let mut outgoing = Outgoing::to(Frontier::default(), true);
-        let all = source.send(&mut outgoing, usize::MAX).unwrap();
-        let commits = all.len() - items.len();
-        let early: Vec<_> = all.into_iter().take(commits).collect();
-        tracker.receive(&mut incoming, early).unwrap();
-    }
-    let before = here();
+    let mut before = here();
     if one_by_one {
         // As gossip brings them: each with a check of its author's signature.
         let verifier = x0x::identity::MlDsa;
         let charter = tracker.charter().unwrap();
-        let mut verified = 0;
-        for item in items {
-            if let x0x_tracker::journal::stream::Item::Run(run) = &item {
-                for _ in 0..run.headers.len() {
-                    run.prove(list, &charter, &verifier).ok();
-                    verified += 1;
-                    break;
+        let measured = items.iter().filter(|item| matches!(item, Item::Body { .. })).count();
+        let mut outgoing = Outgoing::to(Frontier::default(), true);
+        let all = source.send(&mut outgoing, usize::MAX).unwrap();
+        let mut left = all.iter().filter(|item| matches!(item, Item::Body { .. })).count();
+        let mut newest = None;
+        for item in all {
+            if let Item::Run(run) = &item {
+                newest = Some(run.clone());
+            }
+            if matches!(item, Item::Body { .. }) {
+                // What came before the edits is not measured.
+                if left == measured {
+                    before = here();
                 }
+                if left <= measured {
+                    let run = newest.as_ref().unwrap();
+                    run.prove(list, &charter, &verifier).unwrap();
+                }
+                left -= 1;
             }
             let received = tracker.receive(&mut incoming, vec![item]).unwrap();
-            assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+            let is_taken = |verdict: &Verdict| matches!(verdict, Verdict::Taken);
+            assert!(received.stopped_by.is_none() && received.verdicts.iter().all(is_taken));
         }
-        assert!(verified > 0);
+        assert_eq!(left, 0);
     } else {
         let mut chunk = Vec::new();
         let mut bytes = 0;

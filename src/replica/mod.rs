@@ -337,6 +337,16 @@ impl Replica {
             }
             lacks |= is_ahead;
         }
+        if !after_all && let Some(peer) = self.peers.get_mut(&from) {
+            // What it was given in vain is void there, or follows another branch.
+            let has = |log: LogId| {
+                let at = theirs.logs.binary_search_by_key(&log, |(log, _)| *log);
+                at.map_or(0, |at| theirs.logs[at].1.number)
+            };
+            for (log, theirs) in peer.asks(now, &self.standing.logs, has) {
+                effects.push(Effect::Fork { with: from, log, theirs });
+            }
+        }
         let own: Vec<_> = theirs.voids.iter().filter(|(log, ..)| log.agent == self.me).collect();
         // A few at a time, from anywhere on: with one of them come all that the other side keeps.
         let start = self.below(own.len().max(1) as u64) as usize;

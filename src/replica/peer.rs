@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use x0x_tracker::id::LogId;
+use x0x_tracker::journal::commit::Position;
+
 /// The pause after a pull that broke off, the first time and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// After so long an answer has mostly come through, whole or not.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A neighbour. One pull at a time is outstanding.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +22,30 @@ pub(super) struct Peer {
     /// Before that it is not asked again.
     rests_until: Duration,
     failures: u32,
+    /// When it last asked, and how far this replica was then.
+    asked: Option<(Duration, Vec<(LogId, Position)>)>,
 }
 
 impl Peer {
     /// Tells whether a pull is going on.
     pub(super) fn is_pulling(&self) -> bool {
         self.is_pulling
+    }
+
+    /// Notes that it asks for what it lacks of `logs`; returns the logs of which it should have had more
+    /// by now, from what it was given when it last asked.
+    pub(super) fn asks(
+        &mut self,
+        now: Duration,
+        logs: &[(LogId, Position)],
+        has: impl Fn(LogId) -> u64,
+    ) -> Vec<(LogId, Position)> {
+        let before = match &self.asked {
+            Some((at, _)) if now < *at + ANSWER_MAX => return Vec::new(),
+            _ => self.asked.replace((now, logs.to_vec())),
+        };
+        let given = before.map(|(_, given)| given).unwrap_or_default();
+        given.into_iter().filter(|(log, position)| has(*log) < position.number).collect()
     }
 
     /// Asks for a pull at some time; an earlier wish stands.

@@ -262,18 +262,35 @@ fn as_many_pulls_as_may_go_on_are_waited_for_and_not_for_the_clock() {
 }
 
 #[test]
-fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into() {
-    let mut replica = replica();
-    tell(&mut replica, SECOND, Input::PeerUp(agent(1)));
-    let log = |nonce: u64| LogId { agent: agent(0), nonce: nonce.to_le_bytes() };
-    let at = |number| Position { number, hash: x0x_tracker::id::CommitHash([3; 32]) };
-    let standing = Standing {
-        logs: (0..1_000).map(|nonce| (log(nonce), at(7))).collect(),
-        charter: Vec::new(),
-        voids: (0..1_000).map(|nonce| (log(nonce), 7, at(7).hash)).collect(),
+fn a_log_that_a_neighbour_was_given_in_vain_is_looked_into() {
+    let mut scene = Scene::new(1);
+    let here = place(5, 2);
+    scene.does(Input::Received { from: peer(2), places: vec![here], charter: None });
+    let asks = |scene: &mut Scene, logs: Vec<(LogId, Position)>| {
+        let standing = Standing { logs, ..Standing::default() };
+        let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
+        effects.iter().filter(|effect| matches!(effect, Effect::Fork { .. })).count()
     };
-    let input = Input::Standing { from: agent(1), standing, after_all: false };
-    let effects = tell(&mut replica, SECOND, input);
+    assert_eq!(asks(&mut scene, Vec::new()), 0);
+    scene.later(Duration::from_secs(1));
+    assert_eq!(asks(&mut scene, Vec::new()), 0, "the answer may be on its way");
+    scene.later(Duration::from_secs(6));
+    assert_eq!(asks(&mut scene, vec![place(5, 1)]), 1);
+    scene.later(Duration::from_secs(6));
+    assert_eq!(asks(&mut scene, vec![here]), 0);
+}
+
+#[test]
+fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into() {
+    let mut scene = Scene::new(1);
+    let log = |nonce: u64| LogId { agent: ME, nonce: nonce.to_le_bytes() };
+    let at = Position { number: 7, hash: CommitHash([3; 32]) };
+    let standing = Standing {
+        logs: (0..1_000).map(|nonce| (log(nonce), at)).collect(),
+        charter: Vec::new(),
+        voids: (0..1_000).map(|nonce| (log(nonce), 7, at.hash)).collect(),
+    };
+    let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
     let own = effects.iter().filter(|effect| matches!(effect, Effect::OwnLog { .. })).count();
     assert_eq!(own, OWN_VOIDS_MAX);
 }
