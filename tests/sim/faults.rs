@@ -1,5 +1,8 @@
 //! What goes wrong, and a random schedule of it.
 
+use x0x::link::policy::LinkId;
+use x0x::wire::{self, Control, Digest, Lane};
+
 use crate::node::Left;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -73,6 +76,11 @@ pub enum Fault {
     Import {
         node: usize,
         count: usize,
+    },
+    /// A node says what is of no use.
+    Chatter {
+        node: usize,
+        frames: usize,
     },
     /// Somebody works where something will go wrong.
     Work {
@@ -233,6 +241,16 @@ impl World {
                 self.import(node, count);
             }
             Fault::Import { .. } => {}
+            Fault::Chatter { node, frames } => {
+                let digest = Digest { list: self.list, hash: [0; 32], wants_answer: false };
+                let frame = wire::encode(&Control::Digest(digest));
+                let links: Vec<LinkId> = self.nodes[node].links.keys().copied().collect();
+                for _ in 0..frames {
+                    for link in &links {
+                        self.send_frame(node, *link, Lane::Control, frame.clone());
+                    }
+                }
+            }
             Fault::Work { node } => self.work(node),
         }
     }
