@@ -27,7 +27,7 @@ pub(super) struct ListGate<'a> {
 #[derive(Debug)]
 pub(super) enum Passed {
     Commit(Box<Proved>),
-    Moved,
+    Moved(LogId, Position),
     Statement(Signed),
 }
 
@@ -66,7 +66,7 @@ impl ListGate<'_> {
         if self.here(log).is_some_and(|here| here.number >= position.number) {
             return Verdict::Known;
         }
-        self.passed = Some(Passed::Moved);
+        self.passed = Some(Passed::Moved(log, position));
         Verdict::Relay
     }
 

@@ -305,8 +305,9 @@ impl Hub {
                 let commit = *commit;
                 self.replica(now, list, replica::Input::Offered { from, commit }, effects);
             }
-            Passed::Moved => {
-                self.replica(now, list, replica::Input::Missed(from), effects);
+            Passed::Moved(log, position) => {
+                let places = vec![(log, position)];
+                self.replica(now, list, replica::Input::News { from, places }, effects);
             }
             Passed::Statement(signed) => {
                 effects.push(Effect::State { list, statements: vec![signed] });

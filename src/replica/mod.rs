@@ -42,8 +42,8 @@ pub const PULL_STALL_MAX: Duration = Duration::from_secs(4);
 /// How many pulls go on at once at most.
 pub const PULLS_MAX: usize = 3;
 
-/// How many void commits of one's own, of those that a neighbour names at once, are looked into.
-pub const OWN_VOIDS_MAX: usize = 8;
+/// How many logs and void commits of one's own, of those that a neighbour names at once, are looked into.
+pub const OWN_LOGS_MAX: usize = 8;
 
 /// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
 pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
@@ -165,8 +165,10 @@ impl Replica {
                 self.compare(now, from, hash, wants_answer, effects);
             }
             Input::News { from, places } => {
-                if places.iter().any(|(log, place)| self.lacks(*log, *place)) {
-                    self.want(now, from, Duration::ZERO);
+                let lacking = |(log, place): &(LogId, Position)| self.lacks(*log, *place);
+                let news: Vec<(LogId, Position)> = places.into_iter().filter(lacking).collect();
+                if let Some(peer) = self.peers.get_mut(&from).filter(|_| !news.is_empty()) {
+                    peer.want_places(now, &news);
                 }
             }
             Input::Offered { from, commit } => self.offer(now, from, commit),
@@ -218,10 +220,15 @@ impl Replica {
     /// Starts a pull where one is due: one at a time, while that gets on.
     fn start_pulls(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let mut going_on = self.pulls();
+        let (list, standing, frontier) = (self.list, &self.standing, &self.frontier);
+        let has =
+            |log: LogId, number: u64| frontier.get(&log).is_some_and(|here| here.number >= number);
         for (from, peer) in &mut self.peers {
             let has_room =
                 going_on == 0 || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
-            if has_room && peer.start(now) {
+            let is_due = peer.due().is_some_and(|due| due <= now);
+            if has_room && is_due && !peer.is_moot(|| standing.digest(list), has) && peer.start(now)
+            {
                 going_on += 1;
                 self.moved_at = now;
                 effects.push(Effect::Pull { from: *from, standing: self.standing.clone() });
@@ -244,8 +251,11 @@ impl Replica {
         if wants_answer {
             effects.push(self.digest_to(from, false));
         }
-        if !is_level {
-            self.want(now, from, Duration::ZERO);
+        // The other side finds the same, and which of the two lacks something shows when the first
+        // asks: so they had better not ask at once.
+        let after = Duration::from_millis(self.below(PATIENCE.as_millis() as u64));
+        if let Some(peer) = self.peers.get_mut(&from).filter(|_| !is_level) {
+            peer.want_level(now + after, hash);
         }
     }
 
@@ -322,11 +332,11 @@ impl Replica {
                 (&theirs.logs, &theirs.charter) == (&self.standing.logs, &self.standing.charter);
         }
         let mut lacks = self.charter.first_unknown(&theirs.charter).is_some();
+        let mut own = Vec::new();
         for (log, place) in &theirs.logs {
             let is_ahead = self.lacks(*log, *place);
-            // A log of one's own of which nothing is here is not the one that is written.
-            if is_ahead && log.agent == self.me && self.frontier.contains_key(log) {
-                effects.push(Effect::OwnLog { with: from, log: *log, void: None });
+            if is_ahead && log.agent == self.me {
+                own.push((*log, None));
             }
             let here = self.frontier.get(log);
             let is_other =
@@ -343,17 +353,24 @@ impl Replica {
                 let at = theirs.logs.binary_search_by_key(&log, |(log, _)| *log);
                 at.map_or(0, |at| theirs.logs[at].1.number)
             };
-            for (log, theirs) in peer.asks(now, &self.standing.logs, has) {
+            let in_vain = peer.asks(now, &self.standing.logs, has);
+            if !lacks && in_vain.is_empty() {
+                peer.has_no_more();
+            }
+            for (log, theirs) in in_vain {
                 effects.push(Effect::Fork { with: from, log, theirs });
             }
         }
-        let own: Vec<_> = theirs.voids.iter().filter(|(log, ..)| log.agent == self.me).collect();
-        // A few at a time, from anywhere on: with one of them come all that the other side keeps.
+        let of_me = theirs.voids.iter().filter(|(log, ..)| log.agent == self.me);
+        own.extend(
+            of_me
+                .map(|(log, number, hash)| (*log, Some(Position { number: *number, hash: *hash }))),
+        );
+        // A few at a time, from anywhere on: an honest neighbour seldom names more, and with one void
+        // commit come all that it keeps.
         let start = self.below(own.len().max(1) as u64) as usize;
-        for (log, number, hash) in own.iter().cycle().skip(start).take(own.len().min(OWN_VOIDS_MAX))
-        {
-            let void = Some(Position { number: *number, hash: *hash });
-            effects.push(Effect::OwnLog { with: from, log: *log, void });
+        for (log, void) in own.iter().cycle().skip(start).take(own.len().min(OWN_LOGS_MAX)) {
+            effects.push(Effect::OwnLog { with: from, log: *log, void: *void });
         }
         if lacks && !after_all {
             self.want(now, from, PATIENCE);

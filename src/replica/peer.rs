@@ -1,15 +1,29 @@
 //! What is known of one neighbour: whether it is asked just now, and when it may be asked next.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use x0x_tracker::id::LogId;
 use x0x_tracker::journal::commit::Position;
+
+use crate::wire::NEWS_MAX;
 
 /// The pause after a pull that broke off, the first time and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// After so long an answer has mostly come through, whole or not.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Why a neighbour is to be asked. Another may bring all of it first.
+#[derive(Clone, Debug, Default)]
+struct Reason {
+    /// It told its digest, which is another.
+    hash: Option<[u8; 32]>,
+    /// It told that logs are so far.
+    places: BTreeMap<LogId, u64>,
+    /// Something of which nothing shows that it has come.
+    is_vague: bool,
+}
 
 /// A neighbour. One pull at a time is outstanding.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +33,7 @@ pub(super) struct Peer {
     is_pulling: bool,
     /// When to pull; `None` where there is no reason to.
     wanted_at: Option<Duration>,
+    reason: Reason,
     /// Before that it is not asked again.
     rests_until: Duration,
     failures: u32,
@@ -50,7 +65,55 @@ impl Peer {
 
     /// Asks for a pull at some time; an earlier wish stands.
     pub(super) fn want(&mut self, at: Duration) {
+        self.reason.is_vague = true;
+        self.hurry(at);
+    }
+
+    /// Asks for a pull since the neighbour has another digest.
+    pub(super) fn want_level(&mut self, at: Duration, hash: [u8; 32]) {
+        self.reason.hash = Some(hash);
+        self.hurry(at);
+    }
+
+    /// Asks for a pull since the neighbour has more of some logs.
+    pub(super) fn want_places(&mut self, at: Duration, places: &[(LogId, Position)]) {
+        for (log, position) in places {
+            let known = self.reason.places.entry(*log).or_default();
+            *known = position.number.max(*known);
+        }
+        if self.reason.places.len() > NEWS_MAX {
+            self.reason.places.clear();
+            self.reason.is_vague = true;
+        }
+        self.hurry(at);
+    }
+
+    fn hurry(&mut self, at: Duration) {
         self.wanted_at = Some(self.wanted_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Notes that the neighbour has nothing more than this replica, whatever its digest was.
+    pub(super) fn has_no_more(&mut self) {
+        self.reason.hash = None;
+        if !self.reason.is_vague && self.reason.places.is_empty() {
+            self.wanted_at = None;
+        }
+    }
+
+    /// Tells whether all for which it was to be asked has come from elsewhere; then it is asked no more.
+    pub(super) fn is_moot(
+        &mut self,
+        digest: impl FnOnce() -> [u8; 32],
+        has: impl Fn(LogId, u64) -> bool,
+    ) -> bool {
+        let Reason { hash, places, is_vague } = &self.reason;
+        let is_moot = !is_vague
+            && places.iter().all(|(log, number)| has(*log, *number))
+            && hash.is_none_or(|hash| hash == digest());
+        if is_moot {
+            (self.wanted_at, self.reason) = (None, Reason::default());
+        }
+        is_moot
     }
 
     /// Returns when the next pull may start.
@@ -64,7 +127,7 @@ impl Peer {
         let is_due = self.due().is_some_and(|due| due <= now);
         if is_due {
             self.is_pulling = true;
-            self.wanted_at = None;
+            (self.wanted_at, self.reason) = (None, Reason::default());
         }
         is_due
     }

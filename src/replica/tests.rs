@@ -70,8 +70,9 @@ fn equal_digests_cost_one_frame_and_different_ones_a_pull() {
     assert!(matches!(&effects[..], [Effect::Digest { wants_answer: false, .. }]), "{effects:?}");
     assert!(scene.replica.is_level_with(peer(2)));
     let other = Input::Digest { from: peer(2), hash: [0; 32], wants_answer: false };
-    assert_eq!(pulls(&scene.does(other)), [peer(2)]);
+    scene.does(other);
     assert!(!scene.replica.is_level_with(peer(2)));
+    assert_eq!(pulls(&scene.later(PATIENCE)), [peer(2)]);
 }
 
 #[test]
@@ -248,6 +249,7 @@ fn as_many_pulls_as_may_go_on_are_waited_for_and_not_for_the_clock() {
     for from in 2..6 {
         scene.does(Input::Digest { from: peer(from), hash: [9; 32], wants_answer: false });
     }
+    assert_eq!(pulls(&scene.later(PATIENCE)).len(), 1);
     for _ in 0..2 {
         assert_eq!(pulls(&scene.later(PULL_STALL_MAX)).len(), 1);
     }
@@ -292,5 +294,29 @@ fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into
     };
     let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
     let own = effects.iter().filter(|effect| matches!(effect, Effect::OwnLog { .. })).count();
-    assert_eq!(own, OWN_VOIDS_MAX);
+    assert_eq!(own, OWN_LOGS_MAX);
+}
+
+#[test]
+fn what_another_brought_meanwhile_is_not_asked_for_again() {
+    let mut scene = Scene::new(3);
+    assert_eq!(pulls(&scene.hears(2, &[place(9, 5)])), [peer(2)]);
+    assert!(pulls(&scene.hears(3, &[place(9, 5)])).is_empty(), "one at a time");
+    assert!(pulls(&scene.hears(4, &[place(9, 6)])).is_empty());
+    let places = vec![place(9, 5)];
+    scene.does(Input::Received { from: peer(2), places, charter: None });
+    let effects = scene.does(Input::Pulled { from: peer(2), is_whole: true });
+    assert_eq!(pulls(&effects), [peer(4)], "the other has nothing more");
+}
+
+#[test]
+fn who_is_asked_first_need_not_ask_where_the_other_only_lacks_something() {
+    let mut scene = Scene::new(1);
+    let other = || Input::Digest { from: peer(2), hash: [9; 32], wants_answer: false };
+    assert!(pulls(&scene.does(other())).is_empty(), "it waits a moment");
+    let standing = Standing::default();
+    scene.does(Input::Standing { from: peer(2), standing, after_all: false });
+    assert!(pulls(&scene.later(PATIENCE)).is_empty());
+    scene.does(other());
+    assert_eq!(pulls(&scene.later(PATIENCE)), [peer(2)]);
 }

@@ -227,7 +227,10 @@ impl World {
         match pull.purpose {
             Purpose::Fork { log, .. } => self.tell(node, Input::Settled { list, with, log }),
             Purpose::Lost => self.write_again(node, clerk::write_again),
-            Purpose::Pull if standing.is_some() => self.pulled(node, pull.from, standing),
+            Purpose::Pull if standing.is_some() => {
+                self.counts.pulls_vain += u64::from(!pull.has_some);
+                self.pulled(node, pull.from, standing);
+            }
             Purpose::Pull => {
                 self.broke_off(node, &pull);
                 // Over a link that is gone, what is heard first may be that or this.

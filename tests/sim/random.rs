@@ -156,7 +156,8 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
     for (what, count, _) in &exercised {
         eprintln!("{count:8} {what}");
     }
-    let others: [(&str, u64); 6] = [
+    let others: [(&str, u64); 7] = [
+        ("pulls that brought nothing", sum(|c| c.pulls_vain)),
         ("links made", sum(|c| c.links_made)),
         ("deeds that an earlier disk may have lost", sum(|c| c.maybe_lost)),
         ("forks looked into", sum(|c| c.forks)),

@@ -132,6 +132,8 @@ pub struct Counts {
     pub gossip_reordered: u64,
     pub queues_full: u64,
     pub pulls_whole: u64,
+    /// Of those, pulls that brought nothing.
+    pub pulls_vain: u64,
     pub pulls_broken: u64,
     pub pulls_resumed: u64,
     pub resumed_amid: u64,
