@@ -38,6 +38,10 @@ power operations='500' damages='2000':
 kills count='50':
     X0X_KILLS={{count}} cargo test --locked -p x0x-cli --test nodes -- --nocapture nothing_that_was_answered
 
+# Runs many nodes with random faults in virtual time, as many times; a failure names the seed that repeats it.
+sim seeds='2000':
+    X0X_SIM_SEEDS={{seeds}} cargo test --locked -p x0x --test sim random_faults -- --nocapture
+
 # Explores the rules of claims in wider bounds than the tests do; takes hours.
 model:
     X0X_MODEL=long cargo test --locked -p x0x-tracker --test claim_model -- --nocapture every_history

@@ -1,5 +1,8 @@
 //! What goes wrong, and a random schedule of it.
 
+use x0x::link::policy::LinkId;
+use x0x::wire::{self, Control, Digest, Lane};
+
 use crate::node::Left;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -26,6 +29,10 @@ pub enum Fault {
     },
     /// Some link is dead.
     LinkDies,
+    /// A link is dead over which a pull has brought something, once there is one.
+    PullDies {
+        until: Time,
+    },
     /// A store takes long.
     Slow {
         node: usize,
@@ -70,6 +77,11 @@ pub enum Fault {
         node: usize,
         count: usize,
     },
+    /// A node says what is of no use.
+    Chatter {
+        node: usize,
+        frames: usize,
+    },
     /// Somebody works where something will go wrong.
     Work {
         node: usize,
@@ -109,7 +121,8 @@ impl World {
         match self.below(100) {
             0..16 => Fault::Partition { group: self.some_group(), time },
             16..24 => Fault::OneWay { group: self.some_group(), time },
-            24..38 => Fault::LinkDies,
+            24..30 => Fault::LinkDies,
+            30..38 => Fault::PullDies { until: TROUBLE },
             38..44 => Fault::Slow { node, time },
             44..62 => {
                 let left = match self.below(8) {
@@ -141,7 +154,9 @@ impl World {
     }
 
     pub fn befall(&mut self, fault: Fault) {
-        self.say(|| format!("{fault:?}"));
+        if !matches!(fault, Fault::PullDies { .. }) {
+            self.say(|| format!("{fault:?}"));
+        }
         match fault {
             Fault::Partition { group, time } => self.part(&group, time, false),
             Fault::OneWay { group, time } => self.part(&group, time, true),
@@ -157,14 +172,22 @@ impl World {
             Fault::LinkDies => {
                 let alive: Vec<usize> =
                     (0..self.wires.len()).filter(|wire| self.wires[*wire].is_alive).collect();
-                let busy = self.busy_wire().filter(|wire| self.wires[*wire].is_alive);
                 if !alive.is_empty() {
-                    let any = alive[self.below(alive.len() as u64) as usize];
-                    let wire = busy.unwrap_or(any);
+                    let wire = alive[self.below(alive.len() as u64) as usize];
                     self.counts.links_died += 1;
                     self.wire_dies(wire);
                 }
             }
+            Fault::PullDies { until } => match self.busy_wire() {
+                Some(wire) => {
+                    self.counts.links_died += 1;
+                    self.wire_dies(wire);
+                }
+                None if self.now < until => {
+                    self.after(SECOND / 10, Event::Fault(Fault::PullDies { until }));
+                }
+                None => {}
+            },
             Fault::Slow { node, time } => {
                 self.counts.slow_stores += 1;
                 self.nodes[node].store_takes = (100 * MILLISECOND, 900 * MILLISECOND);
@@ -218,6 +241,16 @@ impl World {
                 self.import(node, count);
             }
             Fault::Import { .. } => {}
+            Fault::Chatter { node, frames } => {
+                let digest = Digest { list: self.list, hash: [0; 32], wants_answer: false };
+                let frame = wire::encode(&Control::Digest(digest));
+                let links: Vec<LinkId> = self.nodes[node].links.keys().copied().collect();
+                for _ in 0..frames {
+                    for link in &links {
+                        self.send_frame(node, *link, Lane::Control, frame.clone());
+                    }
+                }
+            }
             Fault::Work { node } => self.work(node),
         }
     }
@@ -225,7 +258,9 @@ impl World {
     /// Returns a link over which a pull has brought something.
     pub fn busy_wire(&self) -> Option<usize> {
         let pulls = self.nodes.iter().flat_map(|node| &node.pulls);
-        pulls.filter(|(_, pull)| pull.has_some).map(|((wire, _), _)| *wire).next()
+        let mut busy =
+            pulls.filter(|((wire, _), pull)| pull.has_some && self.wires[*wire].is_alive);
+        busy.next().map(|((wire, _), _)| *wire)
     }
 
     pub fn may_grant(&mut self, node: usize) -> bool {

@@ -23,7 +23,7 @@ struct Outcome {
 fn paths(world: &mut World) -> Paths {
     let least = world.between(1, 40) * MILLISECOND;
     let most = least + world.between(1, 120) * MILLISECOND;
-    let width = world.chance(0.3).then(|| world.between(40_000, 2_000_000));
+    let width = world.chance(0.4).then(|| world.between(40_000, 800_000));
     let is_lossy = world.chance(0.6);
     let share = |world: &mut World, most: u64| match is_lossy {
         true => world.below(most) as f64 / 100.0,
@@ -41,13 +41,13 @@ fn paths(world: &mut World) -> Paths {
 
 fn prepare(world: &mut World) -> Vec<(Time, Fault)> {
     world.paths = paths(world);
-    let most = if world.chance(0.1) { 20 } else { 10 };
+    let most = if world.chance(0.1) { 20 } else { 8 };
     let count = world.between(5, most) as usize;
     world.add_members(count - 1);
     let known = world.between(1, 4) as usize;
     world.introduce(known);
     world.start_all();
-    let works = world.between(15, 45);
+    let works = world.between(12, 32);
     for _ in 0..works {
         let at = world.between(SECOND, TROUBLE);
         let node = world.below(world.nodes.len() as u64) as usize;
@@ -151,7 +151,7 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
         ("commits that waited", sum(|c| c.waited), 2 * runs),
         ("commits that were only announced", sum(|c| c.announced), runs / 2),
         ("acknowledged deeds", sum(|c| c.acknowledged), 20 * runs),
-        ("issues with conflicts", sum(|c| c.conflicts), runs / 4),
+        ("issues with conflicts", sum(|c| c.conflicts), runs / 10),
     ];
     for (what, count, _) in &exercised {
         eprintln!("{count:8} {what}");

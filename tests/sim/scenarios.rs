@@ -4,6 +4,7 @@ use x0x_tracker::Tracker;
 use x0x_tracker::interface::Draft;
 
 use crate::faults::Fault;
+use crate::ledger::Deed;
 use crate::node::Left;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -222,4 +223,42 @@ fn newcomers_show_their_ticket_once_however_often_they_are_greeted() {
         assert!(world.may_grant(node));
     }
     assert_eq!(world.counts.breaches, 0);
+}
+
+/// Tells the world of an edit that was never made.
+fn pretend(world: &mut World) {
+    world.create(0);
+    world.run_for(SECOND);
+    let mut entry = world.ledger.entries[0].clone();
+    entry.deed = Deed::Comment { body: "never said".to_owned() };
+    world.ledger.entries.push(entry);
+}
+
+#[test]
+#[should_panic(expected = "acknowledged, and gone")]
+fn an_edit_that_is_gone_is_noticed() {
+    let mut world = meet(11, 3);
+    pretend(&mut world);
+    world.check_in_peace();
+}
+
+#[test]
+#[should_panic(expected = "not level")]
+fn a_node_that_lacks_something_is_noticed() {
+    let mut world = meet(12, 3);
+    world.create(0);
+    world.run_for(SECOND);
+    world.part(&[2], 300 * SECOND, false);
+    world.run_for(10 * SECOND);
+    world.create(0);
+    world.check_in_peace();
+}
+
+#[test]
+#[should_panic(expected = "level go on pulling")]
+fn a_node_that_chatters_is_noticed() {
+    let mut world = meet(13, 3);
+    world.create(0);
+    world.at(world.now + 80 * SECOND, Event::Fault(Fault::Chatter { node: 1, frames: 500 }));
+    world.check_in_peace();
 }

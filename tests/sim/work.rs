@@ -16,7 +16,7 @@ use crate::world::World;
 const FIELDS: [&str; 4] = ["title", "assignee", "branch_name", "description"];
 
 /// How many of the newest issues most edits are about, so that they meet.
-const HOT: u64 = 4;
+const HOT: u64 = 3;
 
 /// How many bytes a large edit has: more than gossip carries.
 const LARGE: (u64, u64) = (62 << 10, 150 << 10);
