@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn an_edit_that_is_neither_shown_nor_overwritten_is_missed() {
-        let mut ledger = Ledger::default();
-        ledger.entries = vec![entry(1, 1, "a", &[]), entry(2, 1, "b", &[])];
+        let entries = vec![entry(1, 1, "a", &[]), entry(2, 1, "b", &[])];
+        let mut ledger = Ledger { entries, ..Ledger::default() };
         let both = r#"{"id":"S-1","title":"a","conflicts":{"title":["b"]}}"#;
         assert_eq!(ledger.missing(both), [""; 0]);
         let one = r#"{"id":"S-1","title":"a"}"#;
