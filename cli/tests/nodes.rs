@@ -1,6 +1,10 @@
 //! Nodes as processes: joining, cuts, kills, copies. Between them runs the emulator of links.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "processes are waited for by looking, up to a limit"
+)]
 
 mod common;
 #[path = "../../tests/harness/mod.rs"]

@@ -1,6 +1,10 @@
 //! The tour of several machines that the README gives, run as it stands there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "processes are waited for by looking, up to a limit"
+)]
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -87,6 +87,9 @@ pub struct Node {
     stopped: watch::Receiver<bool>,
 }
 
+/// Something to look up in the hub.
+type Look = Box<dyn FnOnce(&Hub, &Carrier) + Send>;
+
 /// What the task that has the hub is told.
 pub(crate) enum Told {
     /// Something to decide on.
@@ -104,7 +107,7 @@ pub(crate) enum Told {
     /// The request of a sync stream came; the answer goes there.
     Request { link: LinkId, bytes: Vec<u8>, writer: FrameWriter },
     /// Somebody wants to look at the hub.
-    Look(Box<dyn FnOnce(&Hub, &Carrier) + Send>),
+    Look(Look),
     /// Stop.
     Stop,
 }
