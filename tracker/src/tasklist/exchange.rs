@@ -186,11 +186,15 @@ impl LocalTracker {
         let mut proved = Vec::new();
         for (at, commit) in commits.iter().enumerate() {
             let Header { log, number, .. } = commit.header(list)?;
-            if incoming.body(log, number, commit.body.clone()).is_err() {
-                let run = run_from(&commits[at..], log, list);
-                incoming.run(&run, list, &charter, host.verifier.as_ref())?;
-            }
-            proved.push(incoming.body(log, number, commit.body.clone())?);
+            let known = incoming.body(log, number, commit.body.clone());
+            proved.push(match known {
+                Ok(commit) => commit,
+                Err(_no_header) => {
+                    let run = run_from(&commits[at..], log, list);
+                    incoming.run(&run, list, &charter, host.verifier.as_ref())?;
+                    incoming.body(log, number, commit.body.clone())?
+                }
+            });
         }
         let mut edition = Edition::start(&self.store, host)?;
         let mut frontier = edition.tables().frontier()?;
