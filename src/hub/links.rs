@@ -91,9 +91,10 @@ impl LinkState {
         }
     }
 
-    /// Returns when it is ended if nothing is shared by then.
+    /// Returns when it is ended if nothing is shared by then. One that does not stand shares nothing, and
+    /// is ended by the policy.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.lists.is_empty().then_some(self.alone_until)
+        (self.stands && self.lists.is_empty()).then_some(self.alone_until)
     }
 }
 
@@ -168,6 +169,7 @@ impl Hub {
         self.peers.insert(peer, link);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.stands = true;
+        state.alone_until = now + GREETING_MAX;
         effects.push(self.greeting(link));
         // It may have greeted before this side knew which link stands.
         self.share(now, link, effects);

@@ -5,7 +5,9 @@
 //! other agent uses the one that it expects to be chosen, and takes another when that is ended. Were
 //! both to choose, each could end what the other keeps, since they do not see links come up in the same
 //! order. The choice: of two calls that crossed, that of the smaller id; else the newer link, since an
-//! agent that is linked does not call, and so the older link is one that the other side has lost.
+//! agent that is linked does not call, and so the older link is one that the other side has lost. Two
+//! nodes may act for one agent, where a data directory was copied: then each newer link takes the place
+//! of the older one, which is made anew after a while, and both come to their turns.
 
 mod pair;
 mod wish;
@@ -22,7 +24,7 @@ use super::error::{Farewell, LinkError};
 use pair::{Held, Pair};
 use wish::Wish;
 
-pub use pair::{CROSSING_MAX, LINKS_PER_PEER_MAX};
+pub use pair::{CHOICE_MAX, CROSSING_MAX, LINKS_PER_PEER_MAX};
 pub use wish::{ADDRESSES_MAX, BACKOFF_FIRST, BACKOFF_MAX, STAYED, SUPERFLUOUS_WAIT};
 
 /// How many agents may be wanted. The wish for one more is refused with [`Effect::NoRoom`].
@@ -211,12 +213,14 @@ impl Policy {
                 effects.extend(links.map(|link| Effect::End { link, why: Farewell::Stopping }));
             }
         }
+        self.end_overdue(now, effects);
         self.call_who_is_due(now, effects);
     }
 
     /// Returns when [`Input::Tick`] is due at the latest; nothing where time alone changes nothing.
     pub fn deadline(&self) -> Option<Duration> {
-        self.next_call().map(|(due, _)| due)
+        let overdue = self.pairs.values().filter_map(Pair::overdue_at);
+        self.next_call().map(|(due, _)| due).into_iter().chain(overdue).min()
     }
 
     /// Returns the link to an agent.
@@ -367,6 +371,15 @@ impl Policy {
             }
         }
         self.places.retain(|_, wish| !wish.is_hopeless());
+    }
+
+    /// Ends links of which the other side should have chosen one by now.
+    fn end_overdue(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for pair in self.pairs.values_mut() {
+            while let Some(link) = pair.take_overdue(now) {
+                effects.push(Effect::End { link, why: Farewell::Superfluous });
+            }
+        }
     }
 
     fn call_who_is_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {

@@ -10,6 +10,11 @@ pub const CROSSING_MAX: Duration = Duration::from_secs(10);
 /// How many links to one agent there may be until that agent chooses; past that the oldest is ended.
 pub const LINKS_PER_PEER_MAX: usize = 4;
 
+/// How long the other agent may take to choose among links. After that the links that this side does not
+/// expect it to choose are ended. Nobody chooses where two nodes act for that agent, since neither knows
+/// of the other's link: they take turns then.
+pub const CHOICE_MAX: Duration = Duration::from_secs(3);
+
 /// A link that is up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -54,6 +59,19 @@ impl Pair {
         let oldest = self.links().find(|link| *link != stays).filter(|_| is_full)?;
         self.held.retain(|held| held.link != oldest);
         Some(oldest)
+    }
+
+    /// Returns when a link that was not chosen is to be ended, where there is one.
+    pub fn overdue_at(&self) -> Option<Duration> {
+        (self.held.len() > 1).then(|| self.held.last()).flatten().map(|held| held.since + CHOICE_MAX)
+    }
+
+    /// Takes out a link that was not chosen.
+    pub fn take_overdue(&mut self, now: Duration) -> Option<LinkId> {
+        self.overdue_at().filter(|at| *at <= now)?;
+        let link = self.links().find(|link| *link != self.current)?;
+        self.held.retain(|held| held.link != link);
+        Some(link)
     }
 
     /// Takes out a link, and returns it; nothing where there is no such. Of those left the newest counts.

@@ -443,6 +443,25 @@ fn whoever_has_the_choice_and_does_not_choose_loses_its_oldest_link() {
 }
 
 #[test]
+fn two_nodes_of_one_agent_take_turns_whoever_would_have_the_choice() {
+    let superfluous = |link| end(link, Farewell::Superfluous);
+    // The other would have it: neither of its nodes knows of a link to choose against.
+    let mut scene = Scene::new();
+    scene.up(1, SMALLER, false);
+    assert_eq!(scene.up(2, SMALLER, false), [peer_up(SMALLER, 2)]);
+    assert_eq!(scene.wait(), (CHOICE_MAX, vec![superfluous(1)]));
+    assert!(scene.rests());
+    // The one that was ended calls again, and has its turn.
+    assert_eq!(scene.up(3, SMALLER, false), [peer_up(SMALLER, 3)]);
+    assert_eq!(scene.wait(), (CHOICE_MAX, vec![superfluous(2)]));
+    // We have it.
+    let mut scene = Scene::new();
+    scene.up(1, LARGER, false);
+    assert_eq!(scene.up(2, LARGER, false), [superfluous(1), peer_up(LARGER, 2)]);
+    assert_eq!(scene.up(3, LARGER, false), [superfluous(2), peer_up(LARGER, 3)]);
+}
+
+#[test]
 fn only_so_many_addresses_are_remembered_as_our_own() {
     let mut scene = Scene::new();
     let most = OWN_ADDRESSES_MAX as u16;
