@@ -10,16 +10,13 @@ use x0x_tracker::id::{AgentId, ListId};
 use super::links::control;
 use super::{Effect, Fault, Hub};
 use crate::link::policy;
-use crate::wire::{ADDRESSES_MAX, Card, Control, SignedCard};
+use crate::wire::{ADDRESSES_MAX, CARDS_HELD_MAX, CARDS_MAX, Card, Control, SignedCard};
 
 /// The most agents whose address is kept.
 const AGENTS_MAX: usize = 1_024;
 
 /// How much newer a card must be than the one before; a stream of cards goes no further.
 const RENEWAL_MIN_MS: i64 = 1_000;
-
-/// The most cards that are told a new neighbour.
-const CARDS_TOLD_MAX: usize = 32;
 
 /// To how many members of a list links are kept without being asked for. In a larger one the gossip
 /// asks for those that it needs.
@@ -109,8 +106,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         let Card { agent, at_ms, addresses } = signed.peek()?;
         let known = self.cards.known.get(&agent).and_then(|known| known.card.as_ref());
-        let is_newer =
-            known.is_none_or(|(before, _)| at_ms >= before.saturating_add(RENEWAL_MIN_MS));
+        let is_newer = is_renewal(known.map(|(before, _)| *before), Some(at_ms));
         let keys = self.lists.values().filter_map(|shared| {
             let charter = shared.replica.charter();
             charter.role(agent).and(charter.public_key(agent))
@@ -127,16 +123,17 @@ impl Hub {
             known.card = Some((at_ms, signed.clone()));
         }
         self.remember(agent, None, effects);
-        self.pass_on(teller, agent, signed, effects);
+        self.announce_card(teller, agent, at_ms, effects);
         self.want_members(now, effects);
         Ok(())
     }
 
-    fn pass_on(
+    /// Tells all linked members but those two that there is a newer card; whoever lacks it will ask.
+    fn announce_card(
         &self,
         teller: AgentId,
         agent: AgentId,
-        card: &SignedCard,
+        at_ms: i64,
         effects: &mut Vec<Effect>,
     ) {
         for (peer, link) in &self.peers {
@@ -147,29 +144,60 @@ impl Hub {
                 && *peer != teller
                 && *peer != agent
             {
-                let (list, cards) = (*list, vec![card.clone()]);
-                effects.push(control(*link, &Control::Cards { list, cards }));
+                let (list, held) = (*list, vec![(agent, Some(at_ms))]);
+                effects.push(control(*link, &Control::CardsHeld { list, held }));
             }
         }
     }
 
-    /// Tells a new neighbour the cards of members.
-    pub(super) fn tell_cards(&self, list: ListId, peer: AgentId, effects: &mut Vec<Effect>) {
+    /// Tells a new neighbour whose cards are held.
+    pub(super) fn tell_cards_held(&self, list: ListId, peer: AgentId, effects: &mut Vec<Effect>) {
         let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
             return;
         };
-        let is_told =
-            |agent: &AgentId| *agent != peer && shared.replica.charter().role(*agent).is_some();
-        let cards: Vec<SignedCard> = self
-            .cards
-            .known
-            .iter()
-            .filter(|(agent, _)| is_told(agent))
-            .filter_map(|(_, known)| known.card.as_ref().map(|(_, card)| card.clone()))
-            .take(CARDS_TOLD_MAX)
-            .collect();
-        if !cards.is_empty() {
+        let charter = shared.replica.charter();
+        let cards = self.cards.known.iter().filter_map(|(agent, known)| {
+            let (at_ms, _) = known.card.as_ref()?;
+            let is_told = *agent != peer && charter.role(*agent).is_some();
+            is_told.then_some((*agent, Some(*at_ms)))
+        });
+        let held: Vec<_> = cards.take(CARDS_HELD_MAX).collect();
+        if !held.is_empty() {
+            effects.push(control(*link, &Control::CardsHeld { list, held }));
+        }
+    }
+
+    /// Shows a peer the cards that are newer than those it holds, and names those that it has newer.
+    pub(super) fn cards_held(
+        &self,
+        list: ListId,
+        peer: AgentId,
+        held: &[(AgentId, Option<i64>)],
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
+            return;
+        };
+        let charter = shared.replica.charter();
+        let (mut shown, mut lacking) = (Vec::new(), Vec::new());
+        for (agent, theirs) in held {
+            if *agent == self.me || charter.role(*agent).is_none() {
+                continue;
+            }
+            let card = self.cards.known.get(agent).and_then(|known| known.card.as_ref());
+            let ours = card.map(|(at_ms, _)| *at_ms);
+            if is_renewal(*theirs, ours) {
+                shown.extend(card.map(|(_, card)| card.clone()));
+            } else if is_renewal(ours, *theirs) {
+                lacking.push((*agent, ours));
+            }
+        }
+        for cards in shown.chunks(CARDS_MAX) {
+            let cards = cards.to_vec();
             effects.push(control(*link, &Control::Cards { list, cards }));
+        }
+        if !lacking.is_empty() {
+            effects.push(control(*link, &Control::CardsHeld { list, held: lacking }));
         }
     }
 
@@ -218,4 +246,11 @@ impl Hub {
             self.ask_policy(now, wanted, effects);
         }
     }
+}
+
+/// Tells whether a card of the second time takes the place of one of the first, if there is one.
+fn is_renewal(before: Option<i64>, after: Option<i64>) -> bool {
+    after.is_some_and(|after| {
+        before.is_none_or(|before| after >= before.saturating_add(RENEWAL_MIN_MS))
+    })
 }

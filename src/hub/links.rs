@@ -316,7 +316,9 @@ impl Hub {
             }
             Control::NotJoined { list, why } => return self.not_joined(list, peer, why, effects),
             Control::Digest(digest) => digest.list,
-            Control::News { list, .. } | Control::Cards { list, .. } => list,
+            Control::News { list, .. }
+            | Control::Cards { list, .. }
+            | Control::CardsHeld { list, .. } => list,
         };
         // A list that this side stopped sharing a moment ago is no breach.
         if !state.lists.contains(&list) {
@@ -336,6 +338,7 @@ impl Hub {
                     self.card(now, peer, &card, effects)?;
                 }
             }
+            Control::CardsHeld { held, .. } => self.cards_held(list, peer, &held, effects),
             _ => {}
         }
         Ok(())

@@ -103,7 +103,7 @@ impl Hub {
         shared.peers.insert(peer);
         let held = shared.held.remove(&peer).unwrap_or_default();
         let is_neighbour = shared.mesh.neighbours().contains(&peer);
-        self.tell_cards(list, peer, effects);
+        self.tell_cards_held(list, peer, effects);
         self.replica(now, list, replica::Input::PeerUp(peer), effects);
         if held.is_empty() && !is_neighbour {
             self.mesh(now, list, mesh::Input::Join(vec![peer]), effects);

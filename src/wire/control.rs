@@ -1,7 +1,7 @@
 //! Frames of the control lane.
 
 use serde::{Deserialize, Serialize};
-use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
 
@@ -11,7 +11,10 @@ use super::{Hello, NEWS_MAX, SignedCard, WireError, at_most, decode};
 pub const STATEMENTS_MAX: usize = 32;
 
 /// The most cards in one frame.
-const CARDS_MAX: usize = 32;
+pub const CARDS_MAX: usize = 32;
+
+/// The most agents in one frame whose cards the sender holds.
+pub const CARDS_HELD_MAX: usize = 1_024;
 
 /// A frame of the control lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,15 @@ pub enum Control {
         list: ListId,
         /// Their cards.
         cards: Vec<SignedCard>,
+    },
+    /// Which cards of members the sender holds, and of what time each is. Whoever has a newer one shows
+    /// it, and whoever has none or an older one answers with that.
+    CardsHeld {
+        /// The list.
+        list: ListId,
+        /// Agents, with the time of their card; nothing where the sender has none. At most
+        /// [`CARDS_HELD_MAX`].
+        held: Vec<(AgentId, Option<i64>)>,
     },
     /// Asks for a role, for a ticket.
     Join {
@@ -112,6 +124,9 @@ impl Control {
             Self::Hello(hello) => hello.check()?,
             Self::News { places, .. } => at_most("list of news", places.len(), NEWS_MAX)?,
             Self::Cards { cards, .. } => at_most("list of cards", cards.len(), CARDS_MAX)?,
+            Self::CardsHeld { held, .. } => {
+                at_most("list of cards held", held.len(), CARDS_HELD_MAX)?;
+            }
             Self::Joined { statements, .. } => {
                 at_most("list of statements", statements.len(), STATEMENTS_MAX)?;
             }

@@ -144,7 +144,7 @@ impl World {
     pub fn check_in_peace(&mut self) -> f64 {
         self.run_for(PEACE - QUIET);
         let pulls = self.counts.pulls_whole + self.counts.pulls_broken;
-        let links = self.counts.links_made;
+        self.linked.clear();
         let before: Vec<u64> = self.nodes.iter().map(|node| node.sent_bytes).collect();
         self.sent.clear();
         self.run_for(QUIET);
@@ -169,8 +169,9 @@ impl World {
         }
         let pulled = self.counts.pulls_whole + self.counts.pulls_broken - pulls;
         assert_eq!(pulled, 0, "nodes that are level go on pulling");
-        let made = self.counts.links_made - links;
-        assert!(made <= honest.len() as u64 / 2, "{made} links made where all is quiet");
+        // Gossip may want a neighbour that was none before; two calls may cross.
+        let again: Vec<_> = self.linked.iter().filter(|(_, times)| **times > 2).collect();
+        assert!(again.is_empty(), "linked again and again where all is quiet: {again:?}");
         let sent = honest.iter().map(|node| self.nodes[*node].sent_bytes - before[*node]);
         let most = sent.max().unwrap() as f64 / (QUIET / SECOND) as f64;
         let what = &self.sent;

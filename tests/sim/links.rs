@@ -167,13 +167,17 @@ impl World {
             }
             return;
         }
-        let peer = &self.nodes[this.ends[1 - end].node];
+        let other = this.ends[1 - end].node;
+        let peer = &self.nodes[other];
         let (peer, public_key) = (peer.agent, peer.key.public_key().to_vec());
         let binding = this.binding;
         let link = self.nodes[node].new_link(wire, end);
         let this = &mut self.wires[wire].ends[end];
         (this.is_up, this.link) = (true, Some(link));
-        self.counts.links_made += u64::from(end == 0);
+        if end == 0 {
+            self.counts.links_made += 1;
+            *self.linked.entry((node.min(other), node.max(other))).or_default() += 1;
+        }
         let is_caller = end == 0;
         self.trace(&[b'u', node as u8, end as u8]);
         self.tell(node, Input::Up { link, peer, public_key, binding, is_caller, address });

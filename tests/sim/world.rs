@@ -184,6 +184,8 @@ pub struct World {
     pub cuts: BTreeMap<(usize, usize), Time>,
     /// How many bytes of what were sent.
     pub sent: BTreeMap<(&'static str, u8), u64>,
+    /// How many links came up between which two nodes, the smaller first.
+    pub linked: BTreeMap<(usize, usize), u32>,
     /// What the nodes say of each other, and what the links between them end with.
     pub log: Vec<String>,
     events: BTreeMap<(Time, u64), Event>,
@@ -210,6 +212,7 @@ impl World {
             peaks: Peaks::default(),
             cuts: BTreeMap::new(),
             sent: BTreeMap::new(),
+            linked: BTreeMap::new(),
             log: Vec::new(),
             events: BTreeMap::new(),
             numbered: 0,
