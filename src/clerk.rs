@@ -170,7 +170,6 @@ pub fn is_breach(error: &TrackerError) -> bool {
             error,
             JournalError::Unstated { .. }
                 | JournalError::NotAllowed { .. }
-                | JournalError::Rules { .. }
                 | JournalError::Missing { .. }
                 | JournalError::TooLarge { what: OPEN_HEADERS, .. }
         ),

@@ -183,6 +183,14 @@ pub enum Note {
         /// Who.
         peer: AgentId,
     },
+    /// A peer that shares a list follows newer rules: what it writes waits until this program is a newer
+    /// one too.
+    Newer {
+        /// Who.
+        peer: AgentId,
+        /// Its rules.
+        rules: u16,
+    },
     /// This agent is a member now.
     Joined {
         /// Of which list.
@@ -215,6 +223,8 @@ pub struct Peer {
     pub link: LinkId,
     /// Which program it runs.
     pub program: String,
+    /// The newest rules for commits that it knows.
+    pub rules: u16,
     /// Which lists are shared, and whether both were equally far when last compared.
     pub lists: Vec<(ListId, bool)>,
 }

@@ -45,6 +45,8 @@ impl ListGate<'_> {
             return Verdict::Refuse;
         }
         match Proved::signed(commit, self.list, self.charter, self.verifier) {
+            // Whoever knows these rules pulls it.
+            Ok(proved) if proved.header().check_rules().is_err() => Verdict::Refuse,
             Ok(proved) if proved.role().is_some_and(|role| role.may_write()) => {
                 self.passed = Some(Passed::Commit(Box::new(proved)));
                 Verdict::Relay
@@ -54,7 +56,6 @@ impl ListGate<'_> {
                 self.lacks_statements = true;
                 Verdict::Refuse
             }
-            Err(JournalError::Rules { .. }) => Verdict::Refuse,
             Err(_) => Verdict::Breach,
         }
     }

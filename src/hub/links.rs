@@ -83,6 +83,11 @@ impl LinkState {
         self.hello.is_some()
     }
 
+    /// Returns the newest rules that the other side knows, as far as it said.
+    pub(super) fn rules(&self) -> u16 {
+        self.hello.as_ref().map_or(RULES_VERSION, |hello| hello.rules)
+    }
+
     /// Keeps gossip for later; what finds no room is found by comparing.
     fn keep_early(&mut self, frame: &[u8]) {
         let bytes: usize = self.early.iter().map(Vec::len).sum();
@@ -230,7 +235,7 @@ impl Hub {
             .map(|(list, _)| *list)
             .collect();
         let (before, address) = (state.lists.clone(), state.address);
-        let card = hello.card.clone();
+        let (card, rules) = (hello.card.clone(), hello.rules);
         if let Some(state) = self.links.get_mut(&link) {
             state.lists.clone_from(&shared);
         }
@@ -240,6 +245,9 @@ impl Hub {
         if before.is_empty() && !shared.is_empty() {
             // What it said of itself counts now that it is known for a member.
             self.remember(peer, Some(address), effects);
+            if rules > RULES_VERSION {
+                effects.push(Effect::Note(Note::Newer { peer, rules }));
+            }
             if let Some(card) = card
                 && let Err(fault) = self.card(now, peer, &card, effects)
             {

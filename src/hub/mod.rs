@@ -144,6 +144,7 @@ impl Hub {
                 agent: *agent,
                 link: *link,
                 program: state.program.clone(),
+                rules: state.rules(),
                 lists: state.lists.iter().map(|list| (*list, level(list))).collect(),
             })
         };

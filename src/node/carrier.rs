@@ -146,6 +146,7 @@ impl Carrier {
             outgoing: link.is_caller(),
             rtt_ms: link.connection().rtt().as_secs_f64() * 1_000.0,
             version: peer.program.clone(),
+            rules: peer.rules,
             lists: peer
                 .lists
                 .iter()

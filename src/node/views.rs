@@ -13,6 +13,9 @@ pub struct PeerView {
     pub rtt_ms: f64,
     /// The version of its program.
     pub version: String,
+    /// The newest rules for commits that it knows; where they are newer than this node's, what it writes
+    /// waits until this program is a newer one too.
+    pub rules: u16,
     /// The lists that both have.
     pub lists: Vec<PeerList>,
 }

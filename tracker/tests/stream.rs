@@ -6,6 +6,7 @@ mod support;
 
 use support::{List, exchange, stream};
 use x0x_tracker::document::Birth;
+use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::Tracker;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Role;
@@ -301,6 +302,50 @@ fn a_void_commit_closes_its_log_and_what_builds_on_it_is_void_too() {
     let verdicts = b.tracker.judge(&[void, follower, dependent]).unwrap();
     assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Void(_))), "{verdicts:?}");
     assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
+fn what_follows_newer_rules_waits_for_a_newer_program_and_holds_up_nothing_else() {
+    let (mut a, _) = woven(2);
+    let next = next_of_two(&a, None);
+    let known = proved(next.clone(), &a);
+    let two = StandIn::new(2);
+    let sign = |number: u64, previous: CommitHash, rules: u16| {
+        let header = Header { number, previous: Some(previous), rules, ..known.header().clone() };
+        Commit::sign(&header, encode_body(&Body::default()), &two).unwrap()
+    };
+    // One run: its author got a newer program in the middle of it.
+    let place = known.position();
+    let newer = sign(place.number + 1, place.hash, 2);
+    let after = sign(place.number + 2, newer.hash(), 1);
+    let headers = [&next, &newer, &after].map(|commit| commit.header.clone());
+    let run = Run { headers: headers.to_vec(), signature: after.signature.clone().unwrap() };
+    let log = known.header().log;
+    let mut items = vec![Item::Run(run)];
+    for (n, commit) in [next, newer, after].into_iter().enumerate() {
+        items.push(Item::Body { log, number: place.number + n as u64, body: commit.body });
+    }
+    let elsewhere = LogId { nonce: [9; 8], ..log };
+    let header = Header {
+        log: elsewhere,
+        number: 1,
+        previous: None,
+        after: vec![],
+        ..known.header().clone()
+    };
+    let other = Commit::sign(&header, encode_body(&Body::default()), &two).unwrap();
+    let signature = other.signature.clone().unwrap();
+    items.push(Item::Run(Run { headers: vec![other.header.clone()], signature }));
+    items.push(Item::Body { log: elsewhere, number: 1, body: other.body });
+    let received = a.tracker.receive(&mut Incoming::default(), items).unwrap();
+    assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+    let [Verdict::Taken, newer, after, Verdict::Taken] = &received.verdicts[..] else {
+        panic!("{:?}", received.verdicts);
+    };
+    let wanted = JournalError::Rules { found: 2, known: 1 };
+    assert!(matches!(newer, Verdict::Refused(error) if *error == wanted), "{newer:?}");
+    assert!(matches!(after, Verdict::Waits { .. }), "{after:?}");
+    assert_eq!(a.tracker.voids().unwrap().len(), 0);
 }
 
 #[test]

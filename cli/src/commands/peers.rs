@@ -1,6 +1,7 @@
 //! `x0x peers`: with whom the node is linked.
 
 use serde_json::Value;
+use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::node::{client, short};
 use crate::error::{CliError, Exit};
@@ -29,6 +30,13 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
         Column::soft("lists"),
     ];
     output.data(|stdout| table::write(stdout, &head, &rows, output.look))?;
+    let newest = peers.iter().filter_map(|peer| peer["rules"].as_u64()).max().unwrap_or(0);
+    if newest > u64::from(RULES_VERSION) {
+        output.note(&format!(
+            "Upgrade x0x: somebody follows rules {newest} and this program knows {RULES_VERSION}; \
+             what is written under them waits."
+        ));
+    }
     Ok(Exit::Done)
 }
 

@@ -8,6 +8,7 @@ use x0x::hub::Note;
 use x0x::node::{Node, Status, block_on};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::Filter;
+use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::node::{config, short};
 use crate::args::node::ListenArgs;
@@ -116,6 +117,10 @@ fn tell(session: &Session, note: &Note) -> Result<(), CliError> {
         Note::Stranger { peer } => {
             format!("refused {} shares no list with this node", peer.short())
         }
+        Note::Newer { peer, rules } => format!(
+            "upgrade {} follows rules {rules}, this program knows {RULES_VERSION}: what it writes waits",
+            peer.short()
+        ),
         Note::Joined { list, role } => format!("joined  {} as {}", list.short(), role.name()),
         Note::NotJoined { list, why } => {
             format!("refused the ticket for {}: {}", list.short(), why.text())
@@ -135,6 +140,9 @@ fn event(note: &Note) -> Value {
             json!({"event": "breach", "agent_id": peer.to_string(), "what": what})
         }
         Note::Stranger { peer } => json!({"event": "stranger", "agent_id": peer.to_string()}),
+        Note::Newer { peer, rules } => {
+            json!({"event": "upgrade", "agent_id": peer.to_string(), "rules": rules, "known": RULES_VERSION})
+        }
         Note::Joined { list, role } => {
             json!({"event": "joined", "list": list.to_string(), "role": role.name()})
         }

@@ -105,8 +105,7 @@ impl Commit {
         CommitHash::of(&self.header)
     }
 
-    /// Checks sizes, then decodes the header and checks list and rules: what comes before the
-    /// signature.
+    /// Checks sizes, then decodes the header and checks the list: what comes before the signature.
     pub fn header(&self, list: ListId) -> Result<Header, JournalError> {
         bounded("body", self.body.len(), BODY_BYTES_MAX)?;
         checked_header(&self.header, list)
@@ -115,6 +114,7 @@ impl Commit {
     /// Decodes the commit and checks sizes, list, rules and body hash: all that needs no state.
     pub fn open(&self, list: ListId) -> Result<Opened, JournalError> {
         let header = self.header(list)?;
+        header.check_rules()?;
         if body_hash(&self.body) != header.body {
             return Err(JournalError::Malformed { what: "body" });
         }
@@ -145,6 +145,20 @@ impl Commit {
     }
 }
 
+impl Header {
+    /// Checks that its author followed rules that this program knows. One of newer rules is genuine all
+    /// the same; what it does is not known here.
+    ///
+    /// # Errors
+    /// [`JournalError::Rules`].
+    pub fn check_rules(&self) -> Result<(), JournalError> {
+        if self.rules > RULES_VERSION {
+            return Err(JournalError::Rules { found: self.rules, known: RULES_VERSION });
+        }
+        Ok(())
+    }
+}
+
 impl Opened {
     /// Checks that this commit is the next of its log.
     pub fn continues(&self, last: Option<Position>) -> Result<(), JournalError> {
@@ -164,7 +178,7 @@ impl Opened {
     }
 }
 
-/// Checks the size of an encoded header, decodes it, and checks list and rules.
+/// Checks the size of an encoded header, decodes it, and checks the list.
 ///
 /// # Errors
 /// Which of these it breaks.
@@ -173,9 +187,6 @@ pub(super) fn checked_header(bytes: &[u8], list: ListId) -> Result<Header, Journ
     let header: Header = decode("header", bytes)?;
     if header.list != list {
         return Err(JournalError::OtherList { found: header.list, expected: list });
-    }
-    if header.rules > RULES_VERSION {
-        return Err(JournalError::Rules { found: header.rules, known: RULES_VERSION });
     }
     Ok(header)
 }

@@ -244,6 +244,9 @@ fn judge(
 ) -> Result<Verdict, TrackerError> {
     let (header, position) = (commit.header(), commit.position());
     let log = header.log;
+    if let Err(error) = header.check_rules() {
+        return Ok(Verdict::Refused(error));
+    }
     if let Some(verdict) = place(edition, frontier, commit)? {
         if matches!(verdict, Verdict::Void(_)) {
             remember(edition, frontier, commit, JournalError::Void.to_string())?;
