@@ -216,3 +216,6 @@ enum Fault {
     #[error("{0}")]
     Order(&'static str),
 }
+
+#[cfg(test)]
+mod tests;

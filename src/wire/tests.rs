@@ -71,7 +71,8 @@ fn what_is_too_much_is_refused_as_such() {
         hash: x0x_tracker::id::CommitHash([1; 32]),
     };
     let news = Control::News { list, places: vec![(log, position); NEWS_MAX + 1] };
-    for frame in [Control::Hello(hello), news] {
+    let held = vec![(AgentId([1; 32]), None); CARDS_HELD_MAX + 1];
+    for frame in [Control::Hello(hello), news, Control::CardsHeld { list, held }] {
         let error = Control::read(&encode(&frame)).unwrap_err();
         assert!(matches!(error, WireError::TooLarge { .. }), "{error}");
     }
@@ -97,7 +98,7 @@ fn frames_of_another_version_and_with_bytes_left_over_are_told_apart() {
 #[test]
 fn a_length_that_lies_allocates_nothing() {
     // A list of 2^60 statements in a frame of 20 bytes.
-    let mut bytes = vec![VERSION, 5];
+    let mut bytes = vec![VERSION, 6];
     bytes.extend([0xff; 8]);
     bytes.extend([0x0f; 10]);
     assert!(Control::read(&bytes).is_err());

@@ -1,0 +1,169 @@
+use std::net::SocketAddr;
+
+use x0x_tracker::journal::charter::{Charter, Role, Signed, Statement};
+use x0x_tracker::journal::commit::RULES_VERSION;
+use x0x_tracker::journal::frontier::Frontier;
+use x0x_tracker::journal::signature::Signer;
+use x0x_tracker::testing::{START, StandIn, StandInVerifier};
+
+use super::*;
+use crate::wire::{self, Card, Control, Hello, Lane, SignedCard, shared_tag};
+
+const US: u64 = 1;
+
+/// A hub whose list has members with these numbers.
+struct Scene {
+    hub: Hub,
+    list: ListId,
+    now: Duration,
+}
+
+fn agent(number: u64) -> AgentId {
+    StandIn::new(number).agent()
+}
+
+fn address(number: u64) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], number as u16))
+}
+
+/// An agent's card, made so many seconds after the start.
+fn card(number: u64, seconds: i64) -> SignedCard {
+    let at_ms = START.0 + seconds * 1_000;
+    let card = Card { agent: agent(number), at_ms, addresses: vec![address(number)] };
+    SignedCard::new(&card, &StandIn::new(number)).unwrap()
+}
+
+fn at(seconds: i64) -> Option<i64> {
+    Some(START.0 + seconds * 1_000)
+}
+
+impl Scene {
+    fn new(members: u64) -> Self {
+        let founder = StandIn::new(US);
+        let public_key = founder.public_key().to_vec();
+        let name = "pump".to_owned();
+        let found = Statement::Found { name, founder: public_key, nonce: [0; 16], at: START };
+        let found = Signed::new(&found, &founder).unwrap();
+        let list = ListId::of(&found.statement);
+        let mut charter = Charter::default();
+        charter.accept(&found, &StandInVerifier).unwrap();
+        for number in US + 1..=members {
+            let member = StandIn::new(number).public_key().to_vec();
+            let (by, role, seen) = (founder.agent(), Role::Worker, charter.heads());
+            let grant = Statement::Grant { list, by, member, role, seen };
+            charter.accept(&Signed::new(&grant, &founder).unwrap(), &StandInVerifier).unwrap();
+        }
+        let hub = Hub::new(agent(US), "0", Arc::new(StandInVerifier), [3; 32]);
+        let mut scene = Self { hub, list, now: Duration::from_secs(100) };
+        let frontier = Frontier::default();
+        scene.tell(Input::Opened { list, frontier, charter });
+        scene
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.hub.handle(self.now, input, &mut effects);
+        effects
+    }
+
+    fn hear(&mut self, link: u64, frame: &Control) -> Vec<Effect> {
+        let bytes = wire::encode(frame);
+        self.tell(Input::Frame { link: LinkId(link), lane: Lane::Control, bytes })
+    }
+
+    /// Links a member that greets with the list; the link has the member's number.
+    fn link(&mut self, number: u64, rules: u16) -> Vec<Effect> {
+        let (link, peer, binding) = (LinkId(number), agent(number), [number as u8; 32]);
+        let public_key = StandIn::new(number).public_key().to_vec();
+        let (is_caller, address) = (false, address(number));
+        self.tell(Input::Up { link, peer, public_key, binding, is_caller, address });
+        let lists = vec![shared_tag(&binding, peer, self.list)];
+        let hello = Hello { program: "0".to_owned(), rules, lists, card: Some(card(number, 0)) };
+        self.hear(number, &Control::Hello(hello))
+    }
+}
+
+/// Returns what is said of cards, and on which link.
+fn about_cards(effects: &[Effect]) -> Vec<(u64, Control)> {
+    let of = |effect: &Effect| match effect {
+        Effect::Send { link, lane: Lane::Control, frame } => {
+            let frame = Control::read(frame).unwrap();
+            let is_it = matches!(frame, Control::Cards { .. } | Control::CardsHeld { .. });
+            is_it.then_some((link.0, frame))
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(of).collect()
+}
+
+#[test]
+fn cards_go_to_whoever_lacks_them_and_to_nobody_else() {
+    let mut scene = Scene::new(5);
+    let list = scene.list;
+    scene.link(2, RULES_VERSION);
+    // A new neighbour is told whose cards there are; the others, that there is one more.
+    let said = about_cards(&scene.link(3, RULES_VERSION));
+    let held = |held: Vec<(AgentId, Option<i64>)>| Control::CardsHeld { list, held };
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.contains(&(2, held(vec![(agent(3), at(0))]))), "{said:?}");
+    assert!(said.contains(&(3, held(vec![(agent(2), at(0))]))), "{said:?}");
+    // Who has none of it is shown it; who has a newer one is told what is here.
+    let said = scene.hear(3, &held(vec![(agent(2), None), (agent(4), at(5)), (agent(US), at(9))]));
+    let shown = Control::Cards { list, cards: vec![card(2, 0)] };
+    assert_eq!(about_cards(&said), [(3, shown), (3, held(vec![(agent(4), None)]))]);
+    // Where both have it, nothing is said.
+    assert_eq!(about_cards(&scene.hear(3, &held(vec![(agent(2), at(0)), (agent(5), None)]))), []);
+    // What came so is taken, and told to those who do not know of it.
+    let said = scene.hear(3, &Control::Cards { list, cards: vec![card(4, 5)] });
+    assert_eq!(about_cards(&said), [(2, held(vec![(agent(4), at(5))]))]);
+    // Nobody asks for the card of a stranger.
+    assert_eq!(about_cards(&scene.hear(3, &held(vec![(agent(77), at(0))]))), []);
+}
+
+#[test]
+fn a_card_that_its_agent_did_not_sign_ends_the_link() {
+    let mut scene = Scene::new(3);
+    let list = scene.list;
+    scene.link(2, RULES_VERSION);
+    let forged = Card { agent: agent(3), at_ms: START.0, addresses: vec![address(2)] };
+    let forged = SignedCard::new(&forged, &StandIn::new(2)).unwrap();
+    let effects = scene.hear(2, &Control::Cards { list, cards: vec![forged] });
+    let ended = |effect: &Effect| matches!(effect, Effect::End { why: Farewell::Breach, .. });
+    assert!(effects.iter().any(ended), "{effects:?}");
+}
+
+#[test]
+fn people_are_told_of_a_peer_that_follows_newer_rules() {
+    let newer = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Note(Note::Newer { rules, .. }) if *rules == RULES_VERSION + 1))
+    };
+    let mut scene = Scene::new(3);
+    let effects = scene.link(2, RULES_VERSION);
+    assert!(!newer(&effects), "{effects:?}");
+    let effects = scene.link(3, RULES_VERSION + 1);
+    assert!(newer(&effects), "{effects:?}");
+    assert_eq!(scene.hub.peers().iter().map(|peer| peer.rules).max(), Some(RULES_VERSION + 1));
+}
+
+#[test]
+fn a_link_that_is_not_the_one_that_stands_is_not_taken_for_a_stranger_s() {
+    let mut scene = Scene::new(2);
+    scene.link(2, RULES_VERSION);
+    // The same agent from elsewhere: one of the two links stands.
+    let (link, peer, binding) = (LinkId(9), agent(2), [9; 32]);
+    let public_key = StandIn::new(2).public_key().to_vec();
+    let (is_caller, address) = (false, address(9));
+    scene.tell(Input::Up { link, peer, public_key, binding, is_caller, address });
+    let mut ends = Vec::new();
+    for _ in 0..20 {
+        scene.now += Duration::from_secs(1);
+        for effect in scene.tell(Input::Tick) {
+            if let Effect::End { link, why } = effect {
+                ends.push((link.0, why));
+            }
+        }
+    }
+    // The older one makes room, to come again; the newer one said nothing, and is let go.
+    assert!(ends.iter().all(|end| *end != (2, Farewell::NoSharedList)), "{ends:?}");
+    assert!(ends.contains(&(9, Farewell::NoSharedList)), "{ends:?}");
+}
