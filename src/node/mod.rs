@@ -233,7 +233,7 @@ impl Node {
                         name: info.name,
                         issues: info.issues,
                         commits: info.commits,
-                        role: tracker.charter()?.role(me).map(Role::name),
+                        role: tracker.charter()?.role(me),
                         peers: shared(*list),
                     })
                 };

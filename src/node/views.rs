@@ -1,7 +1,10 @@
 //! What a node says of itself to people and programs.
 
+use serde::{Deserialize, Serialize};
+use x0x_tracker::journal::charter::Role;
+
 /// A linked peer, as people are shown it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerView {
     /// Which agent.
     pub agent_id: String,
@@ -21,7 +24,7 @@ pub struct PeerView {
 }
 
 /// A list that is shared with a peer.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerList {
     /// Its id.
     pub id: String,
@@ -30,7 +33,7 @@ pub struct PeerList {
 }
 
 /// A list, as `status` shows it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListView {
     /// Its id.
     pub id: String,
@@ -41,13 +44,13 @@ pub struct ListView {
     /// How many commits it has.
     pub commits: u64,
     /// This agent's role; `None` where it is no member.
-    pub role: Option<&'static str>,
+    pub role: Option<Role>,
     /// How many linked peers share it.
     pub peers: usize,
 }
 
 /// What a node says of itself.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// Its agent.
     pub agent_id: String,

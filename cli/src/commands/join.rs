@@ -3,41 +3,40 @@
 use std::io::Write;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
-use x0x::node::{JoinError, Node, block_on};
-use x0x::wire::Ticket;
+use x0x::node::{JoinError, ListView, Node, PeerView, block_on};
+use x0x::rest::client::Client;
+use x0x::time;
+use x0x::wire::{Ticket, TicketError};
 use x0x_tracker::Tracker;
 use x0x_tracker::journal::charter::Role;
 
 use super::node::{config, running, short};
 use crate::args::node::JoinArgs;
 use crate::error::{CliError, Exit};
+use crate::output::progress::Meter;
 use crate::resolve::Session;
 
 /// How long the list may take to come once this agent is a member, without anything coming.
 const FETCH_MAX: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether all has come.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// When it is said for the first time that the issuer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Joins the list of a ticket.
 pub fn run(session: &Session, args: &JoinArgs) -> Result<Exit, CliError> {
-    let ticket: Ticket = args.ticket.parse().map_err(|error| CliError::Invalid {
-        detail: format!(
-            "{error}",
-            error = {
-                let error: x0x::wire::TicketError = error;
-                error
-            }
-        ),
+    let ticket: Ticket = args.ticket.parse().map_err(|error: TicketError| CliError::Invalid {
+        detail: error.to_string(),
         hint: "paste what `x0x invite` printed, whole".to_owned(),
     })?;
     let role = match running(session)? {
         Some(client) => {
             let answer: Value = client.post("/joins", &json!({"ticket": args.ticket.trim()}))?;
+            fetched_by(&client, Fetch::of(&ticket, session))?;
             answer["role"].as_str().unwrap_or_default().to_owned()
         }
         None => {
@@ -115,28 +114,76 @@ async fn join(
         }
         Err(stopped) => return Err(late(stopped.to_string())),
     };
-    fetch(&node, ticket).await.map_err(late)?;
+    fetch(&node, Fetch::of(ticket, session)).await.map_err(late)?;
     Ok(role)
 }
 
-/// Waits until this node is as far as the issuer was.
-async fn fetch(node: &Node, ticket: &Ticket) -> Result<(), String> {
-    let (list, issuer) = (ticket.list.to_string(), ticket.issuer.to_string());
-    let mut last = (0, Duration::ZERO);
+/// A list that is being fetched from who issued the ticket.
+struct Fetch {
+    list: String,
+    issuer: String,
+    /// How many commits were here last, and how often it was looked since.
+    commits: u64,
+    looks: u32,
+    meter: Meter,
+}
+
+impl Fetch {
+    fn of(ticket: &Ticket, session: &Session) -> Self {
+        let (list, issuer) = (ticket.list.to_string(), ticket.issuer.to_string());
+        let meter = Meter::start("Fetching", 0, &session.output);
+        Self { list, issuer, commits: 0, looks: 0, meter }
+    }
+
+    /// Tells whether this node is as far as the issuer was; an error where nothing comes any more.
+    fn is_done(&mut self, peers: &[PeerView], lists: &[ListView]) -> Result<bool, String> {
+        let shared = peers.iter().filter(|peer| peer.agent_id == self.issuer);
+        if shared.flat_map(|peer| &peer.lists).any(|list| list.id == self.list && list.level) {
+            return Ok(true);
+        }
+        let here = lists.iter().find(|here| here.id == self.list);
+        let (commits, issues) = here.map_or((0, 0), |here| (here.commits, here.issues));
+        self.looks = if commits == self.commits { self.looks + 1 } else { 0 };
+        self.commits = commits;
+        self.meter.tell_issues(issues);
+        if LOOK_EVERY * self.looks > FETCH_MAX {
+            return Err("the list was joined, but its issues do not come".to_owned());
+        }
+        Ok(false)
+    }
+}
+
+/// Waits until a node of this process has fetched a list.
+async fn fetch(node: &Node, mut fetch: Fetch) -> Result<(), String> {
     loop {
         let peers = node.peers().await.map_err(|stopped| stopped.to_string())?;
-        let shared = peers.iter().filter(|peer| peer.agent_id == issuer);
-        if shared.flat_map(|peer| &peer.lists).any(|shared| shared.id == list && shared.level) {
-            return Ok(());
-        }
         let status = node.status().await.map_err(|stopped| stopped.to_string())?;
-        let here = status.lists.iter().find(|here| here.id == list);
-        let commits = here.map_or(0, |here| here.commits);
-        last =
-            if commits == last.0 { (commits, last.1 + LOOK_EVERY) } else { (commits, LOOK_EVERY) };
-        if last.1 > FETCH_MAX {
-            return Err("the list was joined, but its issues do not come".to_owned());
+        if fetch.is_done(&peers, &status.lists)? {
+            return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Waits until the node that runs here has fetched a list. It goes on by itself: that nothing comes for
+/// a while is no error.
+fn fetched_by(client: &Client, mut fetch: Fetch) -> Result<(), CliError> {
+    loop {
+        let peers: Peers = client.get("/peers")?;
+        let status: Lists = client.get("/status")?;
+        if fetch.is_done(&peers.peers, &status.lists).unwrap_or(true) {
+            return Ok(());
+        }
+        time::pause(LOOK_EVERY);
+    }
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    peers: Vec<PeerView>,
+}
+
+#[derive(Deserialize)]
+struct Lists {
+    lists: Vec<ListView>,
 }

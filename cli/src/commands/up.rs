@@ -8,6 +8,7 @@ use x0x::hub::Note;
 use x0x::node::{Node, Status, block_on};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::Filter;
+use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::node::{config, short};
@@ -66,7 +67,7 @@ async fn greet(session: &Session, node: &Node) -> Result<(), CliError> {
         writeln!(stdout, "listen  {}, for other nodes at {}", status.listen, addresses.join(", "))?;
         writeln!(stdout, "api     {}, for programs of this machine", status.api)?;
         for (list, ready) in status.lists.iter().zip(&ready) {
-            let role = list.role.unwrap_or("not a member yet");
+            let role = list.role.map_or("not a member yet", Role::name);
             let (name, id) = (&list.name, short(&list.id));
             writeln!(stdout, "list    {name} ({id}): {} issues, {role}", list.issues)?;
             ready.iter().try_for_each(|line| writeln!(stdout, "ready   {line}"))?;

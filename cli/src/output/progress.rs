@@ -55,6 +55,11 @@ impl Meter {
         self.say(|what| format!("{what}: {} of {} issues", share.done, share.total));
     }
 
+    /// Tells how many issues have come, if it is time to.
+    pub fn tell_issues(&mut self, issues: u64) {
+        self.say(|what| format!("{what}: {issues} issues so far"));
+    }
+
     fn say(&mut self, text: impl FnOnce(&str) -> String) {
         if self.quiet {
             return;
