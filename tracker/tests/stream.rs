@@ -15,6 +15,7 @@ use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::store::VOIDS_PER_LOG_MAX;
 use x0x_tracker::tasklist::{LOGS_PER_AGENT_MAX, Outgoing, Verdict};
 use x0x_tracker::testing::{StandIn, StandInVerifier};
 
@@ -302,6 +303,31 @@ fn a_void_commit_closes_its_log_and_what_builds_on_it_is_void_too() {
     let verdicts = b.tracker.judge(&[void, follower, dependent]).unwrap();
     assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Void(_))), "{verdicts:?}");
     assert_eq!(a.canonical(), b.canonical());
+}
+
+#[test]
+fn so_many_void_commits_of_a_log_are_remembered_and_the_next_are_judged_anew() {
+    let (mut a, mut b) = woven(1);
+    let void = proved(next_of_two(&a, Some(bad_entry())), &a);
+    let two = StandIn::new(2);
+    let sign = |n: u64| {
+        let mut entry = bad_entry();
+        entry.changes = vec![n.to_le_bytes().to_vec()];
+        let body = encode_body(&Body { entries: vec![entry] });
+        let header = Header { body: body_hash(&body), ..void.header().clone() };
+        proved(Commit::sign(&header, body, &two).unwrap(), &a)
+    };
+    let all: Vec<Proved> = (0..VOIDS_PER_LOG_MAX + 10).map(sign).collect();
+    for list in [&mut a, &mut b] {
+        let before = list.canonical();
+        for _ in 0..2 {
+            let verdicts = list.tracker.judge(&all).unwrap();
+            let is_void = |verdict: &Verdict| matches!(verdict, Verdict::Void(_));
+            assert!(verdicts.iter().all(is_void));
+            assert_eq!(list.tracker.voids().unwrap().len() as u64, VOIDS_PER_LOG_MAX);
+        }
+        assert_eq!(list.canonical(), before);
+    }
 }
 
 #[test]

@@ -46,6 +46,13 @@ pub struct Fork {
     pub void: Vec<u8>,
 }
 
+/// How many void commits of one log that never counted here are remembered. Another one is judged anew
+/// whenever it comes.
+pub const VOIDS_PER_LOG_MAX: u64 = 1_024;
+
+/// Where it is counted how many of a log there are.
+const META_VOIDS: &[u8] = b"voids ";
+
 /// A commit with where it stands.
 #[derive(Clone, Debug)]
 pub struct Sealed {
@@ -267,6 +274,25 @@ impl Writing {
     /// Remembers that a commit is void.
     pub fn put_void(&self, commit: CommitHash, void: &VoidCommit) -> Result<(), TrackerError> {
         self.put(Table::Voids, &commit.0, &encode(void)?)
+    }
+
+    /// Remembers that a commit is void that never counted here; past [`VOIDS_PER_LOG_MAX`] of its log it
+    /// does nothing.
+    pub fn put_void_unseen(
+        &self,
+        commit: CommitHash,
+        void: &VoidCommit,
+    ) -> Result<(), TrackerError> {
+        let key = [META_VOIDS, &void.log.to_bytes()].concat();
+        let known = match self.get(Table::Meta, &key)? {
+            Some(bytes) => decode(&bytes, "how many commits of a log are void")?,
+            None => 0_u64,
+        };
+        if known >= VOIDS_PER_LOG_MAX {
+            return Ok(());
+        }
+        self.put(Table::Meta, &key, &encode(&(known + 1))?)?;
+        self.put_void(commit, void)
     }
 
     /// Makes the tables anew that find commits by document and by hash, from the commits alone.

@@ -52,9 +52,66 @@ pub trait Rivals: Tables {
 impl<T: Tables + ?Sized> Rivals for T {}
 
 impl Writing {
-    /// Keeps what proves a void commit: its header and those after it, up to a signature.
+    /// Keeps what proves a void commit: its header and those after it, up to a signature. Of those that
+    /// follow the same commit the one with the smallest hash is kept.
     pub fn put_rival(&self, log: LogId, at: Position, run: &Run) -> Result<(), TrackerError> {
-        let key = [&commit_key(log, at.number)[..], &at.hash.0].concat();
-        self.put(Table::Rivals, &key, &encode(run)?)
+        let first = run.headers.first().ok_or_else(|| damaged("a header"))?;
+        let before = self.rival(log, at.number, decode_header(first)?.previous)?;
+        let key = |hash: CommitHash| [&commit_key(log, at.number)[..], &hash.0].concat();
+        match before {
+            Some(before) if before.hash <= at.hash => return Ok(()),
+            Some(before) => self.remove(Table::Rivals, &key(before.hash))?,
+            None => {}
+        }
+        self.put(Table::Rivals, &key(at.hash), &encode(run)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ListId;
+    use crate::journal::commit::{Body, Commit, Header, body_hash, encode_body};
+    use crate::journal::signature::Signer;
+    use crate::store::{Founding, Store};
+    use crate::testing::StandIn;
+
+    #[test]
+    fn of_all_that_follow_one_commit_the_smallest_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = ListId([1; 32]);
+        let (name, prefix) = ("pump".to_owned(), "P".to_owned());
+        let founding = Founding { list, name, prefix, statement: None };
+        let path = dir.path().join("store.redb");
+        Store::create(&path, &founding).unwrap();
+        let store = Store::open_to_write(&path).unwrap();
+        let agent = StandIn::new(1);
+        let log = LogId { agent: agent.agent(), nonce: [0; 8] };
+        let signed = |n: u64, previous: Option<CommitHash>| {
+            let body = encode_body(&Body::default());
+            let (body_hash, rules) = (body_hash(&body), 1);
+            let after = vec![(log, Position { number: n, hash: CommitHash([0; 32]) })];
+            let charter = Vec::new();
+            let header =
+                Header { list, log, number: 2, previous, body: body_hash, after, charter, rules };
+            let commit = Commit::sign(&header, body, &agent).unwrap();
+            let signature = commit.signature.clone().unwrap_or_default();
+            (commit.hash(), Run { headers: vec![commit.header], signature })
+        };
+        let writing = store.write().unwrap();
+        let previous = Some(CommitHash([7; 32]));
+        let mut smallest = None;
+        for n in 1..20 {
+            let (hash, run) = signed(n, previous);
+            writing.put_rival(log, Position { number: 2, hash }, &run).unwrap();
+            smallest = Some(smallest.map_or(hash, |smallest: CommitHash| smallest.min(hash)));
+            let kept = writing.rival(log, 2, previous).unwrap().map(|rival| rival.hash);
+            assert_eq!(kept, smallest);
+        }
+        let (hash, run) = signed(1, None);
+        writing.put_rival(log, Position { number: 2, hash }, &run).unwrap();
+        assert_eq!(writing.rival(log, 2, None).unwrap().map(|rival| rival.hash), Some(hash));
+        assert_eq!(writing.rival(log, 2, previous).unwrap().map(|rival| rival.hash), smallest);
+        assert_eq!(writing.len(Table::Rivals).unwrap(), 2);
     }
 }

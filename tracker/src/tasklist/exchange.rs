@@ -297,7 +297,7 @@ fn remember(
     let counts = counts.and_then(|rival| rival.run.headers.into_iter().next());
     let fork = counts.map(|counts| Fork { counts, void: commit.to_commit().header });
     let void = VoidCommit { fork, ..VoidCommit::new(header.log, header.number, why) };
-    tables.put_void(position.hash, &void)?;
+    tables.put_void_unseen(position.hash, &void)?;
     let last = frontier.position(header.log);
     let is_next = header.number == last.map_or(1, |last| last.number + 1)
         && header.previous == last.map(|last| last.hash);

@@ -110,7 +110,7 @@ fn put_voids(
         let fork = fork.take();
         if writing.void(at.hash)?.is_none() {
             let void = VoidCommit::new(log, at.number, why.to_owned());
-            writing.put_void(at.hash, &VoidCommit { fork, ..void })?;
+            writing.put_void_unseen(at.hash, &VoidCommit { fork, ..void })?;
         }
     }
     Ok(())
