@@ -15,8 +15,10 @@ use crate::wire::{ADDRESSES_MAX, Card, Control, SignedCard};
 /// The most agents whose address is kept.
 const AGENTS_MAX: usize = 1_024;
 
-/// How much newer a card must be than the one before; a stream of cards goes no further.
+/// How much newer a card must be than the one before, and how much later it must come, since an agent
+/// dates its cards itself: a stream of cards goes no further.
 const RENEWAL_MIN_MS: i64 = 1_000;
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 /// The most cards that are told a new neighbour.
 const CARDS_TOLD_MAX: usize = 32;
@@ -35,6 +37,8 @@ pub(super) struct Cards {
 #[derive(Debug, Default)]
 struct Whereabouts {
     card: Option<(i64, SignedCard)>,
+    /// When that came.
+    renewed_at: Duration,
     /// Best first.
     addresses: Vec<SocketAddr>,
 }
@@ -108,9 +112,11 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let Card { agent, at_ms, addresses } = signed.peek()?;
-        let known = self.cards.known.get(&agent).and_then(|known| known.card.as_ref());
-        let is_newer =
-            known.is_none_or(|(before, _)| at_ms >= before.saturating_add(RENEWAL_MIN_MS));
+        let known = self.cards.known.get(&agent);
+        let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
+        let is_newer = known.is_none_or(|(before_ms, renewed_at)| {
+            at_ms >= before_ms.saturating_add(RENEWAL_MIN_MS) && now >= renewed_at + RENEWAL_MIN
+        });
         let keys = self.lists.values().filter_map(|shared| {
             let charter = shared.replica.charter();
             charter.role(agent).and(charter.public_key(agent))
@@ -124,7 +130,7 @@ impl Hub {
         }
         self.cards.add(agent, &addresses);
         if let Some(known) = self.cards.known.get_mut(&agent) {
-            known.card = Some((at_ms, signed.clone()));
+            (known.card, known.renewed_at) = (Some((at_ms, signed.clone())), now);
         }
         self.remember(agent, None, effects);
         self.pass_on(teller, agent, signed, effects);
