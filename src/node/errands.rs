@@ -15,10 +15,11 @@ use x0x_tracker::journal::stream::Incoming;
 use super::keeper::{Keeper, Shelf};
 use super::streams::{self, FrameReader, FrameWriter};
 use super::{Told, forks};
-use crate::clerk::{self, STALL_MAX, Stored};
+use crate::clerk::{self, PULL_MAX, STALL_MAX, Stored};
 use crate::hub::Input;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
+use crate::time;
 use crate::wire::{self, Answer, Lane, Request, Standing};
 
 type Hub = mpsc::UnboundedSender<Told>;
@@ -34,7 +35,12 @@ pub(super) async fn pull(
 ) -> Option<Standing> {
     let mut reader = ask(link, &Request::Pull { list, standing }).await?;
     let mut incoming = Incoming::default();
+    let (began, mut news_at) = (time::origin(), time::origin());
     loop {
+        // Between two pieces, so that what the store did with one is always told.
+        if began.elapsed() > PULL_MAX || news_at.elapsed() > STALL_MAX {
+            return None;
+        }
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
                 let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
@@ -44,11 +50,14 @@ pub(super) async fn pull(
                 });
                 let (stored, part) = stored.await.ok()??;
                 incoming = part;
-                let Stored { told, is_stated, stopped_by } = stored
+                let Stored { told, is_stated, is_news, stopped_by } = stored
                     .inspect_err(|error| {
                         tracing::error!(list = %list.short(), %error, "the store takes no commits");
                     })
                     .ok()?;
+                if is_news {
+                    news_at = time::origin();
+                }
                 hub.send(Told::Input(told)).ok()?;
                 keeper.tell(move |shelf| match is_stated {
                     true => forks::adopt(shelf, list),
@@ -184,7 +193,8 @@ pub(super) fn redeem(
 
 /// Opens a sync stream with a request, and returns where the answers come.
 pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
-    let (send, receive) = link.connection().open_bi().await.ok()?;
+    // The other side says how many requests may be open.
+    let (send, receive) = timeout(STALL_MAX, link.connection().open_bi()).await.ok()?.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
     timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(request)))).await.ok()?.ok()?;
     writer.get_mut().finish().ok()?;
