@@ -13,7 +13,7 @@ use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::Incoming;
 
 use super::keeper::{Keeper, Shelf};
-use super::streams::{self, FrameReader, FrameWriter};
+use super::streams::{self, FrameReader, Reply};
 use super::{Told, forks};
 use crate::clerk::{self, PULL_MAX, STALL_MAX, Stored};
 use crate::hub::Input;
@@ -89,7 +89,7 @@ pub(super) fn blame(link: &Link, error: &TrackerError) {
 
 /// Sends what another store lacks.
 pub(super) async fn serve(
-    mut writer: FrameWriter,
+    mut reply: Reply,
     keeper: Keeper,
     hub: Hub,
     list: ListId,
@@ -97,7 +97,7 @@ pub(super) async fn serve(
     standing: Standing,
 ) {
     let started = keeper.with(list, move |tracker| clerk::serve(tracker, &standing)).await;
-    let Ok(Some(Ok(mut outgoing))) = started else { return refuse(writer).await };
+    let Ok(Some(Ok(mut outgoing))) = started else { return refuse(reply).await };
     loop {
         let mut part = outgoing;
         let next = keeper.with(list, move |tracker| {
@@ -106,14 +106,14 @@ pub(super) async fn serve(
         });
         let Ok(Some((Ok(answer), part))) = next.await else { return };
         outgoing = part;
-        if write(&mut writer, &answer).await.is_none() {
+        if write(&mut reply, &answer).await.is_none() {
             return;
         }
         if matches!(answer, Answer::End(_)) {
             break;
         }
     }
-    let _closed = writer.get_mut().finish();
+    let _closed = reply.frames.get_mut().finish();
     for (log, theirs) in outgoing.forked() {
         let forked = Input::Forked { list, with: to, log: *log, theirs: *theirs };
         let _stopped = hub.send(Told::Input(forked));
@@ -122,7 +122,7 @@ pub(super) async fn serve(
 
 /// Sends headers of a log.
 pub(super) async fn serve_headers(
-    mut writer: FrameWriter,
+    mut reply: Reply,
     keeper: Keeper,
     list: ListId,
     log: LogId,
@@ -130,28 +130,28 @@ pub(super) async fn serve_headers(
 ) {
     let headers = keeper.with(list, move |tracker| tracker.headers(log, from)).await;
     if let Ok(Some(Ok(headers))) = headers
-        && write(&mut writer, &Answer::Headers(headers)).await.is_some()
+        && write(&mut reply, &Answer::Headers(headers)).await.is_some()
     {
-        let _closed = writer.get_mut().finish();
+        let _closed = reply.frames.get_mut().finish();
     }
 }
 
 /// Sends what an agent wrote that does not count here.
-pub(super) async fn serve_lost(mut writer: FrameWriter, keeper: Keeper, list: ListId, to: AgentId) {
+pub(super) async fn serve_lost(mut reply: Reply, keeper: Keeper, list: ListId, to: AgentId) {
     let lost = keeper.with(list, move |tracker| clerk::lost(tracker, to)).await;
     let Ok(Some(Ok(answers))) = lost else { return };
     for answer in answers {
-        if write(&mut writer, &answer).await.is_none() {
+        if write(&mut reply, &answer).await.is_none() {
             return;
         }
     }
-    let _closed = writer.get_mut().finish();
+    let _closed = reply.frames.get_mut().finish();
 }
 
 /// Says that nothing is served.
-pub(super) async fn refuse(mut writer: FrameWriter) {
-    if write(&mut writer, &Answer::NotServed).await.is_some() {
-        let _closed = writer.get_mut().finish();
+pub(super) async fn refuse(mut reply: Reply) {
+    if write(&mut reply, &Answer::NotServed).await.is_some() {
+        let _closed = reply.frames.get_mut().finish();
     }
 }
 
@@ -214,6 +214,6 @@ pub(super) async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answ
     }
 }
 
-async fn write(writer: &mut FrameWriter, answer: &Answer) -> Option<()> {
-    timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
+async fn write(reply: &mut Reply, answer: &Answer) -> Option<()> {
+    timeout(STALL_MAX, reply.frames.send(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
 }
