@@ -21,6 +21,10 @@ use crate::wire::{Answer, JoinRefusal, Standing};
 /// How long an answer of a sync stream may stand still.
 pub const STALL_MAX: Duration = Duration::from_secs(20);
 
+/// How long one answer to a pull is listened to: others get their turn then, and what came counts. Who
+/// has more is asked again.
+pub const PULL_MAX: Duration = Duration::from_secs(30);
+
 /// About how many bytes of commits travel together, and are applied together. Over a narrow path one
 /// takes less than [`crate::replica::PULL_STALL_MAX`], or others would be asked for the same.
 pub const CHUNK_BYTES: usize = 128 << 10;
@@ -134,6 +138,8 @@ pub struct Stored {
     /// Whether the charter has more statements now: what this agent wrote before may count under them,
     /// once [`adopt`] wrote it again.
     pub is_stated: bool,
+    /// Whether anything in it was new.
+    pub is_news: bool,
     /// Why nothing more of the stream is looked at.
     pub stopped_by: Option<TrackerError>,
 }
@@ -152,8 +158,9 @@ pub fn receive(
     let received = tracker.receive(incoming, items)?;
     let charter = if received.statements > 0 { Some(tracker.charter()?) } else { None };
     let (places, is_stated) = (taken(&received), charter.is_some());
+    let is_news = is_stated || !places.is_empty();
     let told = Input::Received { list, from, places, charter };
-    Ok(Stored { told, is_stated, stopped_by: received.stopped_by })
+    Ok(Stored { told, is_stated, is_news, stopped_by: received.stopped_by })
 }
 
 fn taken(received: &Received) -> Vec<(LogId, Position)> {

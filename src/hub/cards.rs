@@ -15,8 +15,10 @@ use crate::wire::{ADDRESSES_MAX, CARDS_HELD_MAX, CARDS_MAX, Card, Control, Signe
 /// The most agents whose address is kept.
 const AGENTS_MAX: usize = 1_024;
 
-/// How much newer a card must be than the one before; a stream of cards goes no further.
+/// How much newer a card must be than the one before, and how much later it must come, since an agent
+/// dates its cards itself: a stream of cards goes no further.
 const RENEWAL_MIN_MS: i64 = 1_000;
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 /// To how many members of a list links are kept without being asked for. In a larger one the gossip
 /// asks for those that it needs.
@@ -32,6 +34,8 @@ pub(super) struct Cards {
 #[derive(Debug, Default)]
 struct Whereabouts {
     card: Option<(i64, SignedCard)>,
+    /// When that came.
+    renewed_at: Duration,
     /// Best first.
     addresses: Vec<SocketAddr>,
 }
@@ -105,8 +109,10 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let Card { agent, at_ms, addresses } = signed.peek()?;
-        let known = self.cards.known.get(&agent).and_then(|known| known.card.as_ref());
-        let is_newer = is_renewal(known.map(|(before, _)| *before), Some(at_ms));
+        let known = self.cards.known.get(&agent);
+        let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
+        let is_newer = is_renewal(known.map(|(before_ms, _)| before_ms), Some(at_ms))
+            && known.is_none_or(|(_, renewed_at)| now >= renewed_at + RENEWAL_MIN);
         let keys = self.lists.values().filter_map(|shared| {
             let charter = shared.replica.charter();
             charter.role(agent).and(charter.public_key(agent))
@@ -120,7 +126,7 @@ impl Hub {
         }
         self.cards.add(agent, &addresses);
         if let Some(known) = self.cards.known.get_mut(&agent) {
-            known.card = Some((at_ms, signed.clone()));
+            (known.card, known.renewed_at) = (Some((at_ms, signed.clone())), now);
         }
         self.remember(agent, None, effects);
         self.announce_card(teller, agent, at_ms, effects);

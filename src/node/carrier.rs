@@ -7,25 +7,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
-use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::peers_file::PeersFile;
-use super::streams::{self, FrameWriter};
+use super::queue::{NotPut, Queue};
+use super::streams::{self, Reply};
 use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands, forks};
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
-use crate::wire::Lane;
-
-/// How many frames wait for a lane of one link at most.
-const FRAMES_MAX: usize = 2_048;
+use crate::replica::OWN_LOGS_MAX;
+use crate::wire::{Lane, SYNC_BYTES_MAX};
 
 /// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
-/// beyond that.
+/// beyond that. A frame counts with what stands around it in the queue.
 const RECEIVED_BYTES_MAX: usize = 4 << 20;
+
+/// How many bytes of requests that came over one link are read or answered at once: the longest one
+/// alone, or many that are short.
+const REQUESTS_BYTES_MAX: usize = SYNC_BYTES_MAX;
 
 /// How many calls are answered at once.
 const ANSWERS_MAX: usize = 64;
@@ -49,7 +50,7 @@ pub(crate) struct Carrier {
     links: Links<Open>,
     next_link: u64,
     /// The stream of the request that the hub decides on just now.
-    asked: Option<FrameWriter>,
+    asked: Option<Reply>,
     pub(super) tasks: Tasks,
     is_closing: bool,
 }
@@ -57,8 +58,10 @@ pub(crate) struct Carrier {
 /// A link that stands.
 struct Open {
     link: Link,
-    control: mpsc::Sender<Bytes>,
-    pubsub: mpsc::Sender<Bytes>,
+    control: Queue,
+    pubsub: Queue,
+    /// For how many more logs of this node's the other side may make it look there.
+    own_logs: Arc<Semaphore>,
     /// Why this side ended it.
     ended_for: Option<Farewell>,
     /// What ends with it.
@@ -92,8 +95,6 @@ impl Carrier {
     /// Takes a link whose handshake was carried through, and returns what to tell the hub. `called` is
     /// where this side called.
     pub(super) fn attach(&mut self, link: Link, called: Option<SocketAddr>) -> hub::Input {
-        // Tasks that ended by themselves are nobody's any more.
-        while self.tasks.try_join_next().is_some() {}
         self.next_link += 1;
         let id = LinkId(self.next_link);
         let input = hub::Input::Up {
@@ -104,8 +105,8 @@ impl Carrier {
             is_caller: link.is_caller(),
             address: called.unwrap_or_else(|| link.address()),
         };
-        let (control, control_out) = mpsc::channel(FRAMES_MAX);
-        let (pubsub, pubsub_out) = mpsc::channel(FRAMES_MAX);
+        let (control, control_out) = Queue::new();
+        let (pubsub, pubsub_out) = Queue::new();
         let lane = |lane, frames| {
             let connection = link.connection().clone();
             async move {
@@ -120,7 +121,8 @@ impl Carrier {
             self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
-        self.links.insert(id, Open { link, control, pubsub, ended_for: None, tasks });
+        let own_logs = Arc::new(Semaphore::new(OWN_LOGS_MAX));
+        self.links.insert(id, Open { link, control, pubsub, own_logs, ended_for: None, tasks });
         input
     }
 
@@ -133,8 +135,8 @@ impl Carrier {
     }
 
     /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
-    pub(super) fn hold(&mut self, writer: Option<FrameWriter>) {
-        self.asked = writer;
+    pub(super) fn hold(&mut self, reply: Option<Reply>) {
+        self.asked = reply;
     }
 
     /// Returns how people are shown a peer.
@@ -166,6 +168,8 @@ impl Carrier {
 
     /// Does what the hub wants.
     pub(super) fn carry(&mut self, effect: Effect) {
+        // Tasks that ended by themselves are nobody's any more.
+        while self.tasks.try_join_next().is_some() {}
         match effect {
             Effect::Dial { address, wanted } => {
                 let (endpoint, hub) = (self.endpoint.clone(), self.hub.clone());
@@ -208,15 +212,15 @@ impl Carrier {
             let bytes = frame.len();
             return tracing::error!(?lane, bytes, "a frame is larger than its lane allows");
         }
-        match queue.try_send(frame.into()) {
+        match queue.put(frame.into()) {
             Ok(()) => {}
             // A lane ends with its link; where it did not, nothing is left of use.
-            Err(mpsc::error::TrySendError::Closed(_)) => open.link.end(Farewell::Full),
-            Err(mpsc::error::TrySendError::Full(_)) if lane == Lane::Control => {
+            Err(NotPut::Closed) => open.link.end(Farewell::Full),
+            Err(NotPut::Full) if lane == Lane::Control => {
                 tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
                 open.link.end(Farewell::Full);
             }
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(NotPut::Full) => {
                 tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
                 let _stopped = self.hub.send(Told::Input(hub::Input::Dropped { link }));
             }
@@ -240,23 +244,23 @@ impl Carrier {
                 });
             }
             Effect::Serve { list, to, standing, .. } => {
-                if let Some(writer) = self.asked.take() {
-                    self.tasks.spawn(errands::serve(writer, keeper, hub, list, to, standing));
+                if let Some(reply) = self.asked.take() {
+                    self.tasks.spawn(errands::serve(reply, keeper, hub, list, to, standing));
                 }
             }
             Effect::ServeHeaders { list, log, from, .. } => {
-                if let Some(writer) = self.asked.take() {
-                    self.tasks.spawn(errands::serve_headers(writer, keeper, list, log, from));
+                if let Some(reply) = self.asked.take() {
+                    self.tasks.spawn(errands::serve_headers(reply, keeper, list, log, from));
                 }
             }
             Effect::ServeLost { list, to, .. } => {
-                if let Some(writer) = self.asked.take() {
-                    self.tasks.spawn(errands::serve_lost(writer, keeper, list, to));
+                if let Some(reply) = self.asked.take() {
+                    self.tasks.spawn(errands::serve_lost(reply, keeper, list, to));
                 }
             }
             Effect::Refuse { .. } => {
-                if let Some(writer) = self.asked.take() {
-                    self.tasks.spawn(errands::refuse(writer));
+                if let Some(reply) = self.asked.take() {
+                    self.tasks.spawn(errands::refuse(reply));
                 }
             }
             Effect::Judge { list, commits } => errands::judge(&keeper, list, commits),
@@ -271,9 +275,14 @@ impl Carrier {
                 }
             }
             Effect::OwnLog { link, list, log, void } => {
-                if let Some(link) = connection(&link) {
-                    self.tasks.spawn(forks::own_log(link, keeper, list, log, void));
-                }
+                let Some(open) = self.links.get(&link) else { return };
+                // What is left out now is told again with the next standing.
+                let Ok(room) = open.own_logs.clone().try_acquire_owned() else { return };
+                let link = open.link.clone();
+                self.tasks.spawn(async move {
+                    forks::own_log(link, keeper, list, log, void).await;
+                    drop(room);
+                });
             }
             _ => {}
         }
@@ -366,8 +375,8 @@ async fn read_frames(
 ) -> std::io::Result<()> {
     let (lane, mut reader) = streams::read_lane(stream).await?;
     while let Some(bytes) = streams::next(&mut reader).await? {
-        let weight = u32::try_from(bytes.len().clamp(1, RECEIVED_BYTES_MAX)).unwrap_or(1);
-        let Ok(room) = room.clone().acquire_many_owned(weight).await else { break };
+        let room = room.clone().acquire_many_owned(weight(bytes.len())).await;
+        let Ok(room) = room else { break };
         let bytes = bytes.to_vec();
         if hub.send(Told::Frame { link, lane, bytes, room }).is_err() {
             break;
@@ -376,19 +385,36 @@ async fn read_frames(
     Ok(())
 }
 
+/// Returns how much room a frame of so many bytes takes until the hub has looked at it.
+fn weight(bytes: usize) -> u32 {
+    let all = bytes.saturating_add(size_of::<Told>()).min(RECEIVED_BYTES_MAX);
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
 /// Reads the requests of sync streams that the other side opens.
 async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
+    let room = Arc::new(Semaphore::new(REQUESTS_BYTES_MAX));
     let mut streams = Tasks::new();
     while let Ok((send, receive)) = link.connection().accept_bi().await {
         while streams.try_join_next().is_some() {}
-        let hub = hub.clone();
+        let (hub, room) = (hub.clone(), room.clone());
         streams.spawn(async move {
-            let mut reader = FramedRead::new(receive, streams::codec(Lane::Sync));
-            let writer = FramedWrite::new(send, streams::codec(Lane::Sync));
-            let request = tokio::time::timeout(REQUEST_MAX, streams::next(&mut reader)).await;
-            if let Ok(Ok(Some(bytes))) = request {
-                let _stopped = hub.send(Told::Request { link: id, bytes: bytes.to_vec(), writer });
+            let reading = streams::read_request(send, receive, room);
+            if let Ok(Ok((bytes, reply))) = tokio::time::timeout(REQUEST_MAX, reading).await {
+                let _stopped = hub.send(Told::Request { link: id, bytes, reply });
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_without_bytes_take_room_too_and_the_longest_finds_some() {
+        let empty = RECEIVED_BYTES_MAX / weight(0) as usize;
+        assert!(empty * size_of::<Told>() <= RECEIVED_BYTES_MAX && empty < 50_000, "{empty}");
+        assert_eq!(weight(usize::MAX) as usize, RECEIVED_BYTES_MAX);
     }
 }

@@ -13,12 +13,13 @@ use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::Incoming;
 
 use super::keeper::{Keeper, Shelf};
-use super::streams::{self, FrameReader, FrameWriter};
+use super::streams::{self, FrameReader, Reply};
 use super::{Told, forks};
-use crate::clerk::{self, STALL_MAX, Stored};
+use crate::clerk::{self, PULL_MAX, STALL_MAX, Stored};
 use crate::hub::Input;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
+use crate::time;
 use crate::wire::{self, Answer, Lane, Request, Standing};
 
 type Hub = mpsc::UnboundedSender<Told>;
@@ -34,7 +35,12 @@ pub(super) async fn pull(
 ) -> Option<Standing> {
     let mut reader = ask(link, &Request::Pull { list, standing }).await?;
     let mut incoming = Incoming::default();
+    let (began, mut news_at) = (time::origin(), time::origin());
     loop {
+        // Between two pieces, so that what the store did with one is always told.
+        if began.elapsed() > PULL_MAX || news_at.elapsed() > STALL_MAX {
+            return None;
+        }
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
                 let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
@@ -44,11 +50,14 @@ pub(super) async fn pull(
                 });
                 let (stored, part) = stored.await.ok()??;
                 incoming = part;
-                let Stored { told, is_stated, stopped_by } = stored
+                let Stored { told, is_stated, is_news, stopped_by } = stored
                     .inspect_err(|error| {
                         tracing::error!(list = %list.short(), %error, "the store takes no commits");
                     })
                     .ok()?;
+                if is_news {
+                    news_at = time::origin();
+                }
                 hub.send(Told::Input(told)).ok()?;
                 keeper.tell(move |shelf| match is_stated {
                     true => forks::adopt(shelf, list),
@@ -80,7 +89,7 @@ pub(super) fn blame(link: &Link, error: &TrackerError) {
 
 /// Sends what another store lacks.
 pub(super) async fn serve(
-    mut writer: FrameWriter,
+    mut reply: Reply,
     keeper: Keeper,
     hub: Hub,
     list: ListId,
@@ -88,7 +97,7 @@ pub(super) async fn serve(
     standing: Standing,
 ) {
     let started = keeper.with(list, move |tracker| clerk::serve(tracker, &standing)).await;
-    let Ok(Some(Ok(mut outgoing))) = started else { return refuse(writer).await };
+    let Ok(Some(Ok(mut outgoing))) = started else { return refuse(reply).await };
     loop {
         let mut part = outgoing;
         let next = keeper.with(list, move |tracker| {
@@ -97,14 +106,14 @@ pub(super) async fn serve(
         });
         let Ok(Some((Ok(answer), part))) = next.await else { return };
         outgoing = part;
-        if write(&mut writer, &answer).await.is_none() {
+        if write(&mut reply, &answer).await.is_none() {
             return;
         }
         if matches!(answer, Answer::End(_)) {
             break;
         }
     }
-    let _closed = writer.get_mut().finish();
+    let _closed = reply.frames.get_mut().finish();
     for (log, theirs) in outgoing.forked() {
         let forked = Input::Forked { list, with: to, log: *log, theirs: *theirs };
         let _stopped = hub.send(Told::Input(forked));
@@ -113,7 +122,7 @@ pub(super) async fn serve(
 
 /// Sends headers of a log.
 pub(super) async fn serve_headers(
-    mut writer: FrameWriter,
+    mut reply: Reply,
     keeper: Keeper,
     list: ListId,
     log: LogId,
@@ -121,28 +130,28 @@ pub(super) async fn serve_headers(
 ) {
     let headers = keeper.with(list, move |tracker| tracker.headers(log, from)).await;
     if let Ok(Some(Ok(headers))) = headers
-        && write(&mut writer, &Answer::Headers(headers)).await.is_some()
+        && write(&mut reply, &Answer::Headers(headers)).await.is_some()
     {
-        let _closed = writer.get_mut().finish();
+        let _closed = reply.frames.get_mut().finish();
     }
 }
 
 /// Sends what an agent wrote that does not count here.
-pub(super) async fn serve_lost(mut writer: FrameWriter, keeper: Keeper, list: ListId, to: AgentId) {
+pub(super) async fn serve_lost(mut reply: Reply, keeper: Keeper, list: ListId, to: AgentId) {
     let lost = keeper.with(list, move |tracker| clerk::lost(tracker, to)).await;
     let Ok(Some(Ok(answers))) = lost else { return };
     for answer in answers {
-        if write(&mut writer, &answer).await.is_none() {
+        if write(&mut reply, &answer).await.is_none() {
             return;
         }
     }
-    let _closed = writer.get_mut().finish();
+    let _closed = reply.frames.get_mut().finish();
 }
 
 /// Says that nothing is served.
-pub(super) async fn refuse(mut writer: FrameWriter) {
-    if write(&mut writer, &Answer::NotServed).await.is_some() {
-        let _closed = writer.get_mut().finish();
+pub(super) async fn refuse(mut reply: Reply) {
+    if write(&mut reply, &Answer::NotServed).await.is_some() {
+        let _closed = reply.frames.get_mut().finish();
     }
 }
 
@@ -184,7 +193,8 @@ pub(super) fn redeem(
 
 /// Opens a sync stream with a request, and returns where the answers come.
 pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
-    let (send, receive) = link.connection().open_bi().await.ok()?;
+    // The other side says how many requests may be open.
+    let (send, receive) = timeout(STALL_MAX, link.connection().open_bi()).await.ok()?.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
     timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(request)))).await.ok()?.ok()?;
     writer.get_mut().finish().ok()?;
@@ -204,6 +214,6 @@ pub(super) async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answ
     }
 }
 
-async fn write(writer: &mut FrameWriter, answer: &Answer) -> Option<()> {
-    timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
+async fn write(reply: &mut Reply, answer: &Answer) -> Option<()> {
+    timeout(STALL_MAX, reply.frames.send(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
 }

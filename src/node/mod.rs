@@ -8,6 +8,7 @@ mod error;
 mod forks;
 mod keeper;
 mod peers_file;
+mod queue;
 mod runtime;
 mod streams;
 mod views;
@@ -35,12 +36,12 @@ use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard, Ticket};
 use crate::{entropy, rest, time};
 use carrier::Carrier;
 use peers_file::PeersFile;
-use streams::FrameWriter;
+use streams::Reply;
 
 pub use error::{JoinError, NodeError};
 pub use keeper::{Keeper, Loan, Shelf, Stopped};
 pub use runtime::block_on;
-pub use views::{ListView, PeerList, PeerView, Status};
+pub use views::{Held, ListView, PeerList, PeerView, Status};
 
 /// The port that a node listens on, and answers programs on, where it is free.
 pub const PORT: u16 = 12_700;
@@ -105,7 +106,7 @@ pub(crate) enum Told {
         room: OwnedSemaphorePermit,
     },
     /// The request of a sync stream came; the answer goes there.
-    Request { link: LinkId, bytes: Vec<u8>, writer: FrameWriter },
+    Request { link: LinkId, bytes: Vec<u8>, reply: Reply },
     /// Somebody wants to look at the hub.
     Look(Look),
     /// Stop.
@@ -439,8 +440,8 @@ async fn run(
                 hub.handle(now, hub::Input::Frame { link, lane, bytes }, &mut effects);
                 drop(room);
             }
-            Told::Request { link, bytes, writer } => {
-                carrier.hold(Some(writer));
+            Told::Request { link, bytes, reply } => {
+                carrier.hold(Some(reply));
                 let input = hub::Input::Request { link, stream: 0, bytes };
                 hub.handle(now, input, &mut effects);
             }

@@ -2,13 +2,15 @@
 //! What a frame says is not looked at.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
+use super::queue::Waiting;
 use crate::wire::Lane;
 
 /// Reads frames.
@@ -16,6 +18,16 @@ pub type FrameReader = FramedRead<RecvStream, LengthDelimitedCodec>;
 
 /// Writes frames.
 pub type FrameWriter = FramedWrite<SendStream, LengthDelimitedCodec>;
+
+/// The least room that a request takes, in bytes.
+const REQUEST_BYTES_MIN: u32 = 1 << 10;
+
+/// Where a request is answered. The room of the request is free again when it is dropped: what is made
+/// of one to answer it is about as large.
+pub struct Reply {
+    pub frames: FrameWriter,
+    _room: OwnedSemaphorePermit,
+}
 
 /// How frames are told apart: 4 bytes with their length, least significant first, then the frame.
 pub fn codec(lane: Lane) -> LengthDelimitedCodec {
@@ -31,15 +43,15 @@ pub fn codec(lane: Lane) -> LengthDelimitedCodec {
 pub async fn write_lane(
     connection: Connection,
     lane: Lane,
-    mut frames: mpsc::Receiver<Bytes>,
+    mut frames: mpsc::Receiver<Waiting>,
 ) -> io::Result<()> {
     let mut stream = connection.open_uni().await.map_err(io::Error::other)?;
     stream.write_all(&[lane as u8]).await.map_err(io::Error::other)?;
     let mut writer = FramedWrite::new(stream, codec(lane));
-    while let Some(frame) = frames.recv().await {
-        writer.feed(frame).await?;
-        while let Ok(frame) = frames.try_recv() {
-            writer.feed(frame).await?;
+    while let Some(waiting) = frames.recv().await {
+        writer.feed(waiting.frame).await?;
+        while let Ok(waiting) = frames.try_recv() {
+            writer.feed(waiting.frame).await?;
         }
         SinkExt::<Bytes>::flush(&mut writer).await?;
     }
@@ -56,6 +68,25 @@ pub async fn read_lane(mut stream: RecvStream) -> io::Result<(Lane, FrameReader)
     let lane = Lane::of_byte(byte[0]).filter(|lane| *lane != Lane::Sync);
     let lane = lane.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no such lane"))?;
     Ok((lane, FramedRead::new(stream, codec(lane))))
+}
+
+/// Returns the request of a stream, once there is room for it, and where it is answered.
+pub async fn read_request(
+    send: SendStream,
+    mut receive: RecvStream,
+    room: Arc<Semaphore>,
+) -> io::Result<(Vec<u8>, Reply)> {
+    let mut length = [0; 4];
+    receive.read_exact(&mut length).await.map_err(io::Error::other)?;
+    let bytes = u32::from_le_bytes(length);
+    if bytes as usize > Lane::Sync.frame_bytes_max() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "request size too big"));
+    }
+    let room = room.acquire_many_owned(bytes.max(REQUEST_BYTES_MIN)).await;
+    let room = room.map_err(io::Error::other)?;
+    let mut request = vec![0; bytes as usize];
+    receive.read_exact(&mut request).await.map_err(io::Error::other)?;
+    Ok((request, Reply { frames: FramedWrite::new(send, codec(Lane::Sync)), _room: room }))
 }
 
 /// Returns the next frame; `None` where the stream has ended.

@@ -1,7 +1,11 @@
 //! What a node says of itself to people and programs.
 
 use serde::{Deserialize, Serialize};
+use x0x_tracker::id::ListId;
 use x0x_tracker::journal::charter::Role;
+
+use super::{Node, Stopped};
+use crate::hub;
 
 /// A linked peer, as people are shown it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,4 +74,23 @@ pub struct Status {
     pub joining: Vec<(String, String)>,
     /// How many peers are linked.
     pub peers: usize,
+}
+
+/// How much a node holds on account of others. Each of these is bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// What the hub holds of one list, and of peers.
+    pub hub: hub::Held,
+    /// Tasks that carry frames, answers and calls.
+    pub tasks: usize,
+}
+
+impl Node {
+    /// Returns how much is held; `None` where the list is not here.
+    pub async fn held(&self, list: ListId) -> Result<Option<Held>, Stopped> {
+        self.look(move |hub, carrier| {
+            hub.held(list).map(|hub| Held { hub, tasks: carrier.tasks.len() })
+        })
+        .await
+    }
 }

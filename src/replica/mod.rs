@@ -178,8 +178,12 @@ impl Replica {
             }
             Input::Judged { commits, verdicts } => self.judged(now, commits, verdicts, effects),
             Input::Received { from, places, charter } => {
-                self.moved_at = now;
                 let is_news = charter.is_some();
+                // What brings nothing keeps nobody from asking another.
+                if is_news || !places.is_empty() {
+                    self.moved_at = now;
+                    self.peers.entry(from).and_modify(Peer::brought);
+                }
                 self.advance(&places, charter);
                 self.spread(from, &places, is_news, effects);
             }
@@ -223,7 +227,10 @@ impl Replica {
         let (list, standing, frontier) = (self.list, &self.standing, &self.frontier);
         let has =
             |log: LogId, number: u64| frontier.get(&log).is_some_and(|here| here.number >= number);
-        for (from, peer) in &mut self.peers {
+        // Who was asked longest ago comes first, so that no two take turns before a third.
+        let mut peers: Vec<(&AgentId, &mut Peer)> = self.peers.iter_mut().collect();
+        peers.sort_by_key(|(_, peer)| peer.started_at());
+        for (from, peer) in peers {
             let has_room =
                 going_on == 0 || going_on < PULLS_MAX && now >= self.moved_at + PULL_STALL_MAX;
             let is_due = peer.due().is_some_and(|due| due <= now);

@@ -31,6 +31,9 @@ pub(super) struct Peer {
     /// Whether it was as far as this replica when last compared.
     pub(super) is_level: bool,
     is_pulling: bool,
+    /// When it was last asked, and whether that brought anything.
+    started_at: Duration,
+    has_brought: bool,
     /// When to pull; `None` where there is no reason to.
     wanted_at: Option<Duration>,
     reason: Reason,
@@ -45,6 +48,16 @@ impl Peer {
     /// Tells whether a pull is going on.
     pub(super) fn is_pulling(&self) -> bool {
         self.is_pulling
+    }
+
+    /// Returns when it was last asked.
+    pub(super) fn started_at(&self) -> Duration {
+        self.started_at
+    }
+
+    /// Notes that something new came by the pull that is going on.
+    pub(super) fn brought(&mut self) {
+        self.has_brought = true;
     }
 
     /// Notes that it asks for what it lacks of `logs`; returns the logs of which it should have had more
@@ -127,18 +140,22 @@ impl Peer {
         let is_due = self.due().is_some_and(|due| due <= now);
         if is_due {
             self.is_pulling = true;
+            (self.started_at, self.has_brought) = (now, false);
             (self.wanted_at, self.reason) = (None, Reason::default());
         }
         is_due
     }
 
-    /// Notes that a pull is over; after one that broke off it is tried again, later each time. `share`
-    /// draws the pause from the upper half of what it may be.
+    /// Notes that a pull is over; after one that broke off it is tried again, later each time that it
+    /// brought nothing. `share` draws the pause from the upper half of what it may be.
     pub(super) fn ended(&mut self, now: Duration, is_whole: bool, share: u8) {
         self.is_pulling = false;
         if is_whole {
             self.failures = 0;
             return;
+        }
+        if self.has_brought {
+            self.failures = 0;
         }
         let (first, most) = PAUSE;
         let longest = first.saturating_mul(1 << self.failures.min(8)).min(most);

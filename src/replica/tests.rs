@@ -89,6 +89,41 @@ fn one_pull_goes_on_at_a_time_and_another_starts_when_it_stands_still() {
 }
 
 #[test]
+fn a_pull_by_which_nothing_new_comes_stands_still() {
+    let mut scene = Scene::new(2);
+    assert_eq!(pulls(&scene.hears(2, &[place(5, 1)])), [peer(2)]);
+    scene.hears(3, &[place(5, 1)]);
+    for _ in 0..3 {
+        assert!(pulls(&scene.later(PULL_STALL_MAX / 4)).is_empty());
+        scene.does(Input::Received { from: peer(2), places: Vec::new(), charter: None });
+    }
+    assert_eq!(pulls(&scene.later(PULL_STALL_MAX / 4)), [peer(3)]);
+}
+
+#[test]
+fn two_whose_answers_never_end_do_not_take_turns_before_a_third() {
+    let mut scene = Scene::new(3);
+    for from in 2..=4 {
+        scene.hears(from, &[place(9, 1)]);
+    }
+    let mut asked = vec![2];
+    for number in 0..5 {
+        let from = peer(asked[asked.len() - 1]);
+        let places = vec![place(5 + number, 1)];
+        scene.does(Input::Received { from, places, charter: None });
+        let mut next = pulls(&scene.does(Input::Pulled { from, is_whole: false }));
+        if next.is_empty() {
+            next = pulls(&scene.later(PAUSE_MAX_AFTER_NEWS));
+        }
+        asked.push(next[0].0[0]);
+    }
+    assert_eq!(asked, [2, 3, 4, 2, 3, 4]);
+}
+
+/// The longest pause after a pull that brought something and broke off.
+const PAUSE_MAX_AFTER_NEWS: Duration = Duration::from_millis(250);
+
+#[test]
 fn a_peer_whose_pulls_break_off_is_asked_later_each_time() {
     let mut scene = Scene::new(1);
     let mut pauses = Vec::new();
