@@ -238,6 +238,22 @@ pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<Vec<Answer>, Track
     Ok(answers)
 }
 
+/// Looks up which commits of some agents are kept as lost.
+pub fn name_lost(tracker: &LocalTracker, list: ListId, of: &[AgentId]) -> Vec<Input> {
+    let lost = match tracker.newest_lost() {
+        Ok(lost) => lost,
+        Err(error) => {
+            tracing::error!(list = %list.short(), %error, "what is kept as lost cannot be read");
+            return Vec::new();
+        }
+    };
+    let told = of.iter().map(|of| {
+        let places = lost.iter().filter(|(log, _)| log.agent == *of).copied().collect();
+        Input::Lost { list, of: *of, places }
+    });
+    told.filter(|told| !matches!(told, Input::Lost { places, .. } if places.is_empty())).collect()
+}
+
 /// Keeps what this agent wrote and another store does not count, to write it again; returns what in
 /// the answer no honest node sends.
 ///

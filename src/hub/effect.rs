@@ -145,6 +145,14 @@ pub enum Effect {
         /// The void commit, where there is one.
         void: Option<Position>,
     },
+    /// Look up which commits of these peers the store keeps as lost, and answer with
+    /// [`super::Input::Lost`] for each that there are some of.
+    NameLost {
+        /// Of which list.
+        list: ListId,
+        /// Whose.
+        of: Vec<AgentId>,
+    },
     /// Remember where an agent was reached.
     Remember {
         /// Who.

@@ -139,6 +139,15 @@ pub enum Input {
         /// In which log.
         log: LogId,
     },
+    /// Commits of a peer's logs are kept here as lost.
+    Lost {
+        /// In which list.
+        list: ListId,
+        /// Whose.
+        of: AgentId,
+        /// Of each log the one that was lost last.
+        places: Vec<(LogId, Position)>,
+    },
     /// The charter of a list has more statements now.
     Stated {
         /// In which list.

@@ -326,7 +326,8 @@ impl Hub {
             Control::Digest(digest) => digest.list,
             Control::News { list, .. }
             | Control::Cards { list, .. }
-            | Control::CardsHeld { list, .. } => list,
+            | Control::CardsHeld { list, .. }
+            | Control::Lost { list, .. } => list,
         };
         // A list that this side stopped sharing a moment ago is no breach.
         if !state.lists.contains(&list) {
@@ -345,6 +346,9 @@ impl Hub {
                 for card in cards {
                     self.card(now, peer, &card, effects)?;
                 }
+            }
+            Control::Lost { places, .. } => {
+                self.replica(now, list, replica::Input::Lost { from: peer, places }, effects);
             }
             Control::CardsHeld { held, .. } => self.cards_held(list, peer, &held, effects),
             _ => {}

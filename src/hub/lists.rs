@@ -15,7 +15,7 @@ use super::{Effect, Hub};
 use crate::entropy;
 use crate::mesh::{self, Mesh, MeshConfig};
 use crate::replica::{self, Replica};
-use crate::wire::{self, Control, Digest, Lane, Payload, Standing};
+use crate::wire::{self, Control, Digest, Lane, NEWS_MAX, Payload, Standing};
 
 /// How long a node without neighbours in the gossip waits before it joins again, at first.
 const REJOIN_AFTER: Duration = Duration::from_secs(5);
@@ -104,6 +104,7 @@ impl Hub {
         let held = shared.held.remove(&peer).unwrap_or_default();
         let is_neighbour = shared.mesh.neighbours().contains(&peer);
         self.tell_cards_held(list, peer, effects);
+        effects.push(Effect::NameLost { list, of: vec![peer] });
         self.replica(now, list, replica::Input::PeerUp(peer), effects);
         if held.is_empty() && !is_neighbour {
             self.mesh(now, list, mesh::Input::Join(vec![peer]), effects);
@@ -432,7 +433,24 @@ impl Hub {
         if let Some(shared) = self.lists.get_mut(&list)
             && shared.forks.end(now, with, log)
         {
+            // What was settled may have been lost by somebody whose store does not know that it wrote it.
+            effects.push(Effect::NameLost { list, of: shared.peers.iter().copied().collect() });
             self.compare_with_all(now, list, effects);
+        }
+    }
+
+    /// Tells a peer which commits of its logs are kept here and do not count.
+    pub(super) fn lost(
+        &self,
+        list: ListId,
+        of: AgentId,
+        places: &[(LogId, Position)],
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.lists.get(&list).is_some_and(|shared| shared.has(of)) {
+            for places in places.chunks(NEWS_MAX) {
+                self.say(of, &Control::Lost { list, places: places.to_vec() }, effects);
+            }
         }
     }
 

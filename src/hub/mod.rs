@@ -113,6 +113,7 @@ impl Hub {
                 self.forked(now, list, with, log, theirs, effects);
             }
             Input::Settled { list, with, log } => self.settled(now, list, with, log, effects),
+            Input::Lost { list, of, places } => self.lost(list, of, &places, effects),
             Input::Stated { list, charter, news } => {
                 self.stated(now, list, charter, news, effects);
             }

@@ -265,6 +265,7 @@ impl Carrier {
             }
             Effect::Judge { list, commits } => errands::judge(&keeper, list, commits),
             Effect::State { list, statements } => errands::state(&keeper, list, statements),
+            Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::Redeem { list, link, secret, public_key } => {
                 errands::redeem(&keeper, list, link, secret, public_key);
             }

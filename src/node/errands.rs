@@ -176,6 +176,16 @@ pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>) {
     });
 }
 
+/// Has it looked up which commits of some agents are kept as lost.
+pub(super) fn name_lost(keeper: &Keeper, list: ListId, of: Vec<AgentId>) {
+    keeper.tell(move |shelf: &mut Shelf| {
+        let Some(tracker) = shelf.list(list) else { return };
+        for told in clerk::name_lost(tracker, list, &of) {
+            shelf.report(told);
+        }
+    });
+}
+
 /// Has a ticket redeemed.
 pub(super) fn redeem(
     keeper: &Keeper,

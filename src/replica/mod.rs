@@ -12,7 +12,7 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId};
 use x0x_tracker::journal::charter::Charter;
 use x0x_tracker::journal::commit::{Commit, Position};
 use x0x_tracker::journal::frontier::Frontier;
@@ -186,6 +186,11 @@ impl Replica {
                 }
                 self.advance(&places, charter);
                 self.spread(from, &places, is_news, effects);
+            }
+            Input::Lost { from, places } => {
+                let of_me = places.into_iter().filter(|(log, _)| log.agent == self.me);
+                let own: Vec<_> = of_me.map(|(log, place)| (log, Some(place))).collect();
+                self.look_after_own(from, &own, effects);
             }
             Input::Pulled { from, is_whole } => self.pulled(now, from, is_whole),
             Input::Wrote { place, commit } => {
@@ -368,19 +373,28 @@ impl Replica {
                 effects.push(Effect::Fork { with: from, log, theirs });
             }
         }
-        let of_me = theirs.voids.iter().filter(|(log, ..)| log.agent == self.me);
-        own.extend(
-            of_me
-                .map(|(log, number, hash)| (*log, Some(Position { number: *number, hash: *hash }))),
-        );
-        // A few at a time, from anywhere on: an honest neighbour seldom names more, and with one void
-        // commit come all that it keeps.
-        let start = self.below(own.len().max(1) as u64) as usize;
-        for (log, void) in own.iter().cycle().skip(start).take(own.len().min(OWN_LOGS_MAX)) {
-            effects.push(Effect::OwnLog { with: from, log: *log, void: *void });
-        }
+        let void = |(log, number, hash): &(LogId, u64, CommitHash)| {
+            (*log, Some(Position { number: *number, hash: *hash }))
+        };
+        own.extend(theirs.voids.iter().filter(|(log, ..)| log.agent == self.me).map(void));
+        self.look_after_own(from, &own, effects);
         if lacks && !after_all {
             self.want(now, from, PATIENCE);
+        }
+    }
+
+    /// Has logs of this agent's looked after of which a neighbour knows more, or void commits: a few at a
+    /// time, from anywhere on. An honest neighbour seldom names more, and with one void commit come all
+    /// that it keeps.
+    fn look_after_own(
+        &mut self,
+        with: AgentId,
+        own: &[(LogId, Option<Position>)],
+        effects: &mut Vec<Effect>,
+    ) {
+        let start = self.below(own.len().max(1) as u64) as usize;
+        for (log, void) in own.iter().cycle().skip(start).take(own.len().min(OWN_LOGS_MAX)) {
+            effects.push(Effect::OwnLog { with, log: *log, void: *void });
         }
     }
 

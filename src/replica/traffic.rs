@@ -66,6 +66,13 @@ pub enum Input {
         /// The charter, where it has more statements now.
         charter: Option<Charter>,
     },
+    /// A neighbour keeps commits that do not count there.
+    Lost {
+        /// Who.
+        from: AgentId,
+        /// Where they stood.
+        places: Vec<(LogId, Position)>,
+    },
     /// A pull is over: everything came, or it broke off.
     Pulled {
         /// From whom.

@@ -46,6 +46,14 @@ pub enum Control {
         /// [`CARDS_HELD_MAX`].
         held: Vec<(AgentId, Option<i64>)>,
     },
+    /// Commits of the receiver's logs that the sender keeps and that do not count there: of each log the
+    /// one that was lost last. Their author may have been put back to a time before it wrote them.
+    Lost {
+        /// In which list.
+        list: ListId,
+        /// Where they stood, at most [`NEWS_MAX`].
+        places: Vec<(LogId, Position)>,
+    },
     /// Asks for a role, for a ticket.
     Join {
         /// The list.
@@ -122,7 +130,9 @@ impl Control {
         let frame: Self = decode("control frame", bytes)?;
         match &frame {
             Self::Hello(hello) => hello.check()?,
-            Self::News { places, .. } => at_most("list of news", places.len(), NEWS_MAX)?,
+            Self::News { places, .. } | Self::Lost { places, .. } => {
+                at_most("list of places", places.len(), NEWS_MAX)?;
+            }
             Self::Cards { cards, .. } => at_most("list of cards", cards.len(), CARDS_MAX)?,
             Self::CardsHeld { held, .. } => {
                 at_most("list of cards held", held.len(), CARDS_HELD_MAX)?;

@@ -98,7 +98,7 @@ fn frames_of_another_version_and_with_bytes_left_over_are_told_apart() {
 #[test]
 fn a_length_that_lies_allocates_nothing() {
     // A list of 2^60 statements in a frame of 20 bytes.
-    let mut bytes = vec![VERSION, 6];
+    let mut bytes = vec![VERSION, 7];
     bytes.extend([0xff; 8]);
     bytes.extend([0x0f; 10]);
     assert!(Control::read(&bytes).is_err());

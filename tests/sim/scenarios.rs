@@ -198,6 +198,30 @@ fn a_node_that_goes_on_from_an_earlier_disk_loses_nothing_that_others_have() {
     assert_eq!(world.counts.maybe_lost, 0, "others had all of it");
 }
 
+/// Where as much was written again as was lost, all are equally far, and nobody compares any more.
+#[test]
+fn whoever_was_put_back_is_told_of_what_it_lost_although_all_are_equally_far() {
+    let mut retracted = 0;
+    for seed in 20..32 {
+        let mut world = meet(seed, 3);
+        (0..3).for_each(|node| world.create(node));
+        world.run_for(3 * SECOND);
+        world.keep_moment(2);
+        world.edit(2);
+        world.run_for(SECOND);
+        world.become_level(5 * SECOND);
+        world.crash(2, Left::Earlier);
+        world.run_for(10 * SECOND);
+        world.start(2);
+        world.edit(2);
+        world.run_for(10 * SECOND);
+        world.check_in_peace();
+        assert_eq!(world.counts.maybe_lost, 0, "others had all of it");
+        retracted += world.counts.retracted;
+    }
+    assert!(retracted > 0);
+}
+
 #[test]
 fn a_machine_that_slept_catches_up_within_seconds() {
     let mut world = meet(9, 6);

@@ -78,6 +78,11 @@ impl World {
                     }
                 });
             }
+            Effect::NameLost { of, .. } => self.store(node, move |world, node| {
+                for told in clerk::name_lost(world.nodes[node].tracker(), list, &of) {
+                    world.tell(node, told);
+                }
+            }),
             Effect::Fork { link, with, log, theirs, .. } => {
                 self.counts.forks += 1;
                 self.ask_headers(node, link, with, log, clerk::fork_from(theirs), 0);

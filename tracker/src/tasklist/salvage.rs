@@ -11,9 +11,9 @@ use crate::document::lost::LostChange;
 use crate::document::scalar::quote;
 use crate::document::steps::What;
 use crate::document::{Birth, Content, Document};
-use crate::id::{AgentId, CommitHash, DocumentKey};
+use crate::id::{AgentId, CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
-use crate::journal::commit::{Commit, decode_body};
+use crate::journal::commit::{Commit, Position, decode_body};
 use crate::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use crate::journal::stream::Item;
 use crate::store::{Journal, Losses, LostCommit, Meta, Reading, Rows, Sealed, row_key};
@@ -72,6 +72,18 @@ impl LocalTracker {
         let lost = self.store.read()?.lost()?.into_iter().filter(|lost| lost.log.agent == agent);
         let sealed = |LostCommit { log, position, commit, .. }| Sealed { log, position, commit };
         Ok(lost.map(sealed).collect())
+    }
+
+    /// Returns of each log the commit that was lost last, of those that are kept here.
+    pub fn newest_lost(&self) -> Result<Vec<(LogId, Position)>, TrackerError> {
+        let mut newest: BTreeMap<LogId, (u64, Position)> = BTreeMap::new();
+        for lost in self.store.read()?.lost()? {
+            let known = newest.entry(lost.log).or_insert((lost.turn, lost.position));
+            if lost.turn >= known.0 {
+                *known = (lost.turn, lost.position);
+            }
+        }
+        Ok(newest.into_iter().map(|(log, (_, position))| (log, position)).collect())
     }
 
     /// Returns the lost commits of an agent as pieces of a stream, so that they can be proved there.
