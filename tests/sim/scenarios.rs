@@ -47,6 +47,10 @@ fn what_both_sides_of_a_partition_wrote_meets_when_it_is_healed() {
     world.run_for(15 * SECOND);
     work_in_turn(&mut world, &left, 20, SECOND);
     work_in_turn(&mut world, &right, 20, SECOND);
+    for n in 0..12 {
+        world.set(n % 4, "title", format!("the left, {n}"));
+        world.set(4 + n % 4, "title", format!("the right, {n}"));
+    }
     world.run_for(44 * SECOND);
     assert!(!world.is_level());
     let issues =
