@@ -31,8 +31,15 @@ pub(super) async fn pull(
     keeper: &Keeper,
     hub: &Hub,
     list: ListId,
-    standing: Standing,
+    mut standing: Standing,
 ) -> Option<Standing> {
+    let from = link.peer();
+    let voids = keeper.with(list, move |tracker| clerk::voids_of(tracker, from)).await.ok()??;
+    standing.voids = voids
+        .inspect_err(
+            |error| tracing::error!(list = %list.short(), %error, "the store is unreadable"),
+        )
+        .ok()?;
     let mut reader = ask(link, &Request::Pull { list, standing }).await?;
     let mut incoming = Incoming::default();
     let (began, mut news_at) = (time::origin(), time::origin());
@@ -43,7 +50,7 @@ pub(super) async fn pull(
         }
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
-                let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
+                let mut part = std::mem::take(&mut incoming);
                 let stored = keeper.with(list, move |tracker| {
                     let stored = clerk::receive(tracker, &mut part, list, from, items);
                     (stored, part)

@@ -14,7 +14,7 @@ use crate::liar::{Liar, Wire, broadcast, gossip, noise};
 use crate::{PATIENCE, Scene, eventually};
 
 /// Sends a commit to all, as its author does.
-async fn publish(wire: &mut Wire, commit: &Commit) {
+pub async fn publish(wire: &mut Wire, commit: &Commit) {
     let payload = wire::encode(&Payload::Commit(commit.clone()));
     wire.gossip(&broadcast(&payload)).await;
 }

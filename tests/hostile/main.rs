@@ -9,6 +9,7 @@ mod floods;
 mod forge;
 mod lanes;
 mod liar;
+mod logs;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -38,6 +39,7 @@ const LEVEL_MAX: Duration = Duration::from_secs(8);
 /// An honest node.
 struct Place {
     _dir: TempDir,
+    config: Config,
     node: Node,
     /// How many commits it was asked to write.
     written: AtomicU64,
@@ -66,7 +68,24 @@ impl Place {
             advertise: Vec::new(),
             lock_wait: LOCK_WAIT,
         };
-        Self { node: Node::start(config).await.unwrap(), _dir: dir, written: AtomicU64::new(0) }
+        let node = Node::start(config.clone()).await.unwrap();
+        Self { _dir: dir, config, node, written: AtomicU64::new(0) }
+    }
+
+    /// Starts it again after it was stopped.
+    async fn restart(&mut self) {
+        let mut config = self.config.clone();
+        config.listen = Some(self.node.listen());
+        // Its socket is closed once its calls are over.
+        let starting = async {
+            loop {
+                match Node::start(config.clone()).await {
+                    Ok(node) => return node,
+                    Err(_in_use) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        self.node = tokio::time::timeout(PATIENCE, starting).await.unwrap();
     }
 
     /// Does something with its store, without writing.
