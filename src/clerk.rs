@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId};
+use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Signed;
@@ -24,9 +24,6 @@ pub const STALL_MAX: Duration = Duration::from_secs(20);
 /// How long one answer to a pull is listened to: others get their turn then, and what came counts. Who
 /// has more is asked again.
 pub const PULL_MAX: Duration = Duration::from_secs(30);
-
-/// How many void commits of an agent it is told at once. With one come all that are kept for it.
-const VOIDS_TOLD_MAX: usize = 1_024;
 
 /// About how many bytes of commits travel together, and are applied together. Over a narrow path one
 /// takes less than [`crate::replica::PULL_STALL_MAX`], or others would be asked for the same.
@@ -215,24 +212,12 @@ pub fn answer(
 
 /// Returns how far a store is, and what an agent is to know of its own logs.
 fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, TrackerError> {
+    let voids = tracker.voids()?.into_iter().filter(|(_, void)| void.log.agent == agent);
     Ok(Standing {
         logs: tracker.frontier()?.0.into_iter().collect(),
         charter: tracker.charter()?.heads(),
-        voids: voids_of(tracker, agent)?,
+        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).collect(),
     })
-}
-
-/// Returns commits of an agent that do not count here, for it to write them again: it may never ask this
-/// store, which has what it lacks and no more.
-///
-/// # Errors
-/// Where the store cannot be read.
-pub fn voids_of(
-    tracker: &LocalTracker,
-    agent: AgentId,
-) -> Result<Vec<(LogId, u64, CommitHash)>, TrackerError> {
-    let voids = tracker.voids()?.into_iter().filter(|(_, void)| void.log.agent == agent);
-    Ok(voids.map(|(hash, void)| (void.log, void.number, hash)).take(VOIDS_TOLD_MAX).collect())
 }
 
 /// Returns what an agent wrote that does not count here, as the answer to its request.

@@ -31,15 +31,8 @@ pub(super) async fn pull(
     keeper: &Keeper,
     hub: &Hub,
     list: ListId,
-    mut standing: Standing,
+    standing: Standing,
 ) -> Option<Standing> {
-    let from = link.peer();
-    let voids = keeper.with(list, move |tracker| clerk::voids_of(tracker, from)).await.ok()??;
-    standing.voids = voids
-        .inspect_err(
-            |error| tracing::error!(list = %list.short(), %error, "the store is unreadable"),
-        )
-        .ok()?;
     let mut reader = ask(link, &Request::Pull { list, standing }).await?;
     let mut incoming = Incoming::default();
     let (began, mut news_at) = (time::origin(), time::origin());
@@ -50,7 +43,7 @@ pub(super) async fn pull(
         }
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
-                let mut part = std::mem::take(&mut incoming);
+                let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
                 let stored = keeper.with(list, move |tracker| {
                     let stored = clerk::receive(tracker, &mut part, list, from, items);
                     (stored, part)

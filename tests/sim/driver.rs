@@ -118,9 +118,8 @@ impl World {
         }
     }
 
-    fn pull(&mut self, node: usize, link: LinkId, from: AgentId, mut standing: Standing) {
+    fn pull(&mut self, node: usize, link: LinkId, from: AgentId, standing: Standing) {
         let life = self.nodes[node].life;
-        standing.voids = clerk::voids_of(self.nodes[node].tracker(), from).unwrap();
         let request = Request::Pull { list: self.list, standing };
         if !self.ask(node, link, from, Purpose::Pull, &request) {
             self.after(MILLISECOND, Event::BrokeOff { node, life, from });
