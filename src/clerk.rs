@@ -8,7 +8,7 @@ use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Signed;
-use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Verifier;
 use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
@@ -16,7 +16,7 @@ use x0x_tracker::tasklist::{Outgoing, Received, Reissued, Settled, TicketRefusal
 
 use crate::hub::Input;
 use crate::link::policy::LinkId;
-use crate::wire::{Answer, JoinRefusal, Standing};
+use crate::wire::{Answer, JoinRefusal, Payload, Standing};
 
 /// How long an answer of a sync stream may stand still.
 pub const STALL_MAX: Duration = Duration::from_secs(20);
@@ -38,8 +38,8 @@ pub fn opened(tracker: &LocalTracker, list: ListId) -> Result<Input, TrackerErro
     Ok(Input::Opened { list, frontier, charter })
 }
 
-/// Where a store's own log is, and the commit that is new if it is one alone.
-pub type News = ((LogId, Position), Option<Commit>);
+/// Where a store's own log is, and what tells everybody, where one payload can.
+pub type News = ((LogId, Position), Option<Payload>);
 
 /// Returns what is new in a store's own log since the place that was told; `None` where nothing is.
 ///
@@ -54,9 +54,10 @@ pub fn news(
         return Ok(None);
     }
     let before = told.filter(|(before, _)| *before == log).map_or(0, |(_, before)| before.number);
-    let is_one = position.number == before + 1;
-    let commit = if is_one { tracker.commit_at(log, position.number)? } else { None };
-    Ok(Some(((log, position), commit)))
+    let commit = tracker.commit_at(log, position.number)?;
+    let is_alone = position.number == before + 1;
+    let payload = commit.and_then(|commit| Payload::announcing(commit, is_alone));
+    Ok(Some(((log, position), payload)))
 }
 
 /// Judges commits that came by gossip.

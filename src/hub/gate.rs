@@ -3,9 +3,9 @@
 
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::JournalError;
-use x0x_tracker::journal::charter::{Charter, Signed};
-use x0x_tracker::journal::commit::{Commit, Position, decode_header};
-use x0x_tracker::journal::run::Proved;
+use x0x_tracker::journal::charter::{Charter, Role, Signed};
+use x0x_tracker::journal::commit::{Commit, Header, Position, decode_header};
+use x0x_tracker::journal::run::{Proved, Run};
 use x0x_tracker::journal::signature::Verifier;
 
 use crate::mesh::{Gate, Verdict};
@@ -34,41 +34,56 @@ pub(super) enum Passed {
 impl ListGate<'_> {
     fn commit(&mut self, from: AgentId, commit: Commit) -> Verdict {
         let Ok(header) = decode_header(&commit.header) else { return Verdict::Breach };
-        let log = header.log;
-        if self.here(log).is_some_and(|here| here.number >= header.number) {
-            // Another one in a place that is taken is found by comparing.
-            return Verdict::Known;
-        }
-        // Heard from its author, a commit is held against the newest charter too.
-        let may_write = self.charter.role(log.agent).is_some_and(|role| role.may_write());
-        if from == log.agent && !may_write {
-            return Verdict::Refuse;
+        if let Some(verdict) = self.without_proof(from, &header) {
+            return verdict;
         }
         match Proved::signed(commit, self.list, self.charter, self.verifier) {
-            // Whoever knows these rules pulls it.
-            Ok(proved) if proved.header().check_rules().is_err() => Verdict::Refuse,
-            Ok(proved) if proved.role().is_some_and(|role| role.may_write()) => {
+            Ok(proved) if may_count(proved.header(), proved.role()) => {
                 self.passed = Some(Passed::Commit(Box::new(proved)));
                 Verdict::Relay
             }
             Ok(_) => Verdict::Refuse,
-            Err(JournalError::Unstated { .. } | JournalError::NotAllowed { .. }) => {
-                self.lacks_statements = true;
-                Verdict::Refuse
-            }
-            Err(_) => Verdict::Breach,
+            Err(error) => self.unproved(&error),
         }
     }
 
-    fn moved(&mut self, log: LogId, position: Position) -> Verdict {
-        if self.charter.role(log.agent).is_none() {
-            return Verdict::Refuse;
+    fn moved(&mut self, from: AgentId, run: &Run) -> Verdict {
+        let [header] = &run.headers[..] else { return Verdict::Breach };
+        let Ok(header) = decode_header(header) else { return Verdict::Breach };
+        if let Some(verdict) = self.without_proof(from, &header) {
+            return verdict;
         }
-        if self.here(log).is_some_and(|here| here.number >= position.number) {
-            return Verdict::Known;
+        match run.prove(self.list, self.charter, self.verifier) {
+            Ok(proved) if may_count(&header, proved.role()) => {
+                let place = proved.positions().last().map(|position| (header.log, position));
+                self.passed = place.map(|(log, position)| Passed::Moved(log, position));
+                Verdict::Relay
+            }
+            Ok(_) => Verdict::Refuse,
+            Err(error) => self.unproved(&error),
         }
-        self.passed = Some(Passed::Moved(log, position));
-        Verdict::Relay
+    }
+
+    /// Judges what needs no signature to be looked at.
+    fn without_proof(&self, from: AgentId, header: &Header) -> Option<Verdict> {
+        let log = header.log;
+        if self.here(log).is_some_and(|here| here.number >= header.number) {
+            // Another one in a place that is taken is found by comparing.
+            return Some(Verdict::Known);
+        }
+        // Heard from its author, a commit is held against the newest charter too.
+        let may_write = self.charter.role(log.agent).is_some_and(|role| role.may_write());
+        (from == log.agent && !may_write).then_some(Verdict::Refuse)
+    }
+
+    fn unproved(&mut self, error: &JournalError) -> Verdict {
+        match error {
+            JournalError::Unstated { .. } | JournalError::NotAllowed { .. } => {
+                self.lacks_statements = true;
+                Verdict::Refuse
+            }
+            _ => Verdict::Breach,
+        }
     }
 
     fn statement(&mut self, signed: Signed) -> Verdict {
@@ -98,7 +113,7 @@ impl Gate for ListGate<'_> {
     fn judge(&mut self, from: AgentId, payload: &[u8]) -> Verdict {
         match Payload::read(payload) {
             Ok(Payload::Commit(commit)) => self.commit(from, commit),
-            Ok(Payload::Moved { log, position }) => self.moved(log, position),
+            Ok(Payload::Moved(run)) => self.moved(from, &run),
             Ok(Payload::Statement(signed)) => self.statement(signed),
             Err(_) => Verdict::Breach,
         }
@@ -107,4 +122,9 @@ impl Gate for ListGate<'_> {
     fn is_member(&self, agent: AgentId) -> bool {
         self.charter.role(agent).is_some()
     }
+}
+
+/// Tells whether a commit may count that its author signed. Whoever knows newer rules pulls it.
+fn may_count(header: &Header, role: Option<Role>) -> bool {
+    header.check_rules().is_ok() && role.is_some_and(|role| role.may_write())
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Charter, Role, Signed};
-use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::tasklist::Verdict;
@@ -13,7 +13,7 @@ use x0x_tracker::tasklist::Verdict;
 use super::Effect;
 use super::StreamId;
 use crate::link::policy::{self, LinkId};
-use crate::wire::{JoinRefusal, Lane, SignedCard, Standing, Ticket};
+use crate::wire::{JoinRefusal, Lane, Payload, SignedCard, Standing, Ticket};
 
 /// What the hub is told.
 #[derive(Debug)]
@@ -87,8 +87,8 @@ pub enum Input {
         list: ListId,
         /// Where its log is now.
         place: (LogId, Position),
-        /// The commit, where it is one alone.
-        commit: Option<Commit>,
+        /// What tells everybody, where one payload can.
+        payload: Option<Payload>,
     },
     /// The store judged what [`Effect::Judge`] gave it.
     Judged {

@@ -96,8 +96,8 @@ impl Hub {
             Input::Opened { list, frontier, charter } => {
                 self.opened(now, list, frontier, charter, effects);
             }
-            Input::Wrote { list, place, commit } => {
-                self.replica(now, list, crate::replica::Input::Wrote { place, commit }, effects);
+            Input::Wrote { list, place, payload } => {
+                self.replica(now, list, crate::replica::Input::Wrote { place, payload }, effects);
             }
             Input::Judged { list, commits, verdicts } => {
                 let input = crate::replica::Input::Judged { commits, verdicts };

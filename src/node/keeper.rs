@@ -184,13 +184,13 @@ impl Shelf {
     /// Announces what is new in this store's own log of a list.
     pub fn announce(&mut self, list: ListId) {
         let Some(tracker) = self.lists.get(&list) else { return };
-        let (place, commit) = match clerk::news(tracker, self.told.get(&list).copied().flatten()) {
+        let (place, payload) = match clerk::news(tracker, self.told.get(&list).copied().flatten()) {
             Ok(Some(news)) => news,
             Ok(None) => return,
             Err(error) => return self.fail(list, &error),
         };
         self.told.insert(list, Some(place));
-        self.report(hub::Input::Wrote { list, place, commit });
+        self.report(hub::Input::Wrote { list, place, payload });
     }
 
     /// Says that a store cannot be used.

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId};
 use x0x_tracker::journal::charter::Charter;
-use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::tasklist::Verdict;
 
 use crate::entropy::{self, Seeded};
-use crate::wire::{NEWS_MAX, Payload, Standing};
+use crate::wire::{NEWS_MAX, Standing};
 use peer::Peer;
 use pool::Pool;
 
@@ -44,9 +44,6 @@ pub const PULLS_MAX: usize = 3;
 
 /// How many logs and void commits of one's own, of those that a neighbour names at once, are looked into.
 pub const OWN_LOGS_MAX: usize = 8;
-
-/// The largest commit that is broadcast, in bytes; a larger one is announced and pulled.
-pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
 
 /// How much a replica holds. Each of these is bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,9 +190,12 @@ impl Replica {
                 self.look_after_own(from, &own, effects);
             }
             Input::Pulled { from, is_whole } => self.pulled(now, from, is_whole),
-            Input::Wrote { place, commit } => {
+            Input::Wrote { place, payload } => {
                 self.advance(&[place], None);
-                effects.push(Effect::Broadcast(announcement(place, commit)));
+                match payload {
+                    Some(payload) => effects.push(Effect::Broadcast(payload)),
+                    None => self.spread(self.me, &[place], false, effects),
+                }
             }
             Input::Refreshed { frontier, charter } => self.refresh(frontier, charter),
             Input::Tick => {}
@@ -471,17 +471,6 @@ impl Replica {
     /// Returns a number below `end`, which is not zero.
     fn below(&mut self, end: u64) -> u64 {
         u64::from_le_bytes(entropy::draw(&mut self.rng)) % end
-    }
-}
-
-/// Returns what tells everybody of commits of one's own.
-fn announcement((log, position): (LogId, Position), commit: Option<Commit>) -> Payload {
-    let is_small = |commit: &Commit| {
-        commit.header.len() + commit.body.len() <= BROADCAST_BYTES_MAX && commit.signature.is_some()
-    };
-    match commit.filter(is_small) {
-        Some(commit) => Payload::Commit(commit),
-        None => Payload::Moved { log, position },
     }
 }
 

@@ -1,8 +1,10 @@
 use x0x_tracker::id::CommitHash;
 use x0x_tracker::interface::{Draft, Tracker};
+use x0x_tracker::journal::commit::Commit;
 use x0x_tracker::testing::{self, StandInVerifier};
 
 use super::*;
+use crate::wire::{BROADCAST_BYTES_MAX, Payload};
 
 const ME: AgentId = AgentId([1; 32]);
 const LIST: ListId = ListId([9; 32]);
@@ -267,14 +269,21 @@ fn a_small_commit_of_ones_own_is_broadcast_and_a_large_one_announced() {
     let commits = commits(1);
     let mut scene = Scene::new(1);
     let (log, position) = (commits[0].header().log, commits[0].position());
-    let wrote = |commit| Input::Wrote { place: (log, position), commit };
-    let effects = scene.does(wrote(Some(commits[0].to_commit())));
+    let wrote = |payload| Input::Wrote { place: (log, position), payload };
+    let small = commits[0].to_commit();
+    let effects = scene.does(wrote(Payload::announcing(small.clone(), true)));
     assert!(matches!(&effects[..], [Effect::Broadcast(Payload::Commit(_))]), "{effects:?}");
-    let mut large = commits[0].to_commit();
-    large.body = vec![0; BROADCAST_BYTES_MAX + 1];
-    for commit in [Some(large), None] {
-        let effects = scene.does(wrote(commit));
-        assert!(matches!(&effects[..], [Effect::Broadcast(Payload::Moved { .. })]), "{effects:?}");
+    let large = Commit { body: vec![0; BROADCAST_BYTES_MAX + 1], ..small.clone() };
+    for (commit, is_alone) in [(large, true), (small.clone(), false)] {
+        let effects = scene.does(wrote(Payload::announcing(commit, is_alone)));
+        assert!(matches!(&effects[..], [Effect::Broadcast(Payload::Moved(_))]), "{effects:?}");
+    }
+    // What cannot be proved in one payload is told the neighbours, who pass it on as they learn of it.
+    let unproved = Commit { signature: None, ..small.clone() };
+    let many_logs = Commit { header: vec![0; BROADCAST_BYTES_MAX + 1], ..small };
+    for commit in [unproved, many_logs] {
+        let effects = scene.does(wrote(Payload::announcing(commit, true)));
+        assert!(matches!(&effects[..], [Effect::News { .. }]), "{effects:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::charter::Charter;
-use x0x_tracker::journal::commit::{Commit, Position};
+use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::tasklist::Verdict;
@@ -84,8 +84,8 @@ pub enum Input {
     Wrote {
         /// Where its log is now.
         place: (LogId, Position),
-        /// The commit, where it is the only one, carries its signature and is small enough.
-        commit: Option<Commit>,
+        /// What tells everybody; where there is none, neighbours are told the place.
+        payload: Option<Payload>,
     },
     /// The store is as far as this, whatever was known before.
     Refreshed {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 pub use card::{ADDRESSES_MAX, Card, SignedCard};
 pub use control::{CARDS_HELD_MAX, CARDS_MAX, Control, Digest, JoinRefusal, STATEMENTS_MAX};
 pub use hello::{Hello, LISTS_MAX, shared_tag};
-pub use payload::Payload;
+pub use payload::{BROADCAST_BYTES_MAX, Payload};
 pub use sync::{Answer, Request, Standing};
 pub use ticket::{Ticket, TicketError};
 

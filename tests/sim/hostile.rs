@@ -4,7 +4,7 @@
 
 use x0x::hub::{Effect, Input};
 use x0x::link::policy::LinkId;
-use x0x::wire::{self, Answer, Control, Digest, Lane, NEWS_MAX, Standing};
+use x0x::wire::{self, Answer, Control, Digest, Lane, NEWS_MAX, Payload, Standing};
 use x0x_tracker::document::Birth;
 use x0x_tracker::id::{AgentId, CommitHash, LogId};
 use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, Position, body_hash, encode_body};
@@ -132,7 +132,9 @@ impl World {
                 for _ in 0..self.below(20) {
                     let agent = self.some_agent();
                     let (list, place) = (self.list, (self.some_log(agent), self.some_position()));
-                    self.tell(node, Input::Wrote { list, place, commit: None });
+                    let run = Run { headers: vec![vec![7; 100]], signature: vec![7; 100] };
+                    let payload = Some(Payload::Moved(run)).filter(|_| self.chance(0.5));
+                    self.tell(node, Input::Wrote { list, place, payload });
                 }
             }
             70..80 => self.broadcast_commit(node, Forgery::Signature),
@@ -170,7 +172,8 @@ impl World {
             signature[7] ^= 1;
         }
         let place = (log, Position { number, hash: commit.hash() });
-        self.tell(node, Input::Wrote { list: self.list, place, commit: Some(commit) });
+        let payload = Payload::announcing(commit, self.chance(0.8));
+        self.tell(node, Input::Wrote { list: self.list, place, payload });
     }
 
     fn lie_in_answer(&mut self, node: usize, link: LinkId, stream: u64) {

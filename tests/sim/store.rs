@@ -4,6 +4,7 @@
 use x0x::clerk;
 use x0x::hub::{Effect, Input};
 use x0x::link::policy::LinkId;
+use x0x::wire::Payload;
 use x0x_tracker::LocalTracker;
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
@@ -44,14 +45,12 @@ impl World {
     /// Announces what is new in a store's own log.
     pub fn announce(&mut self, node: usize) {
         let (list, told) = (self.list, self.nodes[node].told);
-        let Some((place, commit)) = clerk::news(self.nodes[node].tracker(), told).unwrap() else {
+        let Some((place, payload)) = clerk::news(self.nodes[node].tracker(), told).unwrap() else {
             return;
         };
-        self.counts.announced += u64::from(commit.as_ref().is_none_or(|commit| {
-            commit.header.len() + commit.body.len() > x0x::replica::BROADCAST_BYTES_MAX
-        }));
+        self.counts.announced += u64::from(!matches!(payload, Some(Payload::Commit(_))));
         self.nodes[node].told = Some(place);
-        self.tell(node, Input::Wrote { list, place, commit });
+        self.tell(node, Input::Wrote { list, place, payload });
     }
 
     pub fn run_errand(&mut self, node: usize, effect: Effect) {

@@ -101,6 +101,11 @@ impl ProvedRun {
         self.links[0].header.log
     }
 
+    /// Returns the author's role under the charter that its first header names.
+    pub fn role(&self) -> Option<Role> {
+        self.links[0].role
+    }
+
     /// Returns the number of its first header.
     pub fn first(&self) -> u64 {
         self.links[0].header.number
