@@ -59,7 +59,7 @@ bench-table:
     X0X_BENCH_SIZES=1000,10000,100000 X0X_BENCH_CHANGES=20 X0X_BENCH_PAGE="$PWD/docs/performance.md" \
         cargo bench --locked -p x0x-cli --bench commands
 
-# Lets a coverage-guided fuzzer look for bytes that break a target: lines, merge, commit, change, document, binding.
+# Lets a coverage-guided fuzzer look for bytes that break a target; fuzz/README.md lists them.
 fuzz TARGET SECONDS:
     #!/usr/bin/env bash
     set -euo pipefail

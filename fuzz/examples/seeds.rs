@@ -5,7 +5,9 @@ use std::path::Path;
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (target, inputs) in x0x_fuzz::hostile::seeds::all() {
+    let mut all = x0x_fuzz::hostile::seeds::all();
+    all.insert("frames", x0x_fuzz::frames::seeds());
+    for (target, inputs) in all {
         let folder = corpus.join(target);
         std::fs::create_dir_all(&folder)?;
         for (number, input) in inputs.iter().enumerate() {

@@ -1,7 +1,9 @@
 //! The fuzz targets, run by a coverage-guided fuzzer: `just fuzz TARGET SECONDS`.
 //!
-//! What a target does stands with the tests, which run it too: `tracker/tests/hostile/`.
+//! What a target does stands with the tests, which run it too: `tracker/tests/hostile/`, `tests/bytes/`.
 
+#[path = "../../tests/bytes/frames.rs"]
+pub mod frames;
 #[path = "../../tracker/tests/hostile/mod.rs"]
 pub mod hostile;
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use hostile::mutate::{Numbers, mutated};
-use hostile::{change, commit, document, lines, merge, seeds};
+use hostile::{change, commit, document, lines, merge, seeds, stream};
 use x0x_tracker::document::Document;
 use x0x_tracker::document::admit::Checked;
 
@@ -62,6 +62,11 @@ fn commits_and_statements_are_opened_or_refused() {
 }
 
 #[test]
+fn streams_are_proved_or_refused() {
+    run("stream", stream::run, 10_000);
+}
+
+#[test]
 fn stored_documents_are_loaded_or_refused() {
     run("document", document::run, 1_500);
 }
@@ -69,6 +74,13 @@ fn stored_documents_are_loaded_or_refused() {
 #[test]
 fn changes_are_refused_without_a_trace_or_taken_alike_everywhere() {
     run("change", change::run, 3_000);
+}
+
+/// Were no commit of the seeds proved, the streams that follow from them would reach nothing.
+#[test]
+fn the_streams_that_others_follow_from_are_good() {
+    let proved: Vec<usize> = stream::seeds().iter().map(|seed| stream::proved(seed)).collect();
+    assert_eq!(proved, [0, 0, 2, 2, 3, 3]);
 }
 
 /// Of mutated changes some are taken and many refused: were it all of one kind, nothing would be

@@ -11,3 +11,4 @@ pub mod lines;
 pub mod merge;
 pub mod mutate;
 pub mod seeds;
+pub mod stream;

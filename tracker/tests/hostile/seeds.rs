@@ -12,7 +12,7 @@ use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::testing::StandIn;
 use x0x_tracker::timestamp::Timestamp;
 
-use super::{change, commit, document, merge};
+use super::{change, commit, document, merge, stream};
 
 /// What each target starts from.
 pub fn all() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
@@ -22,6 +22,7 @@ pub fn all() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
         ("commit", commits()),
         ("change", change::world().samples.iter().map(|s| change::unframed(s).to_vec()).collect()),
         ("document", documents()),
+        ("stream", stream::seeds()),
     ])
 }
 
