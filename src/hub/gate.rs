@@ -7,6 +7,7 @@ use x0x_tracker::journal::charter::{Charter, Role, Signed};
 use x0x_tracker::journal::commit::{Commit, Header, Position, decode_header};
 use x0x_tracker::journal::run::{Proved, Run};
 use x0x_tracker::journal::signature::Verifier;
+use x0x_tracker::tasklist::LOGS_PER_AGENT_MAX;
 
 use crate::mesh::{Gate, Verdict};
 use crate::wire::{Payload, Standing};
@@ -71,7 +72,12 @@ impl ListGate<'_> {
             // Another one in a place that is taken is found by comparing.
             return Some(Verdict::Known);
         }
-        // Heard from its author, a commit is held against the newest charter too.
+        // Heard from its author, a commit is held against the newest charter too, and its log against
+        // how many that author may have.
+        let is_new = self.here(log).is_none();
+        if from == log.agent && is_new && self.logs_of(log.agent) >= LOGS_PER_AGENT_MAX {
+            return Some(Verdict::Refuse);
+        }
         let may_write = self.charter.role(log.agent).is_some_and(|role| role.may_write());
         (from == log.agent && !may_write).then_some(Verdict::Refuse)
     }
@@ -101,6 +107,10 @@ impl ListGate<'_> {
                 Verdict::Refuse
             }
         }
+    }
+
+    fn logs_of(&self, agent: AgentId) -> usize {
+        self.standing.logs.iter().filter(|(log, _)| log.agent == agent).count()
     }
 
     fn here(&self, log: LogId) -> Option<Position> {

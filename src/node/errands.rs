@@ -34,7 +34,7 @@ pub(super) async fn pull(
     standing: Standing,
 ) -> Option<Standing> {
     let mut reader = ask(link, &Request::Pull { list, standing }).await?;
-    let mut incoming = Incoming::default();
+    let mut incoming = Incoming::from(link.peer());
     let (began, mut news_at) = (time::origin(), time::origin());
     loop {
         // Between two pieces, so that what the store did with one is always told.

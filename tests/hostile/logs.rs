@@ -36,3 +36,9 @@ async fn other_logs_on_either_side(count: usize) {
     }
     scene.is_sound("with other logs on either side").await;
 }
+
+/// Each takes from the other what that one took of the liar.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_logs_than_an_agent_may_have_part_nobody() {
+    other_logs_on_either_side(LOGS_PER_AGENT_MAX).await;
+}

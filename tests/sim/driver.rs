@@ -167,7 +167,7 @@ impl World {
         let pull = Pull {
             purpose,
             from,
-            incoming: Incoming::default(),
+            incoming: Incoming::from(from),
             came: VecDeque::new(),
             is_storing: false,
             is_cut: false,

@@ -15,7 +15,7 @@ use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::journal::stream::{Incoming, Item};
-use x0x_tracker::store::VOIDS_PER_LOG_MAX;
+use x0x_tracker::store::VOIDS_PER_AGENT_MAX;
 use x0x_tracker::tasklist::{LOGS_PER_AGENT_MAX, Outgoing, Verdict};
 use x0x_tracker::testing::{StandIn, StandInVerifier};
 
@@ -306,7 +306,13 @@ fn a_void_commit_closes_its_log_and_what_builds_on_it_is_void_too() {
 }
 
 #[test]
-fn so_many_void_commits_of_a_log_are_remembered_and_the_next_are_judged_anew() {
+fn so_many_void_commits_of_an_agent_are_remembered_and_the_next_are_judged_anew() {
+    for in_new_logs in [false, true] {
+        void_commits_are_remembered_up_to_a_bound(in_new_logs);
+    }
+}
+
+fn void_commits_are_remembered_up_to_a_bound(in_new_logs: bool) {
     let (mut a, mut b) = woven(1);
     let void = proved(next_of_two(&a, Some(bad_entry())), &a);
     let two = StandIn::new(2);
@@ -314,17 +320,21 @@ fn so_many_void_commits_of_a_log_are_remembered_and_the_next_are_judged_anew() {
         let mut entry = bad_entry();
         entry.changes = vec![n.to_le_bytes().to_vec()];
         let body = encode_body(&Body { entries: vec![entry] });
-        let header = Header { body: body_hash(&body), ..void.header().clone() };
+        let mut header = Header { body: body_hash(&body), ..void.header().clone() };
+        if in_new_logs {
+            header.log.nonce = n.to_le_bytes();
+            (header.number, header.previous) = (1, None);
+        }
         proved(Commit::sign(&header, body, &two).unwrap(), &a)
     };
-    let all: Vec<Proved> = (0..VOIDS_PER_LOG_MAX + 10).map(sign).collect();
+    let all: Vec<Proved> = (0..VOIDS_PER_AGENT_MAX + 10).map(sign).collect();
     for list in [&mut a, &mut b] {
         let before = list.canonical();
         for _ in 0..2 {
             let verdicts = list.tracker.judge(&all).unwrap();
             let is_void = |verdict: &Verdict| matches!(verdict, Verdict::Void(_));
             assert!(verdicts.iter().all(is_void));
-            assert_eq!(list.tracker.voids().unwrap().len() as u64, VOIDS_PER_LOG_MAX);
+            assert_eq!(list.tracker.voids().unwrap().len() as u64, VOIDS_PER_AGENT_MAX);
         }
         assert_eq!(list.canonical(), before);
     }
@@ -433,22 +443,63 @@ fn a_stream_names_the_logs_that_forked_and_sends_the_others() {
     assert!(matches!(&received.verdicts[..], [Verdict::Waits { .. }]), "{received:?}");
 }
 
-#[test]
-fn an_agent_has_at_most_as_many_logs_as_the_bound_says() {
-    let (mut a, _b) = woven(1);
+/// Returns the first commit of a log of agent 2's that is empty.
+fn first_of(list: &List, nonce: u64) -> Commit {
     let two = StandIn::new(2);
-    let first_of = |nonce: u64| {
-        let template = proved(next_of_two(&a, None), &a).header().clone();
-        let log = x0x_tracker::id::LogId { agent: two.agent(), nonce: nonce.to_le_bytes() };
-        let header = Header { log, number: 1, previous: None, ..template };
-        proved(Commit::sign(&header, encode_body(&Body::default()), &two).unwrap(), &a)
-    };
-    let commits: Vec<Proved> = (0..LOGS_PER_AGENT_MAX as u64).map(first_of).collect();
+    let template = proved(next_of_two(list, None), list).header().clone();
+    let log = LogId { agent: two.agent(), nonce: nonce.to_le_bytes() };
+    let header = Header { log, number: 1, previous: None, ..template };
+    Commit::sign(&header, encode_body(&Body::default()), &two).unwrap()
+}
+
+#[test]
+fn an_agent_itself_brings_so_many_logs_and_others_bring_all_that_they_took() {
+    let (mut a, _b) = woven(1);
+    let two = StandIn::new(2).agent();
+    let commits: Vec<Proved> =
+        (0..LOGS_PER_AGENT_MAX as u64).map(|nonce| proved(first_of(&a, nonce), &a)).collect();
     let verdicts = a.tracker.judge(&commits).unwrap();
-    let (last, others) = verdicts.split_last().unwrap();
-    assert!(others.iter().all(|verdict| matches!(verdict, Verdict::Taken)));
-    assert!(matches!(last, Verdict::Refused(_)), "{last:?}");
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Taken)));
+    let one_more = first_of(&a, 1_000);
+    let bring = |a: &mut List, mut incoming: Incoming| {
+        let Commit { header, body, signature } = one_more.clone();
+        let run = Run { headers: vec![header], signature: signature.unwrap() };
+        let log = LogId { agent: two, nonce: 1_000_u64.to_le_bytes() };
+        let items = vec![Item::Run(run), Item::Body { log, number: 1, body }];
+        let received = a.tracker.receive(&mut incoming, items).unwrap();
+        assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+        received.verdicts.into_iter().next().unwrap()
+    };
+    let verdict = bring(&mut a, Incoming::from(two));
+    assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
     assert!(a.tracker.voids().unwrap().is_empty(), "it leaves no memory");
+    let verdict = bring(&mut a, Incoming::from(StandIn::new(3).agent()));
+    assert!(matches!(verdict, Verdict::Taken), "{verdict:?}");
+}
+
+#[test]
+fn in_a_list_of_very_many_logs_a_commit_names_those_that_its_changes_build_on() {
+    let (mut a, mut b) = woven(1);
+    let commits: Vec<Proved> = (0..1_000).map(|nonce| proved(first_of(&a, nonce), &a)).collect();
+    for list in [&mut a, &mut b] {
+        let verdicts = list.tracker.judge(&commits).unwrap();
+        assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Taken)));
+    }
+    let name = a.create("made by one").name;
+    exchange(&mut a, &mut b);
+    b.set(&name, "title", "\"edited by two\"");
+    let newest = |list: &List| {
+        let (log, position) = list.tracker.own_place().unwrap().unwrap();
+        let commit = list.tracker.commit_at(log, position.number).unwrap().unwrap();
+        (log, proved(commit, list).header().clone())
+    };
+    let ((log_of_a, made), (_, edited)) = (newest(&a), newest(&b));
+    assert!(made.after.is_empty(), "a new issue builds on nothing");
+    let named: Vec<LogId> = edited.after.iter().map(|(log, _)| *log).collect();
+    assert_eq!(named, [log_of_a]);
+    exchange(&mut a, &mut b);
+    assert_eq!(a.canonical(), b.canonical());
+    assert_eq!(a.field(&name, "title"), "edited by two");
 }
 
 #[test]

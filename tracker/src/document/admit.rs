@@ -242,6 +242,22 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Returns the logs in which the changes came that these build on, as far as they are here.
+    pub fn logs_before(&self, changes: &[Vec<u8>]) -> BTreeSet<LogId> {
+        let changes = changes.iter().filter_map(|bytes| Change::from_bytes(bytes.clone()).ok());
+        let deps = changes.flat_map(|change| change.deps().to_vec());
+        let metas = deps.filter_map(|dep| self.doc.get_change_meta_by_hash(&dep));
+        metas.filter_map(|meta| log_of_actor(meta.actor.to_bytes())).collect()
+    }
+}
+
+/// Returns the log that an actor writes; nothing for that of a genesis.
+fn log_of_actor(actor: &[u8]) -> Option<LogId> {
+    let log = LogId::from_bytes(actor.last_chunk::<{ LogId::BYTES }>()?)?;
+    is_actor_of(actor, log).then_some(log)
+}
+
 fn is_actor_of(actor: &[u8], log: LogId) -> bool {
     actor.ends_with(&log.to_bytes()) && actor.len() <= LogId::BYTES + CONCURRENCY_BYTES_MAX
 }

@@ -10,7 +10,7 @@ use super::JournalError;
 use super::charter::{Charter, Signed};
 use super::run::{Proved, ProvedRun, Run};
 use super::signature::Verifier;
-use crate::id::{ListId, LogId};
+use crate::id::{AgentId, ListId, LogId};
 
 /// The most bytes of headers that a receiver holds whose bodies have not come.
 pub const OPEN_HEADER_BYTES_MAX: usize = 16 << 20;
@@ -51,11 +51,23 @@ impl Item {
 /// What a receiver knows in the middle of a stream: the headers whose bodies have not come.
 #[derive(Debug, Default)]
 pub struct Incoming {
+    from: Option<AgentId>,
     runs: BTreeMap<LogId, (Arc<ProvedRun>, usize)>,
     bytes: usize,
 }
 
 impl Incoming {
+    /// Returns the start of a stream that this agent sends: its own logs are held to a bound that those
+    /// which others bring are not.
+    pub fn from(agent: AgentId) -> Self {
+        Self { from: Some(agent), ..Self::default() }
+    }
+
+    /// Returns who sends it, where that is known.
+    pub fn sender(&self) -> Option<AgentId> {
+        self.from
+    }
+
     /// Takes headers; those of the same log that came before are forgotten.
     ///
     /// # Errors

@@ -46,11 +46,11 @@ pub struct Fork {
     pub void: Vec<u8>,
 }
 
-/// How many void commits of one log that never counted here are remembered. Another one is judged anew
+/// How many void commits of one agent that never counted here are remembered. Another one is judged anew
 /// whenever it comes.
-pub const VOIDS_PER_LOG_MAX: u64 = 1_024;
+pub const VOIDS_PER_AGENT_MAX: u64 = 1_024;
 
-/// Where it is counted how many of a log there are.
+/// Where it is counted how many of an agent there are.
 const META_VOIDS: &[u8] = b"voids ";
 
 /// A commit with where it stands.
@@ -276,23 +276,23 @@ impl Writing {
         self.put(Table::Voids, &commit.0, &encode(void)?)
     }
 
-    /// Remembers that a commit is void that never counted here; past [`VOIDS_PER_LOG_MAX`] of its log it
-    /// does nothing.
+    /// Remembers that a commit is void that never counted here, unless there are
+    /// [`VOIDS_PER_AGENT_MAX`] of its author already; tells whether it did.
     pub fn put_void_unseen(
         &self,
         commit: CommitHash,
         void: &VoidCommit,
-    ) -> Result<(), TrackerError> {
-        let key = [META_VOIDS, &void.log.to_bytes()].concat();
+    ) -> Result<bool, TrackerError> {
+        let key = [META_VOIDS, &void.log.agent.0].concat();
         let known = match self.get(Table::Meta, &key)? {
-            Some(bytes) => decode(&bytes, "how many commits of a log are void")?,
+            Some(bytes) => decode(&bytes, "how many commits of an agent are void")?,
             None => 0_u64,
         };
-        if known >= VOIDS_PER_LOG_MAX {
-            return Ok(());
+        if known >= VOIDS_PER_AGENT_MAX {
+            return Ok(false);
         }
         self.put(Table::Meta, &key, &encode(&(known + 1))?)?;
-        self.put_void(commit, void)
+        self.put_void(commit, void).map(|()| true)
     }
 
     /// Makes the tables anew that find commits by document and by hash, from the commits alone.

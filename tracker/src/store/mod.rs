@@ -25,7 +25,7 @@ mod upgrade;
 pub use barrier::catches_panics;
 pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
-pub use journal::{Fork, Journal, Sealed, VOIDS_PER_LOG_MAX, VoidCommit};
+pub use journal::{Fork, Journal, Sealed, VOIDS_PER_AGENT_MAX, VoidCommit};
 pub use lines::{FileState, GONE, LINE_GAP, Line, LineKey, LineRecord, Lines};
 pub use lock::{After, Holder, SharedLock, StoreLock};
 pub use lost::{LOST_BYTES_MAX, Losses, LostCommit};

@@ -1,6 +1,8 @@
 //! One writing to the store: changes of documents, gathered into signed commits, made durable
 //! together.
 
+use std::collections::BTreeSet;
+
 use super::exchange::LOGS_PER_AGENT_MAX;
 use super::watching::Outlook;
 use super::{Host, names, row};
@@ -22,6 +24,10 @@ use crate::timestamp::Timestamp;
 
 /// Past this many bytes of changes a commit is closed: well under the bound, for what encoding adds.
 const COMMIT_BYTES: usize = BODY_BYTES_MAX / 2;
+
+/// How many other logs a header names; where more of them moved it names those that its changes build on
+/// alone. So many take less than the bound of a header.
+const LOGS_NAMED_MAX: usize = 512;
 
 /// Returns what makes a new list: its founding statement, signed by the host's agent.
 pub fn founding(name: &str, prefix: &str, host: &Host) -> Result<Founding, TrackerError> {
@@ -335,7 +341,7 @@ impl<'a> Edition<'a> {
             number: self.position.map_or(1, |position| position.number + 1),
             previous: self.position.map(|position| position.hash),
             body: commit::body_hash(&body),
-            after: frontier.news_since(&self.writing.seen()?, self.log),
+            after: self.after(&frontier, &changes)?,
             charter: self.charter.clone(),
             rules: RULES_VERSION,
         };
@@ -344,10 +350,31 @@ impl<'a> Edition<'a> {
         let sealed = Sealed { log: self.log, position, commit };
         self.writing.append_commit(&sealed, &changes)?;
         if !header.after.is_empty() {
-            self.writing.put_seen(&frontier)?;
+            let mut seen = self.writing.seen()?;
+            seen.0.extend(header.after.iter().copied());
+            self.writing.put_seen(&seen)?;
         }
         self.position = Some(position);
         self.prove(position.hash)
+    }
+
+    /// Returns how far this store has seen other logs, where that moved since its last commit: all of
+    /// them or, where those are too many for a header, the ones that changes build on.
+    fn after(
+        &self,
+        frontier: &Frontier,
+        changes: &Body,
+    ) -> Result<Vec<(LogId, Position)>, TrackerError> {
+        let mut after = frontier.news_since(&self.writing.seen()?, self.log);
+        if after.len() > LOGS_NAMED_MAX {
+            let mut needed = BTreeSet::new();
+            for entry in &changes.entries {
+                let document = names::document(&self.writing, entry.birth.key())?;
+                needed.extend(document.logs_before(&entry.changes));
+            }
+            after.retain(|(log, _)| needed.contains(log));
+        }
+        Ok(after)
     }
 
     /// Notes which commit proves the claims that it carried, and shows it in their records.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, btree_map};
 use super::LocalTracker;
 use super::edition::Edition;
 use crate::document::{Document, DocumentError, admit};
-use crate::id::{CommitHash, DocumentKey, LogId};
+use crate::id::{AgentId, CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Role, Signed};
@@ -17,8 +17,12 @@ use crate::journal::run::{Proved, Run};
 use crate::journal::stream::{Incoming, Item};
 use crate::store::{Fork, Journal, Meta, Proof, Rivals, Rows, Sealed, VoidCommit};
 
-/// The most logs of one agent that a list holds.
+/// The most logs that are taken of one agent from that agent itself. What others took of it is taken from
+/// them, or stores that heard of different ones would part for good.
 pub const LOGS_PER_AGENT_MAX: usize = 64;
+
+/// The most logs that a list holds.
+pub const LOGS_PER_LIST_MAX: usize = 32_768;
 
 /// What became of a commit that was offered.
 #[derive(Debug)]
@@ -147,13 +151,21 @@ impl LocalTracker {
                 }
             }
         }
-        received.verdicts = self.judge(&proved)?;
+        received.verdicts = self.judge_from(incoming.sender(), &proved)?;
         received.commits = proved;
         Ok(received)
     }
 
     /// Judges commits in the order given, and stores those that are taken, all together.
     pub fn judge(&mut self, commits: &[Proved]) -> Result<Vec<Verdict>, TrackerError> {
+        self.judge_from(None, commits)
+    }
+
+    fn judge_from(
+        &mut self,
+        from: Option<AgentId>,
+        commits: &[Proved],
+    ) -> Result<Vec<Verdict>, TrackerError> {
         if commits.is_empty() {
             return Ok(Vec::new());
         }
@@ -162,7 +174,7 @@ impl LocalTracker {
         let mut frontier = edition.tables().frontier()?;
         let mut verdicts = Vec::with_capacity(commits.len());
         for commit in commits {
-            let verdict = judge(&mut edition, &mut frontier, commit)?;
+            let verdict = judge(&mut edition, &mut frontier, from, commit)?;
             if matches!(verdict, Verdict::Taken) && Some(commit.header().log) == own_log {
                 // Others know more of this store than it does, and maybe more than this.
                 edition.tables().abandon_own_log()?;
@@ -199,7 +211,7 @@ impl LocalTracker {
         let mut edition = Edition::start(&self.store, host)?;
         let mut frontier = edition.tables().frontier()?;
         for commit in &proved {
-            let verdict = judge(&mut edition, &mut frontier, commit)?;
+            let verdict = judge(&mut edition, &mut frontier, None, commit)?;
             verdict.into_refusal(commit.position(), commit.header().log)?;
         }
         edition.finish()
@@ -236,10 +248,11 @@ fn run_from(commits: &[Commit], log: LogId, list: crate::id::ListId) -> Run {
     run
 }
 
-/// Judges one commit; in `edition` is kept what follows from it.
+/// Judges one commit, which came from that agent; in `edition` is kept what follows from it.
 fn judge(
     edition: &mut Edition<'_>,
     frontier: &mut Frontier,
+    from: Option<AgentId>,
     commit: &Proved,
 ) -> Result<Verdict, TrackerError> {
     let (header, position) = (commit.header(), commit.position());
@@ -247,7 +260,7 @@ fn judge(
     if let Err(error) = header.check_rules() {
         return Ok(Verdict::Refused(error));
     }
-    if let Some(verdict) = place(edition, frontier, commit)? {
+    if let Some(verdict) = place(edition, frontier, from, commit)? {
         if matches!(verdict, Verdict::Void(_)) {
             remember(edition, frontier, commit, JournalError::Void.to_string())?;
         }
@@ -297,9 +310,11 @@ fn remember(
     let counts = counts.and_then(|rival| rival.run.headers.into_iter().next());
     let fork = counts.map(|counts| Fork { counts, void: commit.to_commit().header });
     let void = VoidCommit { fork, ..VoidCommit::new(header.log, header.number, why) };
-    tables.put_void_unseen(position.hash, &void)?;
+    let is_remembered = tables.put_void_unseen(position.hash, &void)?;
     let last = frontier.position(header.log);
-    let is_next = header.number == last.map_or(1, |last| last.number + 1)
+    // Of a log that counts each place has one at most; of others there is no end.
+    let is_next = (is_remembered || last.is_some())
+        && header.number == last.map_or(1, |last| last.number + 1)
         && header.previous == last.map(|last| last.hash);
     match commit.run().from(header.number).filter(|_| is_next) {
         Some(run) => tables.put_rival(header.log, position, &run),
@@ -311,6 +326,7 @@ fn remember(
 fn place(
     edition: &Edition<'_>,
     frontier: &Frontier,
+    from: Option<AgentId>,
     commit: &Proved,
 ) -> Result<Option<Verdict>, TrackerError> {
     let (header, position) = (commit.header(), commit.position());
@@ -351,11 +367,10 @@ fn place(
     if rival.is_some_and(|rival| rival.hash < position.hash) {
         return void();
     }
-    let of_agent = |known: &&LogId| known.agent == log.agent;
-    if last.is_none() && frontier.0.keys().filter(of_agent).count() >= LOGS_PER_AGENT_MAX {
-        let (what, bytes, bytes_max) =
-            ("number of logs of an agent", LOGS_PER_AGENT_MAX + 1, LOGS_PER_AGENT_MAX);
-        return Ok(Some(Verdict::Refused(JournalError::TooLarge { what, bytes, bytes_max })));
+    if last.is_none()
+        && let Some(error) = is_one_too_many(frontier, from, log)
+    {
+        return Ok(Some(Verdict::Refused(error)));
     }
     for (log, position) in &header.after {
         if tables.void(position.hash)?.is_some() {
@@ -370,6 +385,19 @@ fn place(
         }
     }
     Ok(None)
+}
+
+/// Tells whether a log that is new here is one too many, of its agent or of the list.
+fn is_one_too_many(frontier: &Frontier, from: Option<AgentId>, log: LogId) -> Option<JournalError> {
+    let all = frontier.0.len();
+    if all >= LOGS_PER_LIST_MAX {
+        let (what, bytes_max) = ("number of logs of a list", LOGS_PER_LIST_MAX);
+        return Some(JournalError::TooLarge { what, bytes: all + 1, bytes_max });
+    }
+    let of_agent = frontier.0.keys().filter(|known| known.agent == log.agent).count();
+    let (what, bytes_max) = ("number of logs of an agent", LOGS_PER_AGENT_MAX);
+    let is_too_many = from == Some(log.agent) && of_agent >= bytes_max;
+    is_too_many.then_some(JournalError::TooLarge { what, bytes: of_agent + 1, bytes_max })
 }
 
 /// Returns what a commit's author was under the charter that it names, and what the commit holds.

@@ -57,7 +57,7 @@ use crate::timestamp::Timestamp;
 
 pub use check::FAULTS_MAX;
 pub use edition::founding;
-pub use exchange::{LOGS_PER_AGENT_MAX, Received, Verdict};
+pub use exchange::{LOGS_PER_AGENT_MAX, LOGS_PER_LIST_MAX, Received, Verdict};
 pub use fork::Settled;
 pub use outgoing::Outgoing;
 pub use reissue::Reissued;
