@@ -376,3 +376,15 @@ fn meet(lists: &mut [List; 3], from: usize, to: usize) {
         give(giver, taker);
     }
 }
+
+#[test]
+fn taking_nothing_out_of_a_list_that_two_made_empty_writes_nothing() {
+    let [mut list, mut elsewhere, _] = members();
+    perform(&mut elsewhere, &Act::Label(1, vec![], vec!["b".to_owned()]));
+    perform(&mut list, &Act::Label(1, vec![], vec!["a".to_owned()]));
+    exchange(&mut list, &mut elsewhere);
+    let commits = list.commits();
+    perform(&mut list, &Act::Label(1, vec![], vec![]));
+    assert_eq!(list.commits(), commits);
+    assert_eq!(list.field("R-1", "labels"), serde_json::json!([]));
+}

@@ -177,7 +177,12 @@ impl Edit {
             Some(_) if current.len() + puts == deletes => Some("[]"),
             _ => None,
         };
-        if !same(stored, register) {
+        // Two that took out the last elements together leave a list that is shown as empty, and not said
+        // to be: whoever changes nothing about it writes nothing.
+        let is_shown = ops.is_empty()
+            && same(now.issue.json(name), wanted)
+            && !now.issue.conflicts.contains_key(name);
+        if !same(stored, register) && !is_shown {
             self.registers.insert(name.to_owned(), register.map(str::to_owned));
         }
         if !ops.is_empty() {
