@@ -162,6 +162,8 @@ mod seeds {
             Control::Cards { list, cards: vec![card.clone()] },
             Control::Join { list, secret: [4; 32] },
             Control::Joined { list, role: Role::Worker, statements, more: true },
+            Control::CardsHeld { list, held: vec![(key.agent(), Some(7)), (key.agent(), None)] },
+            Control::Lost { list, places: vec![(log, position)] },
             Control::NotJoined { list, why: JoinRefusal::Used },
         ]
         .iter()
@@ -174,6 +176,7 @@ mod seeds {
         ];
         all.extend(requests.iter().map(|frame| of(1, encode(frame))));
         let run = Run { headers: vec![vec![1, 2], vec![3]], signature: vec![5; 9] };
+        let moved = Payload::Moved(Run { headers: vec![vec![1]], signature: vec![5; 9] });
         let items = vec![
             Item::Statement(signed.clone()),
             Item::Run(run.clone()),
@@ -187,8 +190,7 @@ mod seeds {
         ];
         all.extend(answers.iter().map(|frame| of(2, encode(frame))));
         let commit = Commit { header: vec![1], body: vec![2], signature: Some(vec![3]) };
-        let payloads =
-            [Payload::Commit(commit), Payload::Moved { log, position }, Payload::Statement(signed)];
+        let payloads = [Payload::Commit(commit), moved, Payload::Statement(signed)];
         all.extend(payloads.iter().map(|frame| of(3, encode(frame))));
         all.push(of(4, encode(&card)));
         let ticket = Ticket {
