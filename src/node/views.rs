@@ -22,6 +22,7 @@ pub struct PeerView {
     pub version: String,
     /// The newest rules for commits that it knows; where they are newer than this node's, what it writes
     /// waits until this program is a newer one too.
+    #[serde(default)]
     pub rules: u16,
     /// The lists that both have.
     pub lists: Vec<PeerList>,

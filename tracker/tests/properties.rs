@@ -11,6 +11,7 @@ use support::{List, exchange, give};
 use x0x_tracker::document::steps::What;
 use x0x_tracker::interface::{FieldChange, ListChange, LogFilter, Moment, Patch, Tracker, Undo};
 use x0x_tracker::issue::{elements_of, list_of};
+use x0x_tracker::name::NAME_BYTES_MAX;
 
 /// Any JSON value, as text in some spelling.
 fn json() -> impl Strategy<Value = String> {
@@ -71,6 +72,8 @@ fn line(id: String) -> impl Strategy<Value = String> {
             let mut pairs: Vec<String> = fields
                 .iter()
                 .filter(|(name, _)| !matches!(name.as_str(), "id" | "title" | "identifier"))
+                // It is part of what a document is called, and so held to a bound.
+                .filter(|(name, json)| *name != "created_at" || json.len() <= NAME_BYTES_MAX)
                 .map(|(name, json)| format!("{}:{space}{json}", serde_json::Value::from(&**name)))
                 .collect();
             pairs.insert(at.index(pairs.len() + 1), format!("\"id\":{space}\"{id}\""));

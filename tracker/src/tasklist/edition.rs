@@ -14,7 +14,7 @@ use crate::interface::report::Row;
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
-    self, BODY_BYTES_MAX, Body, Commit, Entry, Header, Position, RULES_VERSION,
+    self, BODY_BYTES_MAX, Body, Commit, Entry, HEADER_BYTES_MAX, Header, Position, RULES_VERSION,
 };
 use crate::journal::frontier::Frontier;
 use crate::store::{
@@ -346,6 +346,13 @@ impl<'a> Edition<'a> {
             rules: RULES_VERSION,
         };
         let commit = Commit::sign(&header, body, self.host.signer.as_ref())?;
+        if commit.header.len() > HEADER_BYTES_MAX {
+            // Nobody would take it, nor what follows it in this log.
+            let (what, bytes_max) = ("header", HEADER_BYTES_MAX);
+            return Err(
+                JournalError::TooLarge { what, bytes: commit.header.len(), bytes_max }.into()
+            );
+        }
         let position = Position { number: header.number, hash: commit.hash() };
         let sealed = Sealed { log: self.log, position, commit };
         self.writing.append_commit(&sealed, &changes)?;
