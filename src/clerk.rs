@@ -248,11 +248,11 @@ pub fn name_lost(tracker: &LocalTracker, list: ListId, of: &[AgentId]) -> Vec<In
             return Vec::new();
         }
     };
-    let told = of.iter().map(|of| {
-        let places = lost.iter().filter(|(log, _)| log.agent == *of).copied().collect();
-        Input::Lost { list, of: *of, places }
+    let told = of.iter().filter_map(|of| {
+        let places: Vec<_> = lost.iter().filter(|(log, _)| log.agent == *of).copied().collect();
+        (!places.is_empty()).then_some(Input::Lost { list, of: *of, places })
     });
-    told.filter(|told| !matches!(told, Input::Lost { places, .. } if places.is_empty())).collect()
+    told.collect()
 }
 
 /// Keeps what this agent wrote and another store does not count, to write it again; returns what in

@@ -56,8 +56,8 @@ impl ListGate<'_> {
         }
         match run.prove(self.list, self.charter, self.verifier) {
             Ok(proved) if may_count(&header, proved.role()) => {
-                let place = proved.positions().last().map(|position| (header.log, position));
-                self.passed = place.map(|(log, position)| Passed::Moved(log, position));
+                let position = proved.positions().last();
+                self.passed = position.map(|position| Passed::Moved(header.log, position));
                 Verdict::Relay
             }
             Ok(_) => Verdict::Refuse,

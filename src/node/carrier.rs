@@ -277,7 +277,7 @@ impl Carrier {
             }
             Effect::OwnLog { link, list, log, void } => {
                 let Some(open) = self.links.get(&link) else { return };
-                // What is left out now is told again with the next standing.
+                // What is left out now is told again with the next standing, or the next link.
                 let Ok(room) = open.own_logs.clone().try_acquire_owned() else { return };
                 let link = open.link.clone();
                 self.tasks.spawn(async move {

@@ -16,7 +16,7 @@ pub enum Payload {
     /// A commit with its own signature.
     Commit(Commit),
     /// A log moved by commits that are too large or too many to be broadcast: pull them. A run of one
-    /// header, that of its newest commit, so that nobody pulls what was never written.
+    /// header, that of its newest commit, so that nobody pulls what its author did not sign.
     Moved(Run),
     /// A statement of the charter.
     Statement(Signed),

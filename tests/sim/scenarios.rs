@@ -290,3 +290,14 @@ fn a_node_that_chatters_is_noticed() {
     world.at(world.now + 80 * SECOND, Event::Fault(Fault::Chatter { node: 1, frames: 500 }));
     world.check_in_peace();
 }
+
+#[test]
+#[should_panic(expected = "linked again and again")]
+fn a_pair_that_is_linked_again_and_again_is_noticed() {
+    let mut world = meet(14, 2);
+    world.create(0);
+    for at in [70, 80, 90, 100] {
+        world.at(world.now + at * SECOND, Event::Fault(Fault::LinkDies));
+    }
+    world.check_in_peace();
+}

@@ -63,10 +63,8 @@ impl Pair {
 
     /// Returns when a link that was not chosen is to be ended, where there is one.
     pub fn overdue_at(&self) -> Option<Duration> {
-        (self.held.len() > 1)
-            .then(|| self.held.last())
-            .flatten()
-            .map(|held| held.since + CHOICE_MAX)
+        let newest = self.held.last().filter(|_| self.held.len() > 1)?;
+        Some(newest.since + CHOICE_MAX)
     }
 
     /// Takes out a link that was not chosen.
