@@ -1,6 +1,7 @@
 //! What the hub wants of a store, done with the store, and what came of it in the hub's words. The node
 //! and the simulation both do it here; how it gets to the store and back is theirs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use x0x_tracker::LocalTracker;
@@ -16,6 +17,7 @@ use x0x_tracker::tasklist::{Outgoing, Received, Reissued, Settled, TicketRefusal
 
 use crate::hub::Input;
 use crate::link::policy::LinkId;
+use crate::replica::OWN_PLACES_MAX;
 use crate::wire::{Answer, JoinRefusal, Payload, Standing};
 
 /// How long an answer of a sync stream may stand still.
@@ -185,13 +187,17 @@ pub fn is_breach(error: &TrackerError) -> bool {
     }
 }
 
-/// Starts the answer to a pull of somebody who is so far.
+/// Starts the answer to a pull of somebody who is so far and knows these rules at the most.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub fn serve(tracker: &LocalTracker, standing: &Standing) -> Result<Outgoing, TrackerError> {
+pub fn serve(
+    tracker: &LocalTracker,
+    standing: &Standing,
+    rules: u16,
+) -> Result<Outgoing, TrackerError> {
     let knows_charter = tracker.charter()?.heads() == standing.charter;
-    Ok(Outgoing::to(standing.frontier(), knows_charter))
+    Ok(Outgoing::to(standing.frontier(), knows_charter).under(rules))
 }
 
 /// Returns the next piece of the answer to a pull: commits, or its end.
@@ -206,7 +212,9 @@ pub fn answer(
     let items = tracker.send(outgoing, CHUNK_BYTES)?;
     if items.is_empty() {
         // Told with the last look for more, so that it names nothing that was not sent.
-        return standing_for(tracker, to).map(Answer::End);
+        let mut standing = standing_for(tracker, to)?;
+        outgoing.leave_out_withheld(&mut standing.logs);
+        return Ok(Answer::End(standing));
     }
     Ok(Answer::Items(items))
 }
@@ -241,16 +249,12 @@ pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<Vec<Answer>, Track
 
 /// Looks up which commits of some agents are kept as lost.
 pub fn name_lost(tracker: &LocalTracker, list: ListId, of: &[AgentId]) -> Vec<Input> {
-    let lost = match tracker.newest_lost() {
-        Ok(lost) => lost,
+    let told = of.iter().filter_map(|of| match tracker.lost_places_of(*of, OWN_PLACES_MAX) {
+        Ok(places) => (!places.is_empty()).then_some(Input::Lost { list, of: *of, places }),
         Err(error) => {
             tracing::error!(list = %list.short(), %error, "what is kept as lost cannot be read");
-            return Vec::new();
+            None
         }
-    };
-    let told = of.iter().filter_map(|of| {
-        let places: Vec<_> = lost.iter().filter(|(log, _)| log.agent == *of).copied().collect();
-        (!places.is_empty()).then_some(Input::Lost { list, of: *of, places })
     });
     told.collect()
 }
@@ -307,21 +311,29 @@ pub fn fork_from(theirs: Position) -> u64 {
     theirs.number.saturating_sub(RUN_HEADERS_MAX as u64 - 1).max(1)
 }
 
-/// Leaves a log of which another store knows more, or a void commit; tells whether what became void is
-/// to be fetched from there.
+/// Leaves logs of which another store knows more, or commits that do not count there; tells whether any
+/// of these is to be fetched from there.
 ///
 /// # Errors
 /// Where the store takes nothing.
-pub fn leave_log(
+pub fn leave_logs(
     tracker: &mut LocalTracker,
-    log: LogId,
-    void: Option<Position>,
+    places: &[(LogId, Option<Position>)],
 ) -> Result<bool, TrackerError> {
-    tracker.abandon_log(log)?;
-    match void {
-        Some(void) => tracker.is_lost_here(void.hash).map(|is_here| !is_here),
-        None => Ok(false),
+    if let Some(own) = tracker.own_log()?
+        && places.iter().any(|(log, _)| *log == own)
+    {
+        tracker.abandon_log(own)?;
     }
+    let lost: Vec<_> = places.iter().filter_map(|(log, lost)| Some((*log, (*lost)?))).collect();
+    tracker.lacks_lost(&lost)
+}
+
+/// Returns whose commits count no longer, now that a fork is settled.
+pub fn losers(settled: &Settled) -> Vec<AgentId> {
+    let Settled::Theirs { retracted, .. } = settled else { return Vec::new() };
+    let losers: BTreeSet<AgentId> = retracted.iter().map(|(log, _)| log.agent).collect();
+    losers.into_iter().collect()
 }
 
 /// Takes the statements that made this agent a member into account: what it wrote before is written

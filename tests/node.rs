@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node, NodeError};
+use x0x::wire::Ticket;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, ExportFrom, Patch};
@@ -233,6 +234,70 @@ async fn a_large_edit_arrives_although_it_is_not_broadcast() {
     assert!(b.canonical(list).await.contains(&text));
 }
 
+/// How soon something is answered for which nobody has to wait.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
+/// Shows a ticket, and returns the role.
+async fn join_at_once(place: &Place, ticket: &Ticket) -> Role {
+    let joined = tokio::time::timeout(AT_ONCE, place.node.join(ticket.clone())).await;
+    joined.expect("it is not answered").unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_shows_a_ticket_is_answered_at_once_and_gets_a_higher_role_only() {
+    let (a, list) = founder().await;
+    let worker = a.node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+    let spare = a.node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+    let maintainer = a.node.invite(list, Role::Maintainer, DAY).await.unwrap().unwrap();
+    let b = start(tempfile::tempdir().unwrap()).await;
+    for ticket in [&worker, &worker, &spare] {
+        assert_eq!(join_at_once(&b, ticket).await, Role::Worker);
+    }
+    let c = start(tempfile::tempdir().unwrap()).await;
+    assert_eq!(join_at_once(&c, &spare).await, Role::Worker, "nobody has used it");
+    for ticket in [&maintainer, &maintainer, &worker] {
+        assert_eq!(join_at_once(&b, ticket).await, Role::Maintainer);
+        // The grant is on its way to the store when it is answered.
+        let granted = async {
+            while b.node.role_in(list).await.unwrap() != Some(Role::Maintainer) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(AT_ONCE, granted).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_was_refused_is_answered_each_time_that_it_is_shown() {
+    let (a, list) = founder().await;
+    let b = newcomer(&a, list).await;
+    let used = b.node.invite(list, Role::Maintainer, DAY).await.unwrap().unwrap();
+    let ticket = Ticket { secret: [9; 32], ..used };
+    let c = start(tempfile::tempdir().unwrap()).await;
+    for _ in 0..3 {
+        let refused = tokio::time::timeout(AT_ONCE, c.node.join(ticket.clone())).await;
+        let refused = refused.expect("it is not answered").unwrap().unwrap_err();
+        assert!(refused.to_string().contains("does not know it"), "{refused}");
+    }
+}
+
+/// Where there is nothing to fetch, nobody would compare before the next repair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_an_empty_list_knows_at_once_that_nothing_is_lacking() {
+    let (a, list) = founder().await;
+    let b = newcomer(&a, list).await;
+    let level = async {
+        loop {
+            let peers = b.node.peers().await.unwrap();
+            if peers.iter().flat_map(|peer| &peer.lists).any(|list| list.level) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(AT_ONCE, level).await.expect("it knows no peer that is as far");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
     let (a, list) = founder().await;
@@ -242,7 +307,7 @@ async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
     let c = start(tempfile::tempdir().unwrap()).await;
     let refused = c.node.join(ticket.clone()).await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("another agent has used it"), "{refused}");
-    let guessed = x0x::wire::Ticket { secret: [9; 32], ..ticket };
+    let guessed = Ticket { secret: [9; 32], ..ticket };
     let refused = c.node.join(guessed).await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("does not know it"), "{refused}");
     assert_eq!(c.canonical(list).await, "");

@@ -63,6 +63,8 @@ pub enum Effect {
         to: AgentId,
         /// How far the other side is.
         standing: Standing,
+        /// The newest rules that it knows; what was written under newer ones it cannot take.
+        rules: u16,
     },
     /// Send on a sync stream headers of a log.
     ServeHeaders {
@@ -133,17 +135,15 @@ pub enum Effect {
         /// A place in it that the neighbour has.
         theirs: Position,
     },
-    /// A neighbour knows more of a log that this store writes, or knows a commit of it to be void: go on
-    /// in a new one, fetch what the neighbour keeps of it that does not count, and write that again.
-    OwnLog {
+    /// A neighbour knows more of logs that this store writes, or knows commits of them not to count: go
+    /// on in a new one, fetch what the neighbour keeps that does not count, and write that again.
+    OwnLogs {
         /// On which link.
         link: LinkId,
         /// Of which list.
         list: ListId,
-        /// Which log.
-        log: LogId,
-        /// The void commit, where there is one.
-        void: Option<Position>,
+        /// Which logs, and where there is one the commit that does not count.
+        places: Vec<(LogId, Option<Position>)>,
     },
     /// Look up which commits of these peers the store keeps as lost, and answer with
     /// [`super::Input::Lost`] for each that there are some of.

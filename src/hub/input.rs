@@ -138,6 +138,8 @@ pub enum Input {
         with: AgentId,
         /// In which log.
         log: LogId,
+        /// Whose commits count no longer by it.
+        losers: Vec<AgentId>,
     },
     /// Commits of a peer's logs are kept here as lost.
     Lost {
@@ -145,7 +147,7 @@ pub enum Input {
         list: ListId,
         /// Whose.
         of: AgentId,
-        /// Of each log the one that was lost last.
+        /// Where they stood, those lost last first.
         places: Vec<(LogId, Position)>,
     },
     /// The charter of a list has more statements now.

@@ -29,9 +29,16 @@ impl Hub {
         }
         let addresses = ticket.addresses.clone();
         self.cards.add(issuer, &addresses);
-        self.joining.insert(list, Joining { ticket });
-        match self.peers.get(&issuer) {
-            Some(link) => self.show_tickets(issuer, *link, effects),
+        let secret = ticket.secret;
+        let is_asked = self.joining.insert(list, Joining { ticket }).is_some();
+        match self.peers.get(&issuer).copied() {
+            Some(link) => {
+                // What was answered is asked again where somebody wants it.
+                if let Some(state) = self.links.get_mut(&link).filter(|_| !is_asked) {
+                    state.shown.remove(&secret);
+                }
+                self.show_tickets(issuer, link, effects);
+            }
             None => {
                 let wanted = policy::Input::Wanted { agent: issuer, addresses };
                 self.ask_policy(now, wanted, effects);

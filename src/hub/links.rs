@@ -388,7 +388,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let Some(state) = self.links.get(&link) else { return };
-        let to = state.peer;
+        let (to, rules) = (state.peer, state.rules());
         let request = match Request::read(bytes) {
             Ok(request) => request,
             Err(fault) => return self.breach(link, &fault, effects),
@@ -401,7 +401,7 @@ impl Hub {
         match request {
             Request::Pull { standing, .. } => {
                 let served = standing.clone();
-                effects.push(Effect::Serve { link, stream, list, to, standing: served });
+                effects.push(Effect::Serve { link, stream, list, to, standing: served, rules });
                 let input = replica::Input::Standing { from: to, standing, after_all: false };
                 self.replica(now, list, input, effects);
             }

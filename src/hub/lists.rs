@@ -396,9 +396,9 @@ impl Hub {
                 replica::Effect::Fork { with, log, theirs } => {
                     self.forked(now, list, with, log, theirs, effects);
                 }
-                replica::Effect::OwnLog { with, log, void } => {
+                replica::Effect::OwnLogs { with, places } => {
                     if let Some(link) = self.peers.get(&with) {
-                        effects.push(Effect::OwnLog { link: *link, list, log, void });
+                        effects.push(Effect::OwnLogs { link: *link, list, places });
                     }
                 }
             }
@@ -428,13 +428,17 @@ impl Hub {
         list: ListId,
         with: AgentId,
         log: LogId,
+        mut losers: Vec<AgentId>,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(shared) = self.lists.get_mut(&list)
             && shared.forks.end(now, with, log)
         {
-            // What was settled may have been lost by somebody whose store does not know that it wrote it.
-            effects.push(Effect::NameLost { list, of: shared.peers.iter().copied().collect() });
+            // Their stores may not know that they wrote it.
+            losers.retain(|loser| shared.peers.contains(loser));
+            if !losers.is_empty() {
+                effects.push(Effect::NameLost { list, of: losers });
+            }
             self.compare_with_all(now, list, effects);
         }
     }

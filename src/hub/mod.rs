@@ -112,7 +112,9 @@ impl Hub {
             Input::Forked { list, with, log, theirs } => {
                 self.forked(now, list, with, log, theirs, effects);
             }
-            Input::Settled { list, with, log } => self.settled(now, list, with, log, effects),
+            Input::Settled { list, with, log, losers } => {
+                self.settled(now, list, with, log, losers, effects);
+            }
             Input::Lost { list, of, places } => self.lost(list, of, &places, effects),
             Input::Stated { list, charter, news } => {
                 self.stated(now, list, charter, news, effects);

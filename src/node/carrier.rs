@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
 
 use super::peers_file::PeersFile;
@@ -17,8 +17,8 @@ use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands, forks};
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
-use crate::replica::OWN_LOGS_MAX;
-use crate::wire::{Lane, SYNC_BYTES_MAX};
+use crate::replica::OWN_PLACES_MAX;
+use crate::wire::{Lane, NEWS_MAX, SYNC_BYTES_MAX};
 
 /// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
 /// beyond that. A frame counts with what stands around it in the queue.
@@ -40,6 +40,10 @@ const FLUSH_MAX: Duration = Duration::from_millis(300);
 /// How long the others may take to hear that it stops.
 const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
+/// How many notices about this node's own logs are dealt with over one link, one after the other: as many
+/// as one neighbour's notices of all that an agent lost at most.
+const OWN_LOGS_WAITING_MAX: usize = OWN_PLACES_MAX / NEWS_MAX;
+
 /// Carries frames between sockets and the hub.
 pub(crate) struct Carrier {
     endpoint: Endpoint,
@@ -60,8 +64,9 @@ struct Open {
     link: Link,
     control: Queue,
     pubsub: Queue,
-    /// For how many more logs of this node's the other side may make it look there.
+    /// How often more the other side may make this node look for its own logs there, and whose turn it is.
     own_logs: Arc<Semaphore>,
+    own_logs_turn: Arc<Mutex<()>>,
     /// Why this side ended it.
     ended_for: Option<Farewell>,
     /// What ends with it.
@@ -121,8 +126,16 @@ impl Carrier {
             self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
-        let own_logs = Arc::new(Semaphore::new(OWN_LOGS_MAX));
-        self.links.insert(id, Open { link, control, pubsub, own_logs, ended_for: None, tasks });
+        let open = Open {
+            link,
+            control,
+            pubsub,
+            own_logs: Arc::new(Semaphore::new(OWN_LOGS_WAITING_MAX)),
+            own_logs_turn: Arc::default(),
+            ended_for: None,
+            tasks,
+        };
+        self.links.insert(id, open);
         input
     }
 
@@ -243,9 +256,10 @@ impl Carrier {
                         hub.send(Told::Input(hub::Input::Pulled { list, from, standing }));
                 });
             }
-            Effect::Serve { list, to, standing, .. } => {
+            Effect::Serve { list, to, standing, rules, .. } => {
                 if let Some(reply) = self.asked.take() {
-                    self.tasks.spawn(errands::serve(reply, keeper, hub, list, to, standing));
+                    let serve = errands::serve(reply, keeper, hub, list, to, standing, rules);
+                    self.tasks.spawn(serve);
                 }
             }
             Effect::ServeHeaders { list, log, from, .. } => {
@@ -275,14 +289,16 @@ impl Carrier {
                     self.tasks.spawn(forks::settle(link, keeper, hub, fork));
                 }
             }
-            Effect::OwnLog { link, list, log, void } => {
+            Effect::OwnLogs { link, list, places } => {
                 let Some(open) = self.links.get(&link) else { return };
                 // What is left out now is told again with the next standing, or the next link.
                 let Ok(room) = open.own_logs.clone().try_acquire_owned() else { return };
-                let link = open.link.clone();
+                let (link, turn) = (open.link.clone(), open.own_logs_turn.clone());
                 self.tasks.spawn(async move {
-                    forks::own_log(link, keeper, list, log, void).await;
-                    drop(room);
+                    // What one brings, the next need not ask for.
+                    let turn = turn.lock().await;
+                    forks::own_logs(link, keeper, list, places).await;
+                    drop((turn, room));
                 });
             }
             _ => {}

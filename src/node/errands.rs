@@ -95,8 +95,9 @@ pub(super) async fn serve(
     list: ListId,
     to: AgentId,
     standing: Standing,
+    rules: u16,
 ) {
-    let started = keeper.with(list, move |tracker| clerk::serve(tracker, &standing)).await;
+    let started = keeper.with(list, move |tracker| clerk::serve(tracker, &standing, rules)).await;
     let Ok(Some(Ok(mut outgoing))) = started else { return refuse(reply).await };
     loop {
         let mut part = outgoing;

@@ -40,18 +40,22 @@ pub(super) async fn settle(
     fork: Fork,
 ) {
     let Fork { list, with, log, theirs } = fork;
-    let mut from = clerk::fork_from(theirs);
+    let (mut from, mut losers) = (clerk::fork_from(theirs), Vec::new());
     for _ in 0..STEPS_MAX {
         let Some(run) = headers(&link, list, log, from).await else { break };
         let settled = keeper.ask(move |shelf| settle_run(shelf, list, &run)).await;
         match settled {
             Ok(Some(Settled::Earlier { from: next } | Settled::Later { from: next })) => {
-                from = next
+                from = next;
             }
-            _ => break,
+            Ok(Some(settled)) => {
+                losers = clerk::losers(&settled);
+                break;
+            }
+            Ok(None) | Err(_) => break,
         }
     }
-    let _stopped = hub.send(Told::Input(Input::Settled { list, with, log }));
+    let _stopped = hub.send(Told::Input(Input::Settled { list, with, log, losers }));
 }
 
 async fn headers(link: &Link, list: ListId, log: LogId, from: u64) -> Option<Run> {
@@ -88,16 +92,15 @@ fn settle_run(shelf: &mut Shelf, list: ListId, run: &Run) -> Option<Settled> {
 
 /// Goes on in a new log where a peer knows more of the one that this store writes; fetches what the peer
 /// has of this agent's that does not count, and writes it again.
-pub(super) async fn own_log(
+pub(super) async fn own_logs(
     link: Link,
     keeper: Keeper,
     list: ListId,
-    log: LogId,
-    void: Option<Position>,
+    places: Vec<(LogId, Option<Position>)>,
 ) {
     let is_lacking = keeper.ask(move |shelf| {
         let tracker = shelf.list(list)?;
-        match clerk::leave_log(tracker, log, void) {
+        match clerk::leave_logs(tracker, &places) {
             Ok(is_lacking) => Some(is_lacking),
             Err(error) => {
                 shelf.fail(list, &error);

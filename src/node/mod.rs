@@ -7,6 +7,7 @@ mod errands;
 mod error;
 mod forks;
 mod keeper;
+mod membership;
 mod peers_file;
 mod queue;
 mod runtime;
@@ -23,16 +24,15 @@ use tokio::task::JoinSet;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::timestamp::Timestamp;
 
-use crate::home::{Home, HomeError, holder_of};
+use crate::home::{Home, holder_of};
 use crate::hub::{self, Hub, Note};
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{self, Endpoint, Link, LinkError};
-use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard, Ticket};
+use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard};
 use crate::{entropy, rest, time};
 use carrier::Carrier;
 use peers_file::PeersFile;
@@ -252,70 +252,6 @@ impl Node {
             joining,
             peers: peer_count,
         })
-    }
-
-    /// Makes a ticket for one agent.
-    ///
-    /// # Errors
-    /// Where the list is not here, or this agent may not grant roles in it.
-    pub async fn invite(
-        &self,
-        list: ListId,
-        role: Role,
-        lifetime: Duration,
-    ) -> Result<Result<Ticket, HomeError>, Stopped> {
-        let (issuer, addresses) = (self.agent, self.addresses().to_vec());
-        self.keeper
-            .ask(move |shelf| {
-                let dir = shelf.home().dir().to_owned();
-                let unknown = || HomeError::UnknownList { list, dir };
-                let tracker = shelf.list(list).ok_or_else(unknown)?;
-                let info = tracker.info()?;
-                let mut secret = [0; 32];
-                entropy::fill(&mut secret);
-                let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
-                let expires_at_ms = time::now_ms().saturating_add(lifetime_ms);
-                tracker.issue_ticket(&secret, role, Timestamp(expires_at_ms))?;
-                let (name, prefix) = (info.name, info.prefix);
-                Ok(Ticket { list, name, prefix, issuer, addresses, secret, role, expires_at_ms })
-            })
-            .await
-    }
-
-    /// Goes to the issuer of a ticket, and returns the role once it is granted; waits for as long as the
-    /// issuer cannot be reached.
-    pub async fn join(&self, ticket: Ticket) -> Result<Result<Role, JoinError>, Stopped> {
-        let list = ticket.list;
-        let mut notes = self.notes();
-        let (name, prefix) = (ticket.name.clone(), ticket.prefix.clone());
-        let attached = self.keeper.ask(move |shelf| shelf.attach(list, &name, &prefix)).await?;
-        if let Err(error) = attached {
-            return Ok(Err(error.into()));
-        }
-        self.hub.send(Told::Input(hub::Input::Join(ticket))).map_err(|_gone| Stopped)?;
-        loop {
-            match notes.recv().await {
-                Ok(Note::Joined { list: joined, role }) if joined == list => return Ok(Ok(role)),
-                Ok(Note::NotJoined { list: other, why }) if other == list => {
-                    return Ok(Err(JoinError::Refused(why)));
-                }
-                Ok(_) => {}
-                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
-                    // What was missed may be the very answer.
-                    if let Some(role) = self.role_in(list).await? {
-                        return Ok(Ok(role));
-                    }
-                }
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err(Stopped),
-            }
-        }
-    }
-
-    /// Returns this agent's role in a list.
-    pub async fn role_in(&self, list: ListId) -> Result<Option<Role>, Stopped> {
-        let me = self.agent;
-        let role = self.keeper.with(list, move |tracker| tracker.charter().ok()?.role(me)).await?;
-        Ok(role.flatten())
     }
 
     /// Tells the node that the machine slept or its network changed.

@@ -42,8 +42,9 @@ pub const PULL_STALL_MAX: Duration = Duration::from_secs(4);
 /// How many pulls go on at once at most.
 pub const PULLS_MAX: usize = 3;
 
-/// How many logs and void commits of one's own, of those that a neighbour names at once, are looked into.
-pub const OWN_LOGS_MAX: usize = 8;
+/// How many places in one's own logs, of those that a neighbour names at once, are looked into. An honest
+/// neighbour seldom names more: with one commit that is lost come all that it keeps.
+pub const OWN_PLACES_MAX: usize = 1_024;
 
 /// How much a replica holds. Each of these is bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +154,8 @@ impl Replica {
         match input {
             Input::PeerUp(peer) => {
                 self.peers.insert(peer, Peer::default());
-                effects.push(self.digest_to(peer, false));
+                // The other side may have told its own before this side knew that both share the list.
+                effects.push(self.digest_to(peer, true));
             }
             Input::PeerDown(peer) => {
                 self.peers.remove(&peer);
@@ -186,8 +188,11 @@ impl Replica {
             }
             Input::Lost { from, places } => {
                 let of_me = places.into_iter().filter(|(log, _)| log.agent == self.me);
-                let own: Vec<_> = of_me.map(|(log, place)| (log, Some(place))).collect();
-                self.look_after_own(from, &own, effects);
+                self.look_after_own(
+                    from,
+                    of_me.map(|(log, at)| (log, Some(at))).collect(),
+                    effects,
+                );
             }
             Input::Pulled { from, is_whole } => self.pulled(now, from, is_whole),
             Input::Wrote { place, payload } => {
@@ -369,7 +374,9 @@ impl Replica {
             if !lacks && in_vain.is_empty() {
                 peer.has_no_more();
             }
-            for (log, theirs) in in_vain {
+            for (log, here) in in_vain {
+                // A void commit that it counts for more stands right behind what it has.
+                let theirs = Position { number: has(log) + 1, ..here };
                 effects.push(Effect::Fork { with: from, log, theirs });
             }
         }
@@ -377,24 +384,27 @@ impl Replica {
             (*log, Some(Position { number: *number, hash: *hash }))
         };
         own.extend(theirs.voids.iter().filter(|(log, ..)| log.agent == self.me).map(void));
-        self.look_after_own(from, &own, effects);
+        self.look_after_own(from, own, effects);
         if lacks && !after_all {
             self.want(now, from, PATIENCE);
         }
     }
 
-    /// Has logs of this agent's looked after of which a neighbour knows more, or void commits: a few at a
-    /// time, from anywhere on. An honest neighbour seldom names more, and with one void commit come all
-    /// that it keeps.
+    /// Has logs of this agent's looked after of which a neighbour knows more, or commits that do not count
+    /// there. Of too many, those from anywhere on.
     fn look_after_own(
         &mut self,
         with: AgentId,
-        own: &[(LogId, Option<Position>)],
+        mut places: Vec<(LogId, Option<Position>)>,
         effects: &mut Vec<Effect>,
     ) {
-        let start = self.below(own.len().max(1) as u64) as usize;
-        for (log, void) in own.iter().cycle().skip(start).take(own.len().min(OWN_LOGS_MAX)) {
-            effects.push(Effect::OwnLog { with, log: *log, void: *void });
+        if places.len() > OWN_PLACES_MAX {
+            let start = self.below(places.len() as u64) as usize;
+            places.rotate_left(start);
+            places.truncate(OWN_PLACES_MAX);
+        }
+        if !places.is_empty() {
+            effects.push(Effect::OwnLogs { with, places });
         }
     }
 

@@ -179,8 +179,7 @@ fn a_log_of_ones_own_that_others_know_further_is_not_written_on() {
     let standing = Standing { logs: vec![own], ..Standing::default() };
     let asks = Input::Standing { from: peer(2), standing, after_all: false };
     let effects = scene.does(asks);
-    let is_told =
-        |effect: &Effect| matches!(effect, Effect::OwnLog { log, void: None, .. } if *log == own.0);
+    let is_told = |effect: &Effect| matches!(effect, Effect::OwnLogs { places, .. } if *places == [(own.0, None)]);
     assert!(effects.iter().any(is_told), "{effects:?}");
 }
 
@@ -327,18 +326,22 @@ fn a_log_that_a_neighbour_was_given_in_vain_is_looked_into() {
 }
 
 #[test]
-fn of_many_void_commits_of_ones_own_that_a_neighbour_names_a_few_are_looked_into() {
+fn of_the_void_commits_of_ones_own_that_a_neighbour_names_a_bounded_number_is_looked_into() {
     let mut scene = Scene::new(1);
     let log = |nonce: u64| LogId { agent: ME, nonce: nonce.to_le_bytes() };
     let at = Position { number: 7, hash: CommitHash([3; 32]) };
     let standing = Standing {
         logs: (0..1_000).map(|nonce| (log(nonce), at)).collect(),
         charter: Vec::new(),
-        voids: (0..1_000).map(|nonce| (log(nonce), 7, at.hash)).collect(),
+        voids: (0..5_000).map(|nonce| (log(nonce), 7, at.hash)).collect(),
     };
     let effects = scene.does(Input::Standing { from: peer(2), standing, after_all: false });
-    let own = effects.iter().filter(|effect| matches!(effect, Effect::OwnLog { .. })).count();
-    assert_eq!(own, OWN_LOGS_MAX);
+    let places = |effect: &Effect| match effect {
+        Effect::OwnLogs { places, .. } => Some(places.len()),
+        _ => None,
+    };
+    let asked: Vec<usize> = effects.iter().filter_map(places).collect();
+    assert_eq!(asked, [OWN_PLACES_MAX], "all of them at once");
 }
 
 #[test]

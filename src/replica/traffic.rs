@@ -128,24 +128,23 @@ pub enum Effect {
     Judge(Vec<Proved>),
     /// Broadcast to all.
     Broadcast(Payload),
-    /// A neighbour has another commit in some place of a log, or knows the log's end to be void: find
-    /// out where they part.
+    /// A neighbour has another commit in some place of a log, or knows one to be void that would stand
+    /// there: find out where they part.
     Fork {
         /// Who.
         with: AgentId,
         /// Which log.
         log: LogId,
-        /// A place in it that the neighbour has.
+        /// A place in it that the neighbour has, or that is behind all that it has.
         theirs: Position,
     },
-    /// A neighbour knows more of a log that this agent writes than its own store does, or knows a
-    /// commit of it to be void.
-    OwnLog {
+    /// A neighbour knows more of logs of this agent's than its own store does, or knows commits of them
+    /// not to count.
+    OwnLogs {
         /// Who.
         with: AgentId,
-        /// Which log.
-        log: LogId,
-        /// The void commit, where there is one.
-        void: Option<Position>,
+        /// Which logs, and where there is one the commit that does not count;
+        /// [`OWN_PLACES_MAX`](super::OWN_PLACES_MAX).
+        places: Vec<(LogId, Option<Position>)>,
     },
 }

@@ -130,7 +130,7 @@ impl World {
                 let tracker = self.open_or_running(node);
                 let commit = tracker.commit_at(log, place.number).unwrap();
                 let is_here = commit.is_some_and(|commit| commit.hash() == place.hash);
-                let is_lost = tracker.is_lost_here(place.hash).unwrap();
+                let is_lost = !tracker.lacks_lost(&[(log, place)]).unwrap();
                 let voids = tracker.voids().unwrap();
                 let void = voids.iter().find(|(hash, _)| *hash == place.hash);
                 let why = void.map(|(_, void)| void.why.clone());

@@ -13,8 +13,9 @@ use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::Outgoing;
 use x0x_tracker::testing::StandInVerifier;
 
+use crate::faults::Fault;
 use crate::links::LaneKey;
-use crate::world::{Event, MILLISECOND, Time, World};
+use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
 /// How many runs of headers are looked at for one fork (`src/node/forks.rs`).
 const STEPS_MAX: usize = 4_096;
@@ -68,8 +69,8 @@ impl World {
             }
             Effect::Note(note) => self.note(node, note),
             Effect::Pull { link, from, standing, .. } => self.pull(node, link, from, standing),
-            Effect::Serve { link, stream, to, standing, .. } => {
-                self.serve(node, link, stream, to, standing);
+            Effect::Serve { link, stream, to, standing, rules, .. } => {
+                self.serve(node, link, stream, to, standing, rules);
             }
             Effect::ServeHeaders { link, stream, log, from, .. } => {
                 self.store(node, move |world, node| {
@@ -97,6 +98,13 @@ impl World {
             let blamed = self.nodes.iter().position(|node| node.agent == *peer).unwrap();
             let is_fair = self.nodes[blamed].is_lying || self.nodes[node].is_lying;
             assert!(is_fair, "node {node} says node {blamed} broke the protocol: {what}");
+        }
+        if let Note::NotJoined { why, .. } = note {
+            // Whoever issued the ticket was put back to before that: somebody issues another one.
+            let went_back = self.counts.earlier_disks + self.counts.restored > 0;
+            assert!(went_back, "node {node} was not let in: {why:?}");
+            let again = Fault::Join { newcomer: node, issuer: 0 };
+            self.after(5 * SECOND, Event::Fault(again));
         }
     }
 
@@ -140,7 +148,7 @@ impl World {
         let request = Request::Headers { list, log, from };
         if steps >= STEPS_MAX || !self.ask(node, link, with, Purpose::Fork { log, steps }, &request)
         {
-            self.tell(node, Input::Settled { list, with, log });
+            self.tell(node, Input::Settled { list, with, log, losers: Vec::new() });
         }
     }
 
@@ -225,7 +233,9 @@ impl World {
         let Some(pull) = self.nodes[node].pulls.remove(&(wire, stream)) else { return };
         let (list, with) = (self.list, pull.from);
         match pull.purpose {
-            Purpose::Fork { log, .. } => self.tell(node, Input::Settled { list, with, log }),
+            Purpose::Fork { log, .. } => {
+                self.tell(node, Input::Settled { list, with, log, losers: Vec::new() })
+            }
             Purpose::Lost => self.write_again(node, clerk::write_again),
             Purpose::Pull if standing.is_some() => {
                 self.counts.pulls_vain += u64::from(!pull.has_some);
@@ -375,10 +385,18 @@ impl World {
         });
     }
 
-    fn serve(&mut self, node: usize, link: LinkId, stream: u64, to: AgentId, standing: Standing) {
+    fn serve(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        stream: u64,
+        to: AgentId,
+        standing: Standing,
+        rules: u16,
+    ) {
         let Some((wire, _)) = self.nodes[node].links.get(&link).copied() else { return };
         self.store(node, move |world, node| {
-            let outgoing = clerk::serve(world.nodes[node].tracker(), &standing).unwrap();
+            let outgoing = clerk::serve(world.nodes[node].tracker(), &standing, rules).unwrap();
             world.nodes[node].serves.insert((wire, stream), Serve { to, outgoing });
             world.serve_on(node, wire, stream);
         });

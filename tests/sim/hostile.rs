@@ -2,14 +2,21 @@
 //! node says: garbage, frames of others again, commits that prove nothing or that no document takes,
 //! numbers that never come, and floods.
 
+use x0x::clerk;
 use x0x::hub::{Effect, Input};
 use x0x::link::policy::LinkId;
 use x0x::wire::{self, Answer, Control, Digest, Lane, NEWS_MAX, Payload, Standing};
+use x0x_tracker::Tracker;
 use x0x_tracker::document::Birth;
 use x0x_tracker::id::{AgentId, CommitHash, LogId};
-use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, Position, body_hash, encode_body};
-use x0x_tracker::journal::run::Run;
-use x0x_tracker::journal::stream::Item;
+use x0x_tracker::interface::Draft;
+use x0x_tracker::journal::commit::{
+    Body, Commit, Entry, Header, Position, SIGNATURE_EVERY, body_hash, decode_header, encode_body,
+};
+use x0x_tracker::journal::run::{Proved, Run};
+use x0x_tracker::journal::stream::{Incoming, Item};
+use x0x_tracker::tasklist::{Outgoing, Verdict};
+use x0x_tracker::testing::StandInVerifier;
 
 use crate::check::PEACE;
 use crate::links::LaneKey;
@@ -241,4 +248,48 @@ fn a_lying_member_keeps_nobody_from_anybody() {
         );
         assert!(world.counts.lies > 300 && world.counts.breaches > 3);
     }
+}
+
+/// Two honest stores of which one knows a commit to be void that would stand far before the end of what
+/// the other holds of that log.
+#[test]
+fn a_void_commit_far_before_the_end_of_a_log_parts_nobody() {
+    let mut world = meet(110, 3);
+    let (long, short, author) = (0, 1, 2);
+    world.stop(author);
+    world.nodes[author].is_lying = true;
+    world.part(&[long], 30 * SECOND, false);
+
+    let before = world.nodes[long].tracker().frontier().unwrap();
+    let writer = world.open_or_running(author);
+    for n in 0..3 * SIGNATURE_EVERY {
+        writer.create(&Draft::titled(&format!("told to one: {n}"))).unwrap();
+    }
+    let (log, _) = writer.own_place().unwrap().unwrap();
+    let first = writer.commit_at(log, 1).unwrap().unwrap();
+    let items = writer.send(&mut Outgoing::to(before, true), usize::MAX).unwrap();
+    let told = world.nodes[long].tracker().receive(&mut Incoming::default(), items).unwrap();
+    assert!(told.stopped_by.is_none(), "{:?}", told.stopped_by);
+
+    let header = decode_header(&first.header).unwrap();
+    let void = (0_u64..).map(|n| {
+        let birth = Birth { id: "S-void".to_owned(), created_at: None };
+        let entry = Entry { birth, changes: vec![n.to_le_bytes().to_vec()] };
+        let body = encode_body(&Body { entries: vec![entry] });
+        let header = Header { body: body_hash(&body), ..header.clone() };
+        Commit::sign(&header, body, &world.nodes[author].key).unwrap()
+    });
+    let void = void.take(100).find(|void| void.hash() < first.hash()).unwrap();
+    let (list, charter) = (world.list, world.nodes[short].tracker().charter().unwrap());
+    let void = Proved::signed(void, list, &charter, &StandInVerifier).unwrap();
+    let verdicts = world.nodes[short].tracker().judge(&[void]).unwrap();
+    assert!(matches!(verdicts[..], [Verdict::Void(_)]), "{verdicts:?}");
+
+    for node in [long, short] {
+        let opened = clerk::opened(world.nodes[node].tracker(), list).unwrap();
+        world.tell(node, opened);
+    }
+    world.run_for(31 * SECOND);
+    world.become_level(90 * SECOND);
+    assert!(world.nodes[long].tracker().frontier().unwrap().position(log).is_none());
 }

@@ -86,10 +86,10 @@ impl World {
                 self.counts.forks += 1;
                 self.ask_headers(node, link, with, log, clerk::fork_from(theirs), 0);
             }
-            Effect::OwnLog { link, log, void, .. } => self.store(node, move |world, node| {
-                world.counts.own_logs += 1;
+            Effect::OwnLogs { link, places, .. } => self.store(node, move |world, node| {
+                world.counts.own_logs += places.len() as u64;
                 let tracker = world.nodes[node].tracker();
-                if clerk::leave_log(tracker, log, void).unwrap() {
+                if clerk::leave_logs(tracker, &places).unwrap() {
                     world.ask_lost(node, link);
                 }
             }),
@@ -109,18 +109,22 @@ impl World {
     ) {
         self.store(node, move |world, node| {
             let (list, tracker) = (world.list, world.nodes[node].tracker());
+            let mut losers = Vec::new();
             match clerk::settle_fork(tracker, &StandInVerifier, list, &run) {
                 Ok(Settled::Earlier { from } | Settled::Later { from }) => {
                     return world.ask_headers(node, link, with, log, from, steps);
                 }
-                Ok(Settled::Theirs { retracted, .. }) => {
-                    world.counts.retracted += retracted.len() as u64;
+                Ok(settled @ Settled::Theirs { .. }) => {
+                    losers = clerk::losers(&settled);
+                    if let Settled::Theirs { retracted, .. } = settled {
+                        world.counts.retracted += retracted.len() as u64;
+                    }
                     world.write_again(node, clerk::write_again);
                 }
                 Ok(_) | Err(TrackerError::Journal(_)) => {}
                 Err(error) => panic!("{error}"),
             }
-            world.tell(node, Input::Settled { list, with, log });
+            world.tell(node, Input::Settled { list, with, log, losers });
         });
     }
 

@@ -163,9 +163,7 @@ impl World {
         for number in 0..self.nodes.len() {
             let tracker = self.open_or_running(number);
             for (log, place) in &wanted {
-                let commit = tracker.commit_at(*log, place.number).unwrap();
-                let is_here = commit.is_some_and(|commit| commit.hash() == place.hash);
-                if is_here || tracker.is_lost_here(place.hash).unwrap() {
+                if !tracker.lacks_lost(&[(*log, *place)]).unwrap() {
                     held.insert(place.hash);
                 }
             }

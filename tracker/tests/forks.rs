@@ -12,7 +12,7 @@ use x0x_tracker::document::{Document, Edit, admit};
 use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::Tracker;
 use x0x_tracker::journal::commit::{
-    Body, Commit, Entry, Header, body_hash, decode_body, encode_body,
+    Body, Commit, Entry, Header, Position, body_hash, decode_body, encode_body,
 };
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::journal::stream::Incoming;
@@ -345,6 +345,18 @@ fn a_commit_that_is_void_for_another_reason_stands_for_its_place_still() {
     let agent = of_b.agent;
     assert_eq!(a.tracker.lost_commits_of(agent).unwrap().len(), 1);
     assert_eq!(b.tracker.lost_commits_of(agent).unwrap().len(), 1);
+    // Whoever keeps them can name them, and who has them knows that it does.
+    for (list, hash) in [(&a, Some(known_to_a)), (&b, None)] {
+        let places = list.tracker.lost_places_of(agent, 10).unwrap();
+        let [(log, place)] = places[..] else { panic!("{places:?}") };
+        assert!(log == of_b && place.number == 2 && hash.is_none_or(|hash| hash == place.hash));
+        assert!(!list.tracker.lacks_lost(&places).unwrap());
+        let first = list.tracker.frontier().unwrap().position(of_b).unwrap();
+        assert!(!list.tracker.lacks_lost(&[(of_b, first)]).unwrap(), "it counts");
+        let unknown = (of_b, Position { hash: CommitHash([7; 32]), ..place });
+        assert!(list.tracker.lacks_lost(&[places[0], unknown]).unwrap());
+        assert_eq!(list.tracker.lost_places_of(agent, 0).unwrap(), []);
+    }
 }
 
 /// Puts agent 3's store back and lets it write its first commit anew, until that one counts.

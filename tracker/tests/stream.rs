@@ -10,7 +10,7 @@ use x0x_tracker::id::{CommitHash, LogId};
 use x0x_tracker::interface::Tracker;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Role;
-use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, body_hash, encode_body};
+use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, Position, body_hash, encode_body};
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Signer;
@@ -382,6 +382,46 @@ fn what_follows_newer_rules_waits_for_a_newer_program_and_holds_up_nothing_else(
     assert!(matches!(newer, Verdict::Refused(error) if *error == wanted), "{newer:?}");
     assert!(matches!(after, Verdict::Waits { .. }), "{after:?}");
     assert_eq!(a.tracker.voids().unwrap().len(), 0);
+}
+
+#[test]
+fn what_a_store_of_older_rules_cannot_read_is_not_sent_to_it_nor_what_builds_on_it() {
+    let (mut a, _b) = woven(2);
+    let mut older = List::member_of(&mut a, 3);
+    let two = StandIn::new(2);
+    let template = proved(next_of_two(&a, None), &a).header().clone();
+    let (newer, place) = a.tracker.own_place().unwrap().unwrap();
+    let sign = |nonce: u8, after: Vec<(LogId, Position)>| {
+        let log = LogId { agent: two.agent(), nonce: [nonce; 8] };
+        let header = Header { log, number: 1, previous: None, after, rules: 0, ..template.clone() };
+        Commit::sign(&header, encode_body(&Body::default()), &two).unwrap()
+    };
+    let commits = [sign(7, Vec::new()), sign(8, vec![(newer, place)])];
+    let commits = commits.map(|commit| proved(commit, &a));
+    let verdicts = a.tracker.judge(&commits).unwrap();
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Taken)), "{verdicts:?}");
+
+    let there = older.tracker.frontier().unwrap();
+    let mut outgoing = Outgoing::to(there, true).under(0);
+    let items = a.tracker.send(&mut outgoing, usize::MAX).unwrap();
+    let readable = (commits[0].header().log, commits[0].position());
+    assert!(
+        matches!(&items[..], [Item::Run(_), Item::Body { log, .. }] if *log == readable.0),
+        "{items:?}"
+    );
+    let received = older.tracker.receive(&mut Incoming::default(), items).unwrap();
+    assert!(matches!(received.verdicts[..], [Verdict::Taken]), "{received:?}");
+    assert!(a.tracker.send(&mut outgoing, usize::MAX).unwrap().is_empty());
+    // What is told of the logs that were left out is where they are over there.
+    let mut logs: Vec<_> = a.tracker.frontier().unwrap().0.into_iter().collect();
+    outgoing.leave_out_withheld(&mut logs);
+    assert_eq!(logs, [readable]);
+
+    let there = older.tracker.frontier().unwrap();
+    let items = a.tracker.send(&mut Outgoing::to(there, true), usize::MAX).unwrap();
+    let received = older.tracker.receive(&mut Incoming::default(), items).unwrap();
+    assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+    assert_eq!(a.tracker.frontier().unwrap(), older.tracker.frontier().unwrap());
 }
 
 #[test]

@@ -155,11 +155,22 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    /// Gives the name back, although a process that is just being started may still share the file.
+    fn drop(&mut self) {
+        let _unlocked = self.lock.unlock();
+    }
+}
+
 /// Tells whether a living runner has a name.
 pub fn is_alive(data_dir: &Path, name: &str) -> bool {
     let path = data_dir.join(DIR).join(format!("{name}{LOCK}"));
     let lock = File::open(path);
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    lock.is_ok_and(|lock| {
+        let is_alive = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let _unlocked = lock.unlock();
+        is_alive
+    })
 }
 
 fn share_of(dir: &Path, name: &str) -> PathBuf {
@@ -296,7 +307,7 @@ mod tests {
 
     /// A shell that holds a share of the lock on a name, and reads a line.
     fn holder(dir: &Path, script: &str) -> Child {
-        let share = take(dir, Some("w")).unwrap().share;
+        let share = take(dir, Some("w")).unwrap().share.clone();
         let file = File::open(&share).unwrap();
         file.try_lock_shared().unwrap();
         fs::write(dir.join(script), "read line\n").unwrap();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::commit_key;
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
-use crate::id::{AgentId, LogId};
+use crate::id::{AgentId, CommitHash, LogId};
 use crate::interface::TrackerError;
 use crate::journal::commit::{Commit, Position};
 use crate::journal::run::Run;
@@ -50,13 +50,28 @@ pub trait Losses: Tables {
         self.lost_under(&agent.0)
     }
 
+    /// Returns when each lost commit of an agent was lost and where it stood, without reading what it holds.
+    fn lost_places_of(&self, agent: AgentId) -> Result<Vec<(u64, LogId, Position)>, TrackerError> {
+        let mut found = Vec::new();
+        self.visit_prefix(Table::Lost, &agent.0, &mut |key, value| {
+            let (log, position) = lost_place(key)?;
+            found.push((turn_of(value)?, log, position));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Tells whether a lost commit is kept.
+    fn is_kept_as_lost(&self, log: LogId, position: Position) -> Result<bool, TrackerError> {
+        Ok(self.get(Table::Lost, &lost_key(log, position))?.is_some())
+    }
+
     /// Returns the lost commits whose key begins so.
     fn lost_under(&self, prefix: &[u8]) -> Result<Vec<LostCommit>, TrackerError> {
         let mut found = Vec::new();
         self.visit_prefix(Table::Lost, prefix, &mut |key, value| {
-            let (log, number) = lost_place(key)?;
+            let (log, position) = lost_place(key)?;
             let Stored { turn, commit, rest } = decode(value, "a lost commit")?;
-            let position = Position { number, hash: commit.hash() };
             found.push(LostCommit { log, position, commit, rest, turn });
             Ok(ControlFlow::Continue(()))
         })?;
@@ -85,9 +100,7 @@ impl Writing {
         let mut sizes: Vec<(u64, Vec<u8>, usize)> = Vec::new();
         self.visit(Table::Lost, &[], &mut |key, value| {
             if lost_place(key)?.0.agent != own {
-                let (turn, _) = postcard::take_from_bytes::<u64>(value)
-                    .map_err(|_| damaged("a lost commit"))?;
-                sizes.push((turn, key.to_vec(), value.len()));
+                sizes.push((turn_of(value)?, key.to_vec(), value.len()));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -110,14 +123,20 @@ fn lost_key(log: LogId, position: Position) -> Vec<u8> {
     key
 }
 
-fn lost_place(key: &[u8]) -> Result<(LogId, u64), TrackerError> {
-    let place = key.split_at_checked(LogId::BYTES);
-    let log = place.and_then(|(log, _)| LogId::from_bytes(log));
-    let number = place.and_then(|(_, rest)| rest.first_chunk().copied());
-    match (log, number) {
-        (Some(log), Some(number)) => Ok((log, u64::from_be_bytes(number))),
-        _ => Err(damaged("the key of a lost commit")),
-    }
+fn lost_place(key: &[u8]) -> Result<(LogId, Position), TrackerError> {
+    let read = || {
+        let (log, rest) = key.split_at_checked(LogId::BYTES)?;
+        let (number, hash) = rest.split_first_chunk()?;
+        let (number, hash) = (u64::from_be_bytes(*number), CommitHash(hash.try_into().ok()?));
+        Some((LogId::from_bytes(log)?, Position { number, hash }))
+    };
+    read().ok_or_else(|| damaged("the key of a lost commit"))
+}
+
+/// Returns when a lost commit was lost, which stands first in what is kept of it.
+fn turn_of(value: &[u8]) -> Result<u64, TrackerError> {
+    let read = postcard::take_from_bytes::<u64>(value);
+    read.map(|(turn, _)| turn).map_err(|_| damaged("a lost commit"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::LocalTracker;
 use crate::id::LogId;
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
-use crate::journal::commit::{Commit, Position, SIGNATURE_EVERY};
+use crate::journal::commit::{Commit, Position, RULES_VERSION, SIGNATURE_EVERY, decode_header};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::Run;
 use crate::journal::stream::Item;
@@ -32,6 +32,10 @@ pub struct Outgoing {
     owes_statements: bool,
     /// Logs in which the other side has commits that are not ours.
     forked: BTreeMap<LogId, Position>,
+    /// The newest rules that the other side knows.
+    rules: u16,
+    /// From which number on a log is not sent, since the other side could not read it.
+    withheld: BTreeMap<LogId, u64>,
 }
 
 impl Outgoing {
@@ -45,7 +49,41 @@ impl Outgoing {
             place: None,
             owes_statements: !knows_charter,
             forked: BTreeMap::new(),
+            rules: RULES_VERSION,
+            withheld: BTreeMap::new(),
         }
+    }
+
+    /// The same stream to a store that knows these rules at the most: what was written under newer ones,
+    /// or builds on that, is not sent.
+    pub fn under(self, rules: u16) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Puts logs of which something is not sent, since the other side could not read it, where they are
+    /// there.
+    pub fn leave_out_withheld(&self, logs: &mut Vec<(LogId, Position)>) {
+        logs.retain_mut(|(log, at)| {
+            if self.withheld.contains_key(log) {
+                let there = self.theirs.position(*log);
+                *at = there.unwrap_or(*at);
+                return there.is_some();
+            }
+            true
+        });
+    }
+
+    /// Tells whether the other side can take a commit, and remembers it where it cannot.
+    fn is_readable(&mut self, header: &[u8]) -> Result<bool, TrackerError> {
+        let header = decode_header(header)?;
+        let is_newer = header.rules > self.rules
+            || header.after.iter().any(|(log, position)| {
+                self.withheld.get(log).is_some_and(|first| *first <= position.number)
+            });
+        if is_newer {
+            self.withheld.insert(header.log, header.number);
+        }
+        Ok(!is_newer)
     }
 
     /// Returns the logs of which the other side has a commit that is not the one here, with that
@@ -83,14 +121,17 @@ impl LocalTracker {
                     break;
                 }
                 outgoing.place = Some(place + 1);
+                let commit = reading.commit_at(log, number)?;
+                let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
+                if outgoing.withheld.contains_key(&log) || !outgoing.is_readable(&commit.header)? {
+                    continue;
+                }
                 if outgoing.announced.get(&log).is_none_or(|announced| *announced < number) {
                     let run = run_from(&reading, log, number)?;
                     outgoing.announced.insert(log, number + run.headers.len() as u64 - 1);
                     bytes += run.bytes();
                     items.push(Item::Run(run));
                 }
-                let commit = reading.commit_at(log, number)?;
-                let commit = commit.ok_or_else(|| damaged("a commit that is listed"))?;
                 outgoing.theirs.0.insert(log, Position { number, hash: commit.hash() });
                 let item = Item::Body { log, number, body: commit.body };
                 bytes += item.bytes();
@@ -175,7 +216,9 @@ fn next_lacking(
     reading.visit_order(looked, &mut |place, log, number| {
         looked = place + 1;
         let has = outgoing.theirs.position(log).is_some_and(|theirs| theirs.number >= number);
-        if !has && !outgoing.forked.contains_key(&log) {
+        let is_left_out =
+            outgoing.forked.contains_key(&log) || outgoing.withheld.contains_key(&log);
+        if !has && !is_left_out {
             found.push((place, log, number));
         }
         let go_on = found.len() < COMMITS_AT_ONCE;

@@ -1,6 +1,7 @@
 //! Lost commits: telling what they held that nobody wrote again, and handing them to their author, who
 //! may have lost the very store that had them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{LocalTracker, names};
@@ -60,11 +61,19 @@ impl LocalTracker {
         Ok(told)
     }
 
-    /// Tells whether a commit that is void is kept here to be written again, or was written again.
-    pub fn is_lost_here(&self, commit: CommitHash) -> Result<bool, TrackerError> {
+    /// Tells whether of commits that do not count elsewhere one neither counts here nor is kept to be
+    /// written again, nor was written again.
+    pub fn lacks_lost(&self, places: &[(LogId, Position)]) -> Result<bool, TrackerError> {
         let reading = self.store.read()?;
-        let is_reissued = reading.void(commit)?.is_some_and(|void| void.is_reissued);
-        Ok(is_reissued || reading.lost()?.iter().any(|lost| lost.position.hash == commit))
+        for (log, position) in places {
+            let is_known = reading.place_of_commit(position.hash)?.is_some()
+                || reading.void(position.hash)?.is_some_and(|void| void.is_reissued)
+                || reading.is_kept_as_lost(*log, *position)?;
+            if !is_known {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the lost commits of an agent that are kept here, those lost first before others.
@@ -74,16 +83,17 @@ impl LocalTracker {
         Ok(lost.map(sealed).collect())
     }
 
-    /// Returns of each log the commit that was lost last, of those that are kept here.
-    pub fn newest_lost(&self) -> Result<Vec<(LogId, Position)>, TrackerError> {
-        let mut newest: BTreeMap<LogId, (u64, Position)> = BTreeMap::new();
-        for lost in self.store.read()?.lost()? {
-            let known = newest.entry(lost.log).or_insert((lost.turn, lost.position));
-            if lost.turn >= known.0 {
-                *known = (lost.turn, lost.position);
-            }
-        }
-        Ok(newest.into_iter().map(|(log, (_, position))| (log, position)).collect())
+    /// Returns where the lost commits of an agent stood that are kept here, those lost last first, at
+    /// most `limit`.
+    pub fn lost_places_of(
+        &self,
+        agent: AgentId,
+        limit: usize,
+    ) -> Result<Vec<(LogId, Position)>, TrackerError> {
+        let mut places = self.store.read()?.lost_places_of(agent)?;
+        places.sort_by_key(|(turn, ..)| Reverse(*turn));
+        places.truncate(limit);
+        Ok(places.into_iter().map(|(_, log, position)| (log, position)).collect())
     }
 
     /// Returns the lost commits of an agent as pieces of a stream, so that they can be proved there.
