@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use x0x::node::{JoinError, ListView, Node, PeerView, block_on};
+use x0x::node::{JoinError, ListView, Node, PeerView, Stopped, block_on};
 use x0x::rest::client::Client;
 use x0x::time;
 use x0x::wire::{Ticket, TicketError};
@@ -125,6 +125,7 @@ struct Fetch {
     /// How many commits were here last, and how often it was looked since.
     commits: u64,
     looks: u32,
+    issues: u64,
     meter: Meter,
 }
 
@@ -132,7 +133,7 @@ impl Fetch {
     fn of(ticket: &Ticket, session: &Session) -> Self {
         let (list, issuer) = (ticket.list.to_string(), ticket.issuer.to_string());
         let meter = Meter::start("Fetching", 0, &session.output);
-        Self { list, issuer, commits: 0, looks: 0, meter }
+        Self { list, issuer, commits: 0, looks: 0, issues: 0, meter }
     }
 
     /// Tells whether this node is as far as the issuer was; an error where nothing comes any more.
@@ -144,7 +145,7 @@ impl Fetch {
         let here = lists.iter().find(|here| here.id == self.list);
         let (commits, issues) = here.map_or((0, 0), |here| (here.commits, here.issues));
         self.looks = if commits == self.commits { self.looks + 1 } else { 0 };
-        self.commits = commits;
+        (self.commits, self.issues) = (commits, issues);
         self.meter.tell_issues(issues);
         if LOOK_EVERY * self.looks > FETCH_MAX {
             return Err("the list was joined, but its issues do not come".to_owned());
@@ -156,8 +157,16 @@ impl Fetch {
 /// Waits until a node of this process has fetched a list.
 async fn fetch(node: &Node, mut fetch: Fetch) -> Result<(), String> {
     loop {
-        let peers = node.peers().await.map_err(|stopped| stopped.to_string())?;
-        let status = node.status().await.map_err(|stopped| stopped.to_string())?;
+        let looking = async { Ok((node.peers().await?, node.status().await?)) };
+        let looked = match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(looked) => looked.map_err(|stopped: Stopped| stopped.to_string())?,
+            // The store is busy with what came, or with writing again what was here before.
+            Err(_elapsed) => {
+                fetch.meter.tell_issues(fetch.issues);
+                continue;
+            }
+        };
+        let (peers, status) = looked;
         if fetch.is_done(&peers, &status.lists)? {
             return Ok(());
         }
