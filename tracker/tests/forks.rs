@@ -15,7 +15,7 @@ use x0x_tracker::journal::commit::{
     Body, Commit, Entry, Header, Position, body_hash, decode_body, encode_body,
 };
 use x0x_tracker::journal::signature::Signer;
-use x0x_tracker::journal::stream::Incoming;
+use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::{Outgoing, Settled, Verdict};
 use x0x_tracker::testing::{START, StandIn};
 
@@ -294,6 +294,40 @@ fn commits_of_the_branch_that_does_not_count_are_void_in_a_stream_and_so_is_what
     let voids = received.verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Void(_)));
     assert_eq!(voids.count(), 4, "{:?}", received.verdicts);
     assert_eq!(c.canonical(), canonical);
+    assert_sound(&c);
+}
+
+#[test]
+fn a_stream_goes_on_when_another_branch_counts_than_the_one_whose_headers_were_sent() {
+    let (mut a, mut b, mut c) = three();
+    b.create("issue");
+    let before = copy_of(&mut b, 2);
+    for n in 0..3 {
+        b.create(&format!("first {n}"));
+    }
+    stream(&b, &mut a, usize::MAX);
+    let log = b.tracker.own_log().unwrap().unwrap();
+    let mut outgoing = Outgoing::to(c.tracker.frontier().unwrap(), true);
+    let mut incoming = Incoming::default();
+    // The headers of the branch, and the commit before it.
+    let items = a.tracker.send(&mut outgoing, 1).unwrap();
+    let headers = |item: &Item| matches!(item, Item::Run(run) if run.headers.len() == 4);
+    assert!(items.iter().any(headers), "{items:?}");
+    c.tracker.receive(&mut incoming, items).unwrap();
+
+    let other = hash_at(&a, log, 2);
+    branch(&mut b, 2, &before, other, true, |b| drop(b.create("second")));
+    meet(&mut a, &mut b);
+    assert!(hash_at(&a, log, 2) < other);
+    loop {
+        let items = a.tracker.send(&mut outgoing, 1).unwrap();
+        if items.is_empty() {
+            break;
+        }
+        let received = c.tracker.receive(&mut incoming, items).unwrap();
+        assert!(received.stopped_by.is_none(), "{:?}", received.stopped_by);
+    }
+    assert_eq!(a.canonical(), c.canonical());
     assert_sound(&c);
 }
 

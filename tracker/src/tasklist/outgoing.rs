@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::LocalTracker;
-use crate::id::LogId;
+use crate::id::{CommitHash, LogId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
 use crate::journal::commit::{Commit, Position, RULES_VERSION, SIGNATURE_EVERY, decode_header};
@@ -24,8 +24,9 @@ const COMMITS_AT_ONCE: usize = 256;
 pub struct Outgoing {
     /// How far each log is there, what was sent included.
     theirs: Frontier,
-    /// Up to which number the headers of a log were sent.
-    announced: BTreeMap<LogId, u64>,
+    /// Headers of logs that were sent and whose commits were not, the last of them. The receiver bounds
+    /// how many it holds.
+    announced: BTreeMap<LogId, Announced>,
     /// From which place on the commits were not looked at; `None` before the first piece.
     place: Option<u64>,
     /// Whether the other side lacks statements of the charter.
@@ -36,6 +37,13 @@ pub struct Outgoing {
     rules: u16,
     /// From which number on a log is not sent, since the other side could not read it.
     withheld: BTreeMap<LogId, u64>,
+}
+
+/// The headers of a run.
+#[derive(Clone, Debug)]
+struct Announced {
+    first: u64,
+    hashes: Vec<CommitHash>,
 }
 
 impl Outgoing {
@@ -71,6 +79,31 @@ impl Outgoing {
             }
             true
         });
+    }
+
+    /// Tells whether the header of a commit was sent in the last run of its log.
+    fn is_announced(&self, log: LogId, position: Position) -> bool {
+        let hash = self.announced.get(&log).and_then(|announced| {
+            let at = position.number.checked_sub(announced.first)?;
+            announced.hashes.get(usize::try_from(at).ok()?)
+        });
+        hash == Some(&position.hash)
+    }
+
+    fn announce(&mut self, log: LogId, first: u64, run: &Run) {
+        let hashes = run.headers.iter().map(|header| CommitHash::of(header)).collect();
+        self.announced.insert(log, Announced { first, hashes });
+    }
+
+    /// Notes that a commit was sent, whose header was before.
+    fn sent(&mut self, log: LogId, position: Position) {
+        self.theirs.0.insert(log, position);
+        let is_last = self.announced.get(&log).is_some_and(|announced| {
+            announced.first + announced.hashes.len() as u64 == position.number + 1
+        });
+        if is_last {
+            self.announced.remove(&log);
+        }
     }
 
     /// Tells whether the other side can take a commit, and remembers it where it cannot.
@@ -126,13 +159,15 @@ impl LocalTracker {
                 if outgoing.withheld.contains_key(&log) || !outgoing.is_readable(&commit.header)? {
                     continue;
                 }
-                if outgoing.announced.get(&log).is_none_or(|announced| *announced < number) {
+                let position = Position { number, hash: commit.hash() };
+                // Another branch may count by now than when its headers were sent.
+                if !outgoing.is_announced(log, position) {
                     let run = run_from(&reading, log, number)?;
-                    outgoing.announced.insert(log, number + run.headers.len() as u64 - 1);
+                    outgoing.announce(log, number, &run);
                     bytes += run.bytes();
                     items.push(Item::Run(run));
                 }
-                outgoing.theirs.0.insert(log, Position { number, hash: commit.hash() });
+                outgoing.sent(log, position);
                 let item = Item::Body { log, number, body: commit.body };
                 bytes += item.bytes();
                 items.push(item);
