@@ -31,6 +31,9 @@ pub const PULL_MAX: Duration = Duration::from_secs(30);
 /// takes less than [`crate::replica::PULL_STALL_MAX`], or others would be asked for the same.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
+/// How many void commits of an agent it is told at most: one that it lacks makes it ask for all.
+const VOIDS_TOLD_MAX: usize = 16_384;
+
 /// Tells how far a store is, whatever the hub knew.
 ///
 /// # Errors
@@ -225,7 +228,7 @@ fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, Trac
     Ok(Standing {
         logs: tracker.frontier()?.0.into_iter().collect(),
         charter: tracker.charter()?.heads(),
-        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).collect(),
+        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).take(VOIDS_TOLD_MAX).collect(),
     })
 }
 

@@ -203,6 +203,8 @@ pub enum Note {
     Joined {
         /// Of which list.
         list: ListId,
+        /// By which ticket ([`crate::wire::Ticket::mark`]).
+        ticket: u64,
         /// In which role.
         role: Role,
     },
@@ -210,6 +212,8 @@ pub enum Note {
     NotJoined {
         /// Of which list.
         list: ListId,
+        /// Which ([`crate::wire::Ticket::mark`]).
+        ticket: u64,
         /// Why.
         why: JoinRefusal,
     },

@@ -21,24 +21,21 @@ pub(super) struct Joining {
 }
 
 impl Hub {
-    /// Goes to the issuer of a ticket.
+    /// Goes to the issuer of a ticket; one for the same list that was waited for is given up.
     pub(super) fn join(&mut self, now: Duration, ticket: Ticket, effects: &mut Vec<Effect>) {
-        let (list, issuer) = (ticket.list, ticket.issuer);
+        let (list, issuer, mark) = (ticket.list, ticket.issuer, ticket.mark());
+        let why = JoinRefusal::Failed;
         if self.joining.len() >= JOINING_MAX && !self.joining.contains_key(&list) {
-            return effects.push(Effect::Note(Note::NotJoined { list, why: JoinRefusal::Failed }));
+            return effects.push(Effect::Note(Note::NotJoined { list, ticket: mark, why }));
         }
         let addresses = ticket.addresses.clone();
         self.cards.add(issuer, &addresses);
-        let secret = ticket.secret;
-        let is_asked = self.joining.insert(list, Joining { ticket }).is_some();
+        let before = self.joining.insert(list, Joining { ticket });
+        if let Some(before) = before.map(|before| before.ticket.mark()).filter(|b| *b != mark) {
+            effects.push(Effect::Note(Note::NotJoined { list, ticket: before, why }));
+        }
         match self.peers.get(&issuer).copied() {
-            Some(link) => {
-                // What was answered is asked again where somebody wants it.
-                if let Some(state) = self.links.get_mut(&link).filter(|_| !is_asked) {
-                    state.shown.remove(&secret);
-                }
-                self.show_tickets(issuer, link, effects);
-            }
+            Some(link) => self.show_tickets(issuer, link, effects),
             None => {
                 let wanted = policy::Input::Wanted { agent: issuer, addresses };
                 self.ask_policy(now, wanted, effects);
@@ -46,16 +43,39 @@ impl Hub {
         }
     }
 
-    /// Shows a peer the tickets that it issued.
+    /// Shows a peer that has greeted the tickets that it issued.
     pub(super) fn show_tickets(&mut self, peer: AgentId, link: LinkId, effects: &mut Vec<Effect>) {
-        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(state) = self.links.get_mut(&link).filter(|link| link.has_greeted()) else {
+            return;
+        };
         for (list, joining) in &self.joining {
-            let secret = joining.ticket.secret;
-            // Once on a link, however often the two greet each other.
-            if joining.ticket.issuer == peer && state.shown.insert(secret) {
-                effects.push(control(link, &Control::Join { list: *list, secret }));
+            let (list, secret) = (*list, joining.ticket.secret);
+            // Once until it is answered, however often the two greet each other.
+            if joining.ticket.issuer == peer && !state.shown.contains(&(list, secret)) {
+                state.shown.push_back((list, secret));
+                effects.push(control(link, &Control::Join { list, secret }));
             }
         }
+    }
+
+    /// Returns the ticket that a peer's answer is about: the one for that list that it was shown first
+    /// of those that it has not answered.
+    fn answered(&mut self, link: LinkId, list: ListId, is_last: bool) -> Option<[u8; 32]> {
+        let shown = &mut self.links.get_mut(&link)?.shown;
+        let at = shown.iter().position(|(of, _)| *of == list)?;
+        let (_, secret) = shown[at];
+        if is_last {
+            shown.remove(at);
+        }
+        Some(secret)
+    }
+
+    /// Forgets that a ticket is waited for; returns its mark, where it was.
+    fn joined_by(&mut self, list: ListId, secret: [u8; 32]) -> Option<u64> {
+        let ticket = &self.joining.get(&list)?.ticket;
+        let mark = (ticket.secret == secret).then(|| ticket.mark())?;
+        self.joining.remove(&list);
+        Some(mark)
     }
 
     /// The store redeemed a ticket that was shown here, or not.
@@ -66,6 +86,9 @@ impl Hub {
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.tickets_open = state.tickets_open.saturating_sub(1);
+        }
         let (role, statements) = match outcome {
             Ok(welcome) => welcome,
             Err(why) => return effects.push(control(link, &Control::NotJoined { list, why })),
@@ -82,22 +105,17 @@ impl Hub {
     pub(super) fn joined(
         &mut self,
         list: ListId,
-        peer: AgentId,
+        link: LinkId,
         role: Role,
         statements: Vec<Signed>,
         more: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        if self.joining.get(&list).is_none_or(|joining| joining.ticket.issuer != peer) {
-            // Shown twice, over two links.
-            return Ok(());
-        }
+        let Some(secret) = self.answered(link, list, !more) else { return Ok(()) };
         effects.push(Effect::State { list, statements });
-        if more {
-            return Ok(());
+        if !more && let Some(ticket) = self.joined_by(list, secret) {
+            effects.push(Effect::Note(Note::Joined { list, ticket, role }));
         }
-        self.joining.remove(&list);
-        effects.push(Effect::Note(Note::Joined { list, role }));
         Ok(())
     }
 
@@ -105,13 +123,13 @@ impl Hub {
     pub(super) fn not_joined(
         &mut self,
         list: ListId,
-        peer: AgentId,
+        link: LinkId,
         why: JoinRefusal,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        if self.joining.get(&list).is_some_and(|joining| joining.ticket.issuer == peer) {
-            self.joining.remove(&list);
-            effects.push(Effect::Note(Note::NotJoined { list, why }));
+        let secret = self.answered(link, list, true);
+        if let Some(ticket) = secret.and_then(|secret| self.joined_by(list, secret)) {
+            effects.push(Effect::Note(Note::NotJoined { list, ticket, why }));
         }
         Ok(())
     }

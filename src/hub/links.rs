@@ -1,6 +1,6 @@
 //! Links: who is at the other end, which lists both have, and what is read from each lane.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,8 +26,11 @@ const STRANGERS_MAX: usize = 32;
 /// How long a peer may stay whose ticket the store looks at.
 const REDEMPTION_MAX: Duration = Duration::from_secs(120);
 
-/// How many tickets are looked at on one link.
+/// How many tickets of one link wait for an answer.
 const TICKETS_MAX: u32 = 16;
+
+/// How often a link may stop to share a list: an honest one does where charters differ for a moment.
+const UNSHARED_MAX: u32 = 256;
 
 /// A link.
 #[derive(Debug)]
@@ -41,9 +44,12 @@ pub(super) struct LinkState {
     stands: bool,
     hello: Option<Hello>,
     pub(super) program: String,
-    /// Tickets that were shown it, by their secrets, and how many it showed.
-    pub(super) shown: BTreeSet<[u8; 32]>,
-    tickets_seen: u32,
+    /// Tickets that it was shown and has not answered, the list and secret of each, and how many of its
+    /// own wait for an answer.
+    pub(super) shown: VecDeque<(ListId, [u8; 32])>,
+    pub(super) tickets_open: u32,
+    /// How often it stopped to share a list.
+    unshared: u32,
     /// Lists that both have.
     pub(super) lists: BTreeSet<ListId>,
     /// Gossip that came before the greeting, or before this link stood.
@@ -70,8 +76,9 @@ impl LinkState {
             stands: false,
             hello: None,
             program: String::new(),
-            shown: BTreeSet::new(),
-            tickets_seen: 0,
+            shown: VecDeque::new(),
+            tickets_open: 0,
+            unshared: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
             alone_until: now + GREETING_MAX,
@@ -242,6 +249,13 @@ impl Hub {
         for list in before.difference(&shared) {
             self.unshared(now, *list, peer, effects);
         }
+        if let Some(state) = self.links.get_mut(&link) {
+            state.unshared += before.difference(&shared).count() as u32;
+            if state.unshared > UNSHARED_MAX {
+                let fault = Fault::Order("lists that are shared and not shared without end");
+                return self.breach(link, &fault, effects);
+            }
+        }
         if before.is_empty() && !shared.is_empty() {
             // What it said of itself counts now that it is known for a member.
             self.remember(peer, Some(address), effects);
@@ -308,10 +322,10 @@ impl Hub {
                 return Ok(());
             }
             Control::Join { list, secret } => {
-                if state.tickets_seen >= TICKETS_MAX {
+                if state.tickets_open >= TICKETS_MAX {
                     return Err(Fault::Order("too many tickets"));
                 }
-                state.tickets_seen += 1;
+                state.tickets_open += 1;
                 // The store may take a while.
                 state.alone_until = now + REDEMPTION_MAX;
                 let public_key = state.public_key.clone();
@@ -320,9 +334,9 @@ impl Hub {
                 return Ok(());
             }
             Control::Joined { list, role, statements, more } => {
-                return self.joined(list, peer, role, statements, more, effects);
+                return self.joined(list, link, role, statements, more, effects);
             }
-            Control::NotJoined { list, why } => return self.not_joined(list, peer, why, effects),
+            Control::NotJoined { list, why } => return self.not_joined(list, link, why, effects),
             Control::Digest(digest) => digest.list,
             Control::News { list, .. }
             | Control::Cards { list, .. }

@@ -431,9 +431,9 @@ impl Hub {
         mut losers: Vec<AgentId>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(shared) = self.lists.get_mut(&list)
-            && shared.forks.end(now, with, log)
-        {
+        if let Some(shared) = self.lists.get_mut(&list) {
+            // Where that peer is gone by now, others are told all the same.
+            shared.forks.end(now, with, log);
             // Their stores may not know that they wrote it.
             losers.retain(|loser| shared.peers.contains(loser));
             if !losers.is_empty() {

@@ -249,7 +249,7 @@ impl Carrier {
                 let link = connection(&link);
                 self.tasks.spawn(async move {
                     let standing = match link {
-                        Some(link) => errands::pull(&link, &keeper, &hub, list, standing).await,
+                        Some(link) => errands::pull(&link, &keeper, list, standing).await,
                         None => None,
                     };
                     let _stopped =

@@ -29,7 +29,6 @@ type Hub = mpsc::UnboundedSender<Told>;
 pub(super) async fn pull(
     link: &Link,
     keeper: &Keeper,
-    hub: &Hub,
     list: ListId,
     standing: Standing,
 ) -> Option<Standing> {
@@ -44,25 +43,27 @@ pub(super) async fn pull(
         match answer(link, &mut reader).await? {
             Answer::Items(items) => {
                 let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
-                let stored = keeper.with(list, move |tracker| {
-                    let stored = clerk::receive(tracker, &mut part, list, from, items);
-                    (stored, part)
+                let stored = keeper.ask(move |shelf| {
+                    let stored = clerk::receive(shelf.list(list)?, &mut part, list, from, items);
+                    let Stored { told, is_stated, is_news, stopped_by } = stored
+                        .inspect_err(|error| {
+                            let list = list.short();
+                            tracing::error!(%list, %error, "the store takes no commits");
+                        })
+                        .ok()?;
+                    // Told before anything else is done with the store, which may take it back.
+                    shelf.report(told);
+                    match is_stated {
+                        true => forks::adopt(shelf, list),
+                        false => forks::catch_up(shelf, list),
+                    }
+                    Some((part, is_news, stopped_by))
                 });
-                let (stored, part) = stored.await.ok()??;
+                let (part, is_news, stopped_by) = stored.await.ok()??;
                 incoming = part;
-                let Stored { told, is_stated, is_news, stopped_by } = stored
-                    .inspect_err(|error| {
-                        tracing::error!(list = %list.short(), %error, "the store takes no commits");
-                    })
-                    .ok()?;
                 if is_news {
                     news_at = time::origin();
                 }
-                hub.send(Told::Input(told)).ok()?;
-                keeper.tell(move |shelf| match is_stated {
-                    true => forks::adopt(shelf, list),
-                    false => forks::catch_up(shelf, list),
-                });
                 if let Some(error) = stopped_by {
                     blame(link, &error);
                     return None;

@@ -45,7 +45,7 @@ impl Node {
     /// Goes to the issuer of a ticket, and returns the role once it is granted; waits for as long as the
     /// issuer cannot be reached. Where this agent has that role or a higher one, it is returned at once.
     pub async fn join(&self, ticket: Ticket) -> Result<Result<Role, JoinError>, Stopped> {
-        let list = ticket.list;
+        let (list, wanted, mark) = (ticket.list, ticket.role, ticket.mark());
         let mut notes = self.notes();
         let (name, prefix) = (ticket.name.clone(), ticket.prefix.clone());
         let attached = self.keeper.ask(move |shelf| shelf.attach(list, &name, &prefix)).await?;
@@ -53,22 +53,24 @@ impl Node {
             return Ok(Err(error.into()));
         }
         // The ticket stays good for somebody else.
-        if let Some(role) = self.role_in(list).await?.filter(|role| *role >= ticket.role) {
+        if let Some(role) = self.role_in(list).await?.filter(|role| *role >= wanted) {
             return Ok(Ok(role));
         }
-        self.hub.send(Told::Input(hub::Input::Join(ticket))).map_err(|_gone| Stopped)?;
+        self.hub.send(Told::Input(hub::Input::Join(ticket.clone()))).map_err(|_gone| Stopped)?;
         loop {
             match notes.recv().await {
-                Ok(Note::Joined { list: joined, role }) if joined == list => return Ok(Ok(role)),
-                Ok(Note::NotJoined { list: other, why }) if other == list => {
+                Ok(Note::Joined { ticket, role, .. }) if ticket == mark => return Ok(Ok(role)),
+                Ok(Note::NotJoined { ticket, why, .. }) if ticket == mark => {
                     return Ok(Err(JoinError::Refused(why)));
                 }
                 Ok(_) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                     // What was missed may be the very answer.
-                    if let Some(role) = self.role_in(list).await? {
+                    if let Some(role) = self.role_in(list).await?.filter(|role| *role >= wanted) {
                         return Ok(Ok(role));
                     }
+                    let again = Told::Input(hub::Input::Join(ticket.clone()));
+                    self.hub.send(again).map_err(|_gone| Stopped)?;
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err(Stopped),
             }

@@ -315,8 +315,13 @@ impl Replica {
             match verdict {
                 Verdict::Taken => self.advance(&[place], None),
                 Verdict::Waits { log, number } => {
-                    if let Some(from) = from {
-                        self.pool.put(now, from, commit, Some((log, number)));
+                    let has_other =
+                        self.frontier.get(&log).is_some_and(|here| here.number >= number);
+                    match from {
+                        // Another commit is in that place here: to wait for it would have no end.
+                        Some(from) if has_other => self.want(now, from, PATIENCE),
+                        Some(from) => self.pool.put(now, from, commit, Some((log, number))),
+                        None => {}
                     }
                 }
                 Verdict::Orphan(_) => {

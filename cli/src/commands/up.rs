@@ -122,8 +122,8 @@ fn tell(session: &Session, note: &Note) -> Result<(), CliError> {
             "upgrade {} follows rules {rules}, this program knows {RULES_VERSION}: what it writes waits",
             peer.short()
         ),
-        Note::Joined { list, role } => format!("joined  {} as {}", list.short(), role.name()),
-        Note::NotJoined { list, why } => {
+        Note::Joined { list, role, .. } => format!("joined  {} as {}", list.short(), role.name()),
+        Note::NotJoined { list, why, .. } => {
             format!("refused the ticket for {}: {}", list.short(), why.text())
         }
         Note::Unreachable { address, why } => format!("refused at {address}: {why:?}"),
@@ -144,10 +144,10 @@ fn event(note: &Note) -> Value {
         Note::Newer { peer, rules } => {
             json!({"event": "upgrade", "agent_id": peer.to_string(), "rules": rules, "known": RULES_VERSION})
         }
-        Note::Joined { list, role } => {
+        Note::Joined { list, role, .. } => {
             json!({"event": "joined", "list": list.to_string(), "role": role.name()})
         }
-        Note::NotJoined { list, why } => {
+        Note::NotJoined { list, why, .. } => {
             json!({"event": "not_joined", "list": list.to_string(), "why": why.text()})
         }
         Note::Unreachable { address, .. } => {

@@ -91,7 +91,9 @@ impl LocalTracker {
             Some(by) if by != newcomer => return Ok(Err(TicketRefusal::Used)),
             _ => {}
         }
-        if let Some(role) = charter.role(newcomer).filter(|_| issued.by.is_some()) {
+        // One that was used, and not granted before a crash, is granted now.
+        let granted = charter.role(newcomer).filter(|role| *role >= issued.role);
+        if let Some(role) = granted.filter(|_| issued.by.is_some()) {
             return Ok(Ok(Welcome { role, statements, grant: None }));
         }
         if issued.by.is_none() && (host.clock)() > issued.expires_at {
