@@ -13,7 +13,9 @@ use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Verifier;
 use x0x_tracker::journal::stream::{Incoming, Item, OPEN_HEADERS};
-use x0x_tracker::tasklist::{Outgoing, Received, Reissued, Settled, TicketRefusal, Verdict};
+use x0x_tracker::tasklist::{
+    LOGS_PER_AGENT_MAX, Outgoing, OutgoingLost, Received, Reissued, Settled, TicketRefusal, Verdict,
+};
 
 use crate::hub::Input;
 use crate::link::policy::LinkId;
@@ -228,26 +230,31 @@ fn standing_for(tracker: &LocalTracker, agent: AgentId) -> Result<Standing, Trac
     Ok(Standing {
         logs: tracker.frontier()?.0.into_iter().collect(),
         charter: tracker.charter()?.heads(),
-        voids: voids.map(|(hash, void)| (void.log, void.number, hash)).take(VOIDS_TOLD_MAX).collect(),
+        voids: voids
+            .map(|(hash, void)| (void.log, void.number, hash))
+            .take(VOIDS_TOLD_MAX)
+            .collect(),
     })
 }
 
-/// Returns what an agent wrote that does not count here, as the answer to its request.
+/// Starts the answer to an agent that asks what it wrote that does not count here.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<Vec<Answer>, TrackerError> {
-    let (mut answers, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for item in tracker.lost_items_of(agent)? {
-        bytes += item.bytes();
-        part.push(item);
-        if bytes >= CHUNK_BYTES {
-            bytes = 0;
-            answers.push(Answer::Items(std::mem::take(&mut part)));
-        }
-    }
-    answers.push(Answer::Items(part));
-    Ok(answers)
+pub fn lost(tracker: &LocalTracker, agent: AgentId) -> Result<OutgoingLost, TrackerError> {
+    tracker.lost_stream(agent)
+}
+
+/// Returns the next piece of that answer; `None` at its end.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn answer_lost(
+    tracker: &LocalTracker,
+    outgoing: &mut OutgoingLost,
+) -> Result<Option<Answer>, TrackerError> {
+    let items = tracker.send_lost(outgoing, CHUNK_BYTES)?;
+    Ok((!items.is_empty()).then_some(Answer::Items(items)))
 }
 
 /// Looks up which commits of some agents are kept as lost.
@@ -274,6 +281,9 @@ pub fn take_lost(
     incoming: &mut Incoming,
     items: Vec<Item>,
 ) -> Result<Option<TrackerError>, TrackerError> {
+    if items.is_empty() {
+        return Ok(None);
+    }
     let charter = tracker.charter()?;
     let (mut commits, mut stopped_by) = (Vec::new(), None);
     for item in items {
@@ -326,7 +336,12 @@ pub fn leave_logs(
     if let Some(own) = tracker.own_log()?
         && places.iter().any(|(log, _)| *log == own)
     {
-        tracker.abandon_log(own)?;
+        // Nothing of it is proved until the commits come, and then the log is left all the same: half of
+        // the logs that an agent may have are kept for that.
+        let logs = tracker.frontier()?.0.into_keys().filter(|log| log.agent == own.agent).count();
+        if logs < LOGS_PER_AGENT_MAX / 2 {
+            tracker.abandon_log(own)?;
+        }
     }
     let lost: Vec<_> = places.iter().filter_map(|(log, lost)| Some((*log, (*lost)?))).collect();
     tracker.lacks_lost(&lost)

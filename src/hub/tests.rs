@@ -167,3 +167,81 @@ fn a_link_that_is_not_the_one_that_stands_is_not_taken_for_a_stranger_s() {
     assert!(ends.iter().all(|end| *end != (2, Farewell::NoSharedList)), "{ends:?}");
     assert!(ends.contains(&(9, Farewell::NoSharedList)), "{ends:?}");
 }
+
+fn ticket(list: ListId, secret: u8) -> wire::Ticket {
+    wire::Ticket {
+        list,
+        name: "pump".to_owned(),
+        prefix: "PUMP".to_owned(),
+        issuer: agent(2),
+        addresses: vec![address(2)],
+        secret: [secret; 32],
+        role: Role::Worker,
+        expires_at_ms: i64::MAX,
+    }
+}
+
+#[test]
+fn an_answer_is_about_the_ticket_that_was_shown_first() {
+    let mut scene = Scene::new(2);
+    let list = scene.list;
+    let shown = |effects: &[Effect]| {
+        let is_shown = |effect: &Effect| match effect {
+            Effect::Send { lane: Lane::Control, frame, .. } => {
+                matches!(Control::read(frame).unwrap(), Control::Join { .. })
+            }
+            _ => false,
+        };
+        effects.iter().filter(|effect| is_shown(effect)).count()
+    };
+    let answers = |effects: &[Effect]| -> Vec<(bool, u64)> {
+        let of = |effect: &Effect| match effect {
+            Effect::Note(Note::Joined { ticket, .. }) => Some((true, *ticket)),
+            Effect::Note(Note::NotJoined { ticket, .. }) => Some((false, *ticket)),
+            _ => None,
+        };
+        effects.iter().filter_map(of).collect()
+    };
+    let (first, second) = (ticket(list, 1), ticket(list, 2));
+    assert_eq!(shown(&scene.tell(Input::Join(first.clone()))), 0, "nobody is linked");
+    assert_eq!(shown(&scene.link(2, RULES_VERSION)), 1);
+    assert_eq!(shown(&scene.tell(Input::Join(first.clone()))), 0, "it is on its way");
+    let effects = scene.tell(Input::Join(second.clone()));
+    assert_eq!((shown(&effects), answers(&effects)), (1, vec![(false, first.mark())]));
+    let refused = Control::NotJoined { list, why: wire::JoinRefusal::Used };
+    assert_eq!(answers(&scene.hear(2, &refused)), [], "that is the first, which nobody awaits");
+    let taken = Control::Joined { list, role: Role::Worker, statements: Vec::new(), more: false };
+    assert_eq!(answers(&scene.hear(2, &taken)), [(true, second.mark())]);
+    assert_eq!(answers(&scene.hear(2, &refused)), [], "an answer to nothing");
+    // Whoever wants it again is answered again.
+    for _ in 0..3 {
+        assert_eq!(shown(&scene.tell(Input::Join(first.clone()))), 1);
+        assert_eq!(answers(&scene.hear(2, &refused)), [(false, first.mark())]);
+    }
+}
+
+#[test]
+fn a_link_that_shares_and_unshares_a_list_without_end_is_ended() {
+    let mut scene = Scene::new(2);
+    scene.link(2, RULES_VERSION);
+    let tag = shared_tag(&[2; 32], agent(2), scene.list);
+    let mut greet = |lists: Vec<[u8; 32]>| {
+        let hello = Hello { program: "0".to_owned(), rules: 1, lists, card: None };
+        let effects = scene.hear(2, &Control::Hello(hello));
+        effects.iter().any(|effect| matches!(effect, Effect::End { .. }))
+    };
+    let ended_at = (0..1_000).find(|_| greet(Vec::new()) | greet(vec![tag]));
+    assert_eq!(ended_at, Some(256));
+}
+
+#[test]
+fn whose_commits_a_fork_took_is_named_although_the_peer_it_was_found_with_is_gone() {
+    let mut scene = Scene::new(3);
+    scene.link(3, RULES_VERSION);
+    let log = x0x_tracker::id::LogId { agent: agent(3), nonce: [1; 8] };
+    let (list, losers) = (scene.list, vec![agent(2), agent(3)]);
+    let effects = scene.tell(Input::Settled { list, with: agent(2), log, losers });
+    let named =
+        |effect: &Effect| matches!(effect, Effect::NameLost { of, .. } if *of == [agent(3)]);
+    assert!(effects.iter().any(named), "{effects:?}");
+}

@@ -18,7 +18,7 @@ use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
 use crate::replica::OWN_PLACES_MAX;
-use crate::wire::{Lane, NEWS_MAX, SYNC_BYTES_MAX};
+use crate::wire::{LISTS_MAX, Lane, NEWS_MAX, SYNC_BYTES_MAX};
 
 /// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
 /// beyond that. A frame counts with what stands around it in the queue.
@@ -44,6 +44,9 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 /// as one neighbour's notices of all that an agent lost at most.
 const OWN_LOGS_WAITING_MAX: usize = OWN_PLACES_MAX / NEWS_MAX;
 
+/// How many pulls go on over one link: one for each list that both share, mostly.
+const PULLS_PER_LINK_MAX: usize = LISTS_MAX;
+
 /// Carries frames between sockets and the hub.
 pub(crate) struct Carrier {
     endpoint: Endpoint,
@@ -67,6 +70,9 @@ struct Open {
     /// How often more the other side may make this node look for its own logs there, and whose turn it is.
     own_logs: Arc<Semaphore>,
     own_logs_turn: Arc<Mutex<()>>,
+    /// How many more pulls from it may go on, and how many answers to it of what is kept as lost.
+    pulls: Arc<Semaphore>,
+    lost: Arc<Semaphore>,
     /// Why this side ended it.
     ended_for: Option<Farewell>,
     /// What ends with it.
@@ -132,6 +138,8 @@ impl Carrier {
             pubsub,
             own_logs: Arc::new(Semaphore::new(OWN_LOGS_WAITING_MAX)),
             own_logs_turn: Arc::default(),
+            pulls: Arc::new(Semaphore::new(PULLS_PER_LINK_MAX)),
+            lost: Arc::new(Semaphore::new(1)),
             ended_for: None,
             tasks,
         };
@@ -246,12 +254,16 @@ impl Carrier {
         let (keeper, hub) = (self.keeper.clone(), self.hub.clone());
         match effect {
             Effect::Pull { link, from, list, standing } => {
-                let link = connection(&link);
+                // A peer that is shared and unshared again and again makes one want more at a time.
+                let open = self.links.get(&link);
+                let room = open.and_then(|open| open.pulls.clone().try_acquire_owned().ok());
+                let link = connection(&link).zip(room);
                 self.tasks.spawn(async move {
-                    let standing = match link {
-                        Some(link) => errands::pull(&link, &keeper, list, standing).await,
+                    let standing = match &link {
+                        Some((link, _)) => errands::pull(link, &keeper, list, standing).await,
                         None => None,
                     };
+                    drop(link);
                     let _stopped =
                         hub.send(Told::Input(hub::Input::Pulled { list, from, standing }));
                 });
@@ -267,9 +279,16 @@ impl Carrier {
                     self.tasks.spawn(errands::serve_headers(reply, keeper, list, log, from));
                 }
             }
-            Effect::ServeLost { list, to, .. } => {
-                if let Some(reply) = self.asked.take() {
-                    self.tasks.spawn(errands::serve_lost(reply, keeper, list, to));
+            Effect::ServeLost { link, list, to, .. } => {
+                let open = self.links.get(&link);
+                let room = open.and_then(|open| open.lost.clone().try_acquire_owned().ok());
+                match (self.asked.take(), room) {
+                    (Some(reply), Some(room)) => drop(self.tasks.spawn(async move {
+                        errands::serve_lost(reply, keeper, list, to).await;
+                        drop(room);
+                    })),
+                    (Some(reply), None) => drop(self.tasks.spawn(errands::refuse(reply))),
+                    (None, _) => {}
                 }
             }
             Effect::Refuse { .. } => {

@@ -141,8 +141,16 @@ pub(super) async fn serve_headers(
 /// Sends what an agent wrote that does not count here.
 pub(super) async fn serve_lost(mut reply: Reply, keeper: Keeper, list: ListId, to: AgentId) {
     let lost = keeper.with(list, move |tracker| clerk::lost(tracker, to)).await;
-    let Ok(Some(Ok(answers))) = lost else { return };
-    for answer in answers {
+    let Ok(Some(Ok(mut outgoing))) = lost else { return };
+    loop {
+        let mut part = outgoing;
+        let next = keeper.with(list, move |tracker| {
+            let answer = clerk::answer_lost(tracker, &mut part);
+            (answer, part)
+        });
+        let Ok(Some((Ok(answer), part))) = next.await else { return };
+        outgoing = part;
+        let Some(answer) = answer else { break };
         if write(&mut reply, &answer).await.is_none() {
             return;
         }

@@ -13,10 +13,11 @@ use x0x_tracker::tasklist::Settled;
 use super::Told;
 use super::errands::{self, answer, ask};
 use super::keeper::{Keeper, Shelf};
-use crate::clerk;
+use crate::clerk::{self, PULL_MAX};
 use crate::hub::Input;
 use crate::identity::MlDsa;
 use crate::link::Link;
+use crate::time;
 use crate::wire::{Answer, Request};
 
 /// How many runs of headers are looked at before it is left to the next comparison.
@@ -112,8 +113,11 @@ pub(super) async fn own_logs(
         return;
     }
     let Some(mut reader) = ask(&link, &Request::Lost { list }).await else { return };
-    let mut incoming = Incoming::default();
+    let (mut incoming, began) = (Incoming::default(), time::origin());
     while let Some(Answer::Items(items)) = answer(&link, &mut reader).await {
+        if began.elapsed() > PULL_MAX {
+            break;
+        }
         let mut part = std::mem::take(&mut incoming);
         let taken = keeper.ask(move |shelf| {
             let tracker = shelf.list(list)?;

@@ -234,6 +234,21 @@ fn a_commit_that_came_too_early_waits_and_is_pulled_when_the_one_before_does_not
 }
 
 #[test]
+fn what_waits_for_another_commit_in_a_place_that_is_taken_does_not_wait_for_ever() {
+    let commit = commits(1).remove(0);
+    let mut scene = Scene::new(1);
+    let (log, position) = place(9, 3);
+    scene.does(Input::Received { from: peer(2), places: vec![(log, position)], charter: None });
+    let effects = scene.does(offered(&commit));
+    let [Effect::Judge(judged)] = &effects[..] else { panic!("{effects:?}") };
+    let verdicts = vec![Verdict::Waits { log, number: position.number }];
+    let effects = scene.does(Input::Judged { commits: judged.clone(), verdicts });
+    assert!(effects.is_empty(), "it would be judged again at once, without end: {effects:?}");
+    assert_eq!(scene.replica.held().waiting, 0);
+    assert_eq!(pulls(&scene.later(PATIENCE)), [peer(2)], "who passed it on may know the other");
+}
+
+#[test]
 fn what_waits_is_bounded_for_each_log_and_the_rest_is_pulled() {
     let commits = commits(POOL_PER_LOG_MAX + 3);
     let mut scene = Scene::new(1);

@@ -230,13 +230,28 @@ async fn what_the_other_side_does_not_take_is_bounded() {
     let list = scene.list;
     let mut wire = scene.liar.link(&scene.a).await;
     let before = resident_kib();
-    // Each greeting that shares the list again is answered with cards and a digest.
-    let tag = scene.liar.tag(&wire);
+    // Each is answered.
     wire.deaf();
-    for n in 0..20_000 {
+    let digest = Control::Digest(Digest { list, hash: [7; 32], wants_answer: true });
+    for _ in 0..40_000 {
+        if wire.control.write_all(&framed(&wire::encode(&digest))).await.is_err() {
+            break;
+        }
+    }
+    scene.is_sound("after digests").await;
+    is_light(&scene, before, 1, "after digests").await;
+    // Each greeting that shares the list again has cards and lost commits looked up, and pulls begun.
+    let mut wire = scene.liar.call_granting(&scene.a, 0).await;
+    scene.liar.introduce(&mut wire).await;
+    let tag = scene.liar.tag(&wire);
+    for n in 0..20_000_u64 {
+        let log = scene.liar.new_log();
+        let places = vec![(log, Position { number: 1, hash: CommitHash(some_hash(n)) })];
         let lists = if n % 2 == 0 { Vec::new() } else { vec![tag] };
         let hello = wire::Hello { program: "liar".to_owned(), rules: 1, lists, card: None };
-        if wire.control.write_all(&framed(&wire::encode(&Control::Hello(hello)))).await.is_err() {
+        let frames = [Control::Hello(hello), Control::News { list, places }];
+        let frames = frames.map(|frame| framed(&wire::encode(&frame))).concat();
+        if wire.control.write_all(&frames).await.is_err() {
             break;
         }
     }

@@ -79,7 +79,11 @@ impl World {
                 });
             }
             Effect::ServeLost { link, stream, to, .. } => self.store(node, move |world, node| {
-                for answer in clerk::lost(world.nodes[node].tracker(), to).unwrap() {
+                let tracker = world.nodes[node].tracker();
+                let mut outgoing = clerk::lost(tracker, to).unwrap();
+                let mut next = || clerk::answer_lost(tracker, &mut outgoing).unwrap();
+                let answers: Vec<_> = std::iter::from_fn(&mut next).collect();
+                for answer in answers {
                     world.reply(node, link, stream, Some(&answer));
                 }
                 world.reply(node, link, stream, None);

@@ -492,6 +492,42 @@ fn first_of(list: &List, nonce: u64) -> Commit {
     Commit::sign(&header, encode_body(&Body::default()), &two).unwrap()
 }
 
+/// Returns a void commit after the first of a log.
+fn void_after(list: &List, first: &Proved) -> Commit {
+    let two = StandIn::new(2);
+    let body = encode_body(&Body { entries: vec![bad_entry()] });
+    let previous = Some(first.position().hash);
+    let template = proved(next_of_two(list, None), list).header().clone();
+    let (log, body_hash) = (first.header().log, body_hash(&body));
+    let header = Header { log, number: 2, previous, body: body_hash, ..template };
+    Commit::sign(&header, body, &two).unwrap()
+}
+
+#[test]
+fn an_agent_whose_logs_are_closed_opens_others() {
+    let (mut a, _b) = woven(1);
+    let own = a.tracker.frontier().unwrap().0.len();
+    let first = |nonce: u64| proved(first_of(&a, nonce), &a);
+    let commits: Vec<Proved> = (0..LOGS_PER_AGENT_MAX as u64 - 1).map(first).collect();
+    let (from_itself, too_many) = (Some(StandIn::new(2).agent()), first(1_000));
+    let closing: Vec<Proved> =
+        commits.iter().map(|first| proved(void_after(&a, first), &a)).collect();
+    let bring = |a: &mut List, commit: &Proved| {
+        let Commit { header, body, signature } = commit.to_commit();
+        let run = Run { headers: vec![header], signature: signature.unwrap() };
+        let (log, number) = (commit.header().log, commit.position().number);
+        let items = vec![Item::Run(run), Item::Body { log, number, body }];
+        let mut incoming = Incoming::from(from_itself.unwrap());
+        a.tracker.receive(&mut incoming, items).unwrap().verdicts.remove(0)
+    };
+    a.tracker.judge(&commits).unwrap();
+    assert!(matches!(bring(&mut a, &too_many), Verdict::Refused(_)));
+    let verdicts = a.tracker.judge(&closing).unwrap();
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Void(_))), "{verdicts:?}");
+    assert!(matches!(bring(&mut a, &too_many), Verdict::Taken));
+    assert_eq!(a.tracker.frontier().unwrap().0.len(), own + LOGS_PER_AGENT_MAX);
+}
+
 #[test]
 fn an_agent_itself_brings_so_many_logs_and_others_bring_all_that_they_took() {
     let (mut a, _b) = woven(1);

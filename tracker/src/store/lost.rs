@@ -10,7 +10,7 @@ use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::id::{AgentId, CommitHash, LogId};
 use crate::interface::TrackerError;
-use crate::journal::commit::{Commit, Position};
+use crate::journal::commit::{Commit, Position, decode_header};
 use crate::journal::run::Run;
 
 /// The most bytes of lost commits of other agents that are kept, of which the oldest go first.
@@ -64,6 +64,30 @@ pub trait Losses: Tables {
     /// Tells whether a lost commit is kept.
     fn is_kept_as_lost(&self, log: LogId, position: Position) -> Result<bool, TrackerError> {
         Ok(self.get(Table::Lost, &lost_key(log, position))?.is_some())
+    }
+
+    /// Returns a lost commit, where it is kept.
+    fn lost_at(&self, log: LogId, at: Position) -> Result<Option<LostCommit>, TrackerError> {
+        Ok(self.lost_under(&lost_key(log, at))?.pop())
+    }
+
+    /// Returns a lost commit that follows another one, where one is kept.
+    fn lost_after(&self, log: LogId, at: Position) -> Result<Option<LostCommit>, TrackerError> {
+        let follows = |lost: &LostCommit| {
+            let header = decode_header(&lost.commit.header);
+            header.is_ok_and(|header| header.previous == Some(at.hash))
+        };
+        Ok(self.lost_under(&commit_key(log, at.number + 1))?.into_iter().find(follows))
+    }
+
+    /// Returns a number greater than when any commit was lost.
+    fn next_turn(&self) -> Result<u64, TrackerError> {
+        let mut next = 0;
+        self.visit_prefix(Table::Lost, &[], &mut |_, value| {
+            next = next.max(turn_of(value)? + 1);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(next)
     }
 
     /// Returns the lost commits whose key begins so.

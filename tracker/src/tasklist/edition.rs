@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::exchange::LOGS_PER_AGENT_MAX;
+use super::exchange::{LOGS_PER_AGENT_MAX, logs_of};
 use super::watching::Outlook;
 use super::{Host, names, row};
 use crate::claim::{Act, Phase, Record, link};
@@ -56,7 +56,7 @@ fn next_log(writing: &Writing, host: &Host) -> Result<LogId, TrackerError> {
     let mut nonce = [0; 8];
     (host.entropy)(&mut nonce);
     let new = LogId { agent, nonce };
-    if may_be_written(&frontier, new) {
+    if may_be_written(writing, &frontier, new)? {
         return Ok(new);
     }
     let own: Vec<_> = frontier.0.into_iter().filter(|(log, _)| log.agent == agent).collect();
@@ -73,9 +73,13 @@ fn next_log(writing: &Writing, host: &Host) -> Result<LogId, TrackerError> {
 }
 
 /// Tells whether others take commits of a log: it is known, or its agent may have one more.
-fn may_be_written(frontier: &Frontier, log: LogId) -> bool {
-    let own = frontier.0.keys().filter(|known| known.agent == log.agent).count();
-    own < LOGS_PER_AGENT_MAX || frontier.position(log).is_some()
+fn may_be_written(
+    writing: &Writing,
+    frontier: &Frontier,
+    log: LogId,
+) -> Result<bool, TrackerError> {
+    Ok(frontier.position(log).is_some()
+        || logs_of(writing, frontier, log.agent)? < LOGS_PER_AGENT_MAX)
 }
 
 /// A writing that is going on; dropped without [`Edition::finish`], it never was.
@@ -107,7 +111,7 @@ impl<'a> Edition<'a> {
         let is_here = writing.place_of_log()?.as_deref() == Some(&place[..]);
         let known = writing.own_log()?.filter(|log| log.agent == agent && is_here);
         let log = match known {
-            Some(log) if may_be_written(&writing.frontier()?, log) => log,
+            Some(log) if may_be_written(&writing, &writing.frontier()?, log)? => log,
             _ => {
                 let log = next_log(&writing, host)?;
                 writing.put_own_log(log, &place)?;
@@ -330,7 +334,7 @@ impl<'a> Edition<'a> {
             return Err(JournalError::TooLarge { what: "body", bytes, bytes_max }.into());
         }
         let frontier = self.writing.frontier()?;
-        if !may_be_written(&frontier, self.log) {
+        if !may_be_written(&self.writing, &frontier, self.log)? {
             let (what, bytes_max) = ("number of logs of an agent", LOGS_PER_AGENT_MAX);
             let bytes = LOGS_PER_AGENT_MAX + 1;
             return Err(JournalError::TooLarge { what, bytes, bytes_max }.into());

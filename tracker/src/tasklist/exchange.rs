@@ -2,7 +2,7 @@
 //!
 //! Whether an author wrote a commit was proved before ([`Proved`]); giving commits is in `outgoing`.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use super::LocalTracker;
 use super::edition::Edition;
@@ -368,7 +368,7 @@ fn place(
         return void();
     }
     if last.is_none()
-        && let Some(error) = is_one_too_many(frontier, from, log)
+        && let Some(error) = is_one_too_many(tables, frontier, from, log)?
     {
         return Ok(Some(Verdict::Refused(error)));
     }
@@ -388,16 +388,40 @@ fn place(
 }
 
 /// Tells whether a log that is new here is one too many, of its agent or of the list.
-fn is_one_too_many(frontier: &Frontier, from: Option<AgentId>, log: LogId) -> Option<JournalError> {
+fn is_one_too_many(
+    tables: &impl Journal,
+    frontier: &Frontier,
+    from: Option<AgentId>,
+    log: LogId,
+) -> Result<Option<JournalError>, TrackerError> {
     let all = frontier.0.len();
     if all >= LOGS_PER_LIST_MAX {
         let (what, bytes_max) = ("number of logs of a list", LOGS_PER_LIST_MAX);
-        return Some(JournalError::TooLarge { what, bytes: all + 1, bytes_max });
+        return Ok(Some(JournalError::TooLarge { what, bytes: all + 1, bytes_max }));
     }
-    let of_agent = frontier.0.keys().filter(|known| known.agent == log.agent).count();
+    if from != Some(log.agent) {
+        return Ok(None);
+    }
     let (what, bytes_max) = ("number of logs of an agent", LOGS_PER_AGENT_MAX);
-    let is_too_many = from == Some(log.agent) && of_agent >= bytes_max;
-    is_too_many.then_some(JournalError::TooLarge { what, bytes: of_agent + 1, bytes_max })
+    let bytes = logs_of(tables, frontier, log.agent)? + 1;
+    Ok((bytes > bytes_max).then_some(JournalError::TooLarge { what, bytes, bytes_max }))
+}
+
+/// Returns how many logs of an agent count against its bound. Those that a void commit closed do not,
+/// up to as many again: others can close an agent's logs, and it has to go on all the same.
+pub(super) fn logs_of(
+    tables: &impl Journal,
+    frontier: &Frontier,
+    agent: AgentId,
+) -> Result<usize, TrackerError> {
+    let all = frontier.0.keys().filter(|known| known.agent == agent).count();
+    if all < LOGS_PER_AGENT_MAX {
+        return Ok(all);
+    }
+    let voids = tables.voids()?.into_iter().map(|(_, void)| void.log);
+    let closed: BTreeSet<LogId> =
+        voids.filter(|log| log.agent == agent && frontier.position(*log).is_some()).collect();
+    Ok(all - closed.len().min(LOGS_PER_AGENT_MAX))
 }
 
 /// Returns what a commit's author was under the charter that it names, and what the commit holds.

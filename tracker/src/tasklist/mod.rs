@@ -61,7 +61,7 @@ pub use exchange::{LOGS_PER_AGENT_MAX, LOGS_PER_LIST_MAX, Received, Verdict};
 pub use fork::Settled;
 pub use outgoing::Outgoing;
 pub use reissue::Reissued;
-pub use salvage::LostEdit;
+pub use salvage::{LostEdit, OutgoingLost};
 pub use tickets::{TICKETS_MAX, TicketRefusal, Welcome};
 pub use watching::Outlook;
 

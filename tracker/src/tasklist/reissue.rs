@@ -44,10 +44,12 @@ impl LocalTracker {
     pub fn reissue(&mut self, progress: &mut dyn FnMut(Share)) -> Result<Reissued, TrackerError> {
         let host = self.host()?;
         let agent = host.signer.agent();
-        let lost = self.store.read()?.lost()?;
-        if lost.iter().all(|lost| lost.log.agent != agent) {
+        let reading = self.store.read()?;
+        if reading.lost_places_of(agent)?.is_empty() {
             return Ok(Reissued::default());
         }
+        let lost = reading.lost()?;
+        drop(reading);
         may_write(&self.store.read()?, host)?;
         let mut edition = Edition::start(&self.store, host)?;
         let may_rule = may_rule(edition.tables(), host)?;

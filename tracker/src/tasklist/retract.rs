@@ -61,7 +61,7 @@ pub(super) fn run(
             Some((log, number)) => drop(all.insert(log, number)),
         }
     };
-    let first_turn = writing.lost()?.last().map_or(0, |last| last.turn + 1);
+    let first_turn = writing.next_turn()?;
     let ends = ends_of(writing, &gone)?;
     for (turn, commit) in (first_turn..).zip(&gone) {
         let first = cuts.get(&commit.log) == Some(&commit.position.number);

@@ -34,6 +34,15 @@ pub struct LostEdit {
     pub what: What,
 }
 
+/// A stream of lost commits to their author that is going on. It holds no lock.
+#[derive(Debug)]
+pub struct OutgoingLost {
+    /// When each was lost and where it stood, the next one last.
+    places: Vec<(u64, LogId, Position)>,
+    /// The headers of the run that was sent last.
+    announced: Vec<CommitHash>,
+}
+
 impl LocalTracker {
     /// Returns the edits that were lost and that nobody has written again, oldest first.
     ///
@@ -78,9 +87,8 @@ impl LocalTracker {
 
     /// Returns the lost commits of an agent that are kept here, those lost first before others.
     pub fn lost_commits_of(&self, agent: AgentId) -> Result<Vec<Sealed>, TrackerError> {
-        let lost = self.store.read()?.lost()?.into_iter().filter(|lost| lost.log.agent == agent);
         let sealed = |LostCommit { log, position, commit, .. }| Sealed { log, position, commit };
-        Ok(lost.map(sealed).collect())
+        Ok(self.store.read()?.lost_of(agent)?.into_iter().map(sealed).collect())
     }
 
     /// Returns where the lost commits of an agent stood that are kept here, those lost last first, at
@@ -96,26 +104,44 @@ impl LocalTracker {
         Ok(places.into_iter().map(|(_, log, position)| (log, position)).collect())
     }
 
-    /// Returns the lost commits of an agent as pieces of a stream, so that they can be proved there.
-    /// An [`crate::journal::stream::Incoming`] makes of them what [`LocalTracker::take_lost`] takes.
-    pub fn lost_items_of(&self, agent: AgentId) -> Result<Vec<Item>, TrackerError> {
-        let lost = self.store.read()?.lost()?;
-        let mut lost: Vec<LostCommit> =
-            lost.into_iter().filter(|lost| lost.log.agent == agent).collect();
-        lost.sort_by_key(|lost| lost.turn);
-        let mut items = Vec::new();
-        let mut announced: Vec<CommitHash> = Vec::new();
-        for at in 0..lost.len() {
-            if !announced.contains(&lost[at].position.hash) {
-                let Some(run) = run_from(&lost, at) else { continue };
-                announced = run.headers.iter().map(|header| CommitHash::of(header)).collect();
+    /// Starts a stream of the lost commits of an agent that are kept here, the one first that was lost
+    /// first.
+    pub fn lost_stream(&self, agent: AgentId) -> Result<OutgoingLost, TrackerError> {
+        let mut places = self.store.read()?.lost_places_of(agent)?;
+        places.sort_by_key(|(turn, ..)| Reverse(*turn));
+        Ok(OutgoingLost { places, announced: Vec::new() })
+    }
+
+    /// Returns the next pieces of it, of about `bytes_max` bytes; none at its end. An
+    /// [`crate::journal::stream::Incoming`] makes of them what [`LocalTracker::take_lost`] takes.
+    pub fn send_lost(
+        &self,
+        outgoing: &mut OutgoingLost,
+        bytes_max: usize,
+    ) -> Result<Vec<Item>, TrackerError> {
+        let reading = self.store.read()?;
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while bytes < bytes_max {
+            let Some((_, log, position)) = outgoing.places.pop() else { break };
+            // What was written again or had to make room meanwhile is not kept any more.
+            let Some(lost) = reading.lost_at(log, position)? else { continue };
+            if !outgoing.announced.contains(&position.hash) {
+                let Some(run) = run_from(&reading, &lost)? else { continue };
+                outgoing.announced =
+                    run.headers.iter().map(|header| CommitHash::of(header)).collect();
+                bytes += run.bytes();
                 items.push(Item::Run(run));
             }
-            let LostCommit { log, position, ref commit, .. } = lost[at];
-            let (number, body) = (position.number, commit.body.clone());
-            items.push(Item::Body { log, number, body });
+            let item = Item::Body { log, number: position.number, body: lost.commit.body };
+            bytes += item.bytes();
+            items.push(item);
         }
         Ok(items)
+    }
+
+    /// Returns the lost commits of an agent as pieces of a stream, all at once.
+    pub fn lost_items_of(&self, agent: AgentId) -> Result<Vec<Item>, TrackerError> {
+        self.send_lost(&mut self.lost_stream(agent)?, usize::MAX)
     }
 
     /// Takes commits of this agent that a neighbour holds as lost, so that they can be written again;
@@ -123,13 +149,10 @@ impl LocalTracker {
     pub fn take_lost(&mut self, commits: &[Proved]) -> Result<usize, TrackerError> {
         let agent = self.host()?.signer.agent();
         let writing = self.store.write()?;
-        let mut known = writing.lost()?;
-        let mut turn = known.last().map_or(0, |last| last.turn + 1);
-        known.retain(|lost| lost.log.agent == agent);
-        let mut taken = 0;
+        let (mut turn, mut taken) = (writing.next_turn()?, 0);
         for commit in commits.iter().filter(|commit| commit.header().log.agent == agent) {
             let (log, position) = (commit.header().log, commit.position());
-            let is_known = known.iter().any(|lost| lost.position == position)
+            let is_known = writing.is_kept_as_lost(log, position)?
                 || writing.place_of_commit(position.hash)?.is_some()
                 || writing.void(position.hash)?.is_some_and(|void| void.is_reissued);
             if is_known {
@@ -138,7 +161,6 @@ impl LocalTracker {
             let (commit, rest) = (commit.to_commit(), commit.rest());
             let lost = LostCommit { log, position, commit, rest, turn };
             writing.put_lost(&lost)?;
-            known.push(lost);
             if writing.own_log()? == Some(log) {
                 writing.abandon_own_log()?;
             }
@@ -153,28 +175,26 @@ impl LocalTracker {
 
 /// Returns the headers of a lost commit and of those that follow it, up to a signature; `None` where
 /// none of them is kept.
-fn run_from(lost: &[LostCommit], at: usize) -> Option<Run> {
-    let mut headers: Vec<Vec<u8>> = Vec::new();
-    let mut position = lost[at].position;
+fn run_from(reading: &Reading, lost: &LostCommit) -> Result<Option<Run>, TrackerError> {
+    let (mut headers, mut last): (Vec<Vec<u8>>, _) = (Vec::new(), lost.clone());
     loop {
-        let next = lost.iter().find(|other| other.position == position)?;
-        let Commit { header, signature, .. } = &next.commit;
-        headers.push(header.clone());
+        let LostCommit { log, position, commit, rest, .. } = last;
+        let Commit { header, signature, .. } = commit;
+        headers.push(header);
         if let Some(signature) = signature {
-            return Some(Run { headers, signature: signature.clone() });
+            return Ok(Some(Run { headers, signature }));
         }
-        if let Some(rest) = &next.rest {
-            headers.extend(rest.headers.iter().cloned());
-            return Some(Run { headers, signature: rest.signature.clone() });
+        if let Some(rest) = rest {
+            headers.extend(rest.headers);
+            return Ok(Some(Run { headers, signature: rest.signature }));
         }
         if headers.len() == RUN_HEADERS_MAX {
-            return None;
+            return Ok(None);
         }
-        let follows = |other: &&LostCommit| {
-            let header = crate::journal::commit::decode_header(&other.commit.header);
-            header.is_ok_and(|header| header.previous == Some(position.hash))
-        };
-        position = lost.iter().find(follows)?.position;
+        match reading.lost_after(log, position)? {
+            Some(next) => last = next,
+            None => return Ok(None),
+        }
     }
 }
 
