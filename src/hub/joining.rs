@@ -86,9 +86,6 @@ impl Hub {
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.tickets_open = state.tickets_open.saturating_sub(1);
-        }
         let (role, statements) = match outcome {
             Ok(welcome) => welcome,
             Err(why) => return effects.push(control(link, &Control::NotJoined { list, why })),

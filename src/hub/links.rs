@@ -26,8 +26,8 @@ const STRANGERS_MAX: usize = 32;
 /// How long a peer may stay whose ticket the store looks at.
 const REDEMPTION_MAX: Duration = Duration::from_secs(120);
 
-/// How many tickets of one link wait for an answer.
-const TICKETS_MAX: u32 = 16;
+/// How many tickets are looked at on one link: more than a person shows, and no way to guess one.
+const TICKETS_MAX: u32 = 256;
 
 /// How often a link may stop to share a list: an honest one does where charters differ for a moment.
 const UNSHARED_MAX: u32 = 256;
@@ -45,9 +45,9 @@ pub(super) struct LinkState {
     hello: Option<Hello>,
     pub(super) program: String,
     /// Tickets that it was shown and has not answered, the list and secret of each, and how many of its
-    /// own wait for an answer.
+    /// own were looked at.
     pub(super) shown: VecDeque<(ListId, [u8; 32])>,
-    pub(super) tickets_open: u32,
+    tickets_seen: u32,
     /// How often it stopped to share a list.
     unshared: u32,
     /// Lists that both have.
@@ -77,7 +77,7 @@ impl LinkState {
             hello: None,
             program: String::new(),
             shown: VecDeque::new(),
-            tickets_open: 0,
+            tickets_seen: 0,
             unshared: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
@@ -322,10 +322,10 @@ impl Hub {
                 return Ok(());
             }
             Control::Join { list, secret } => {
-                if state.tickets_open >= TICKETS_MAX {
+                if state.tickets_seen >= TICKETS_MAX {
                     return Err(Fault::Order("too many tickets"));
                 }
-                state.tickets_open += 1;
+                state.tickets_seen += 1;
                 // The store may take a while.
                 state.alone_until = now + REDEMPTION_MAX;
                 let public_key = state.public_key.clone();
