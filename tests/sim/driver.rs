@@ -7,7 +7,7 @@ use x0x::clerk::{self, STALL_MAX};
 use x0x::hub::{Effect, Input, Note};
 use x0x::link::Farewell;
 use x0x::link::policy::LinkId;
-use x0x::wire::{self, Answer, Lane, Request, Standing};
+use x0x::wire::{self, Answer, JoinRefusal, Lane, Request, Standing};
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::Outgoing;
@@ -103,10 +103,11 @@ impl World {
             let is_fair = self.nodes[blamed].is_lying || self.nodes[node].is_lying;
             assert!(is_fair, "node {node} says node {blamed} broke the protocol: {what}");
         }
-        if let Note::NotJoined { why, .. } = note {
+        if let Note::NotJoined { why, .. } = &note {
             // Whoever issued the ticket was put back to before that: somebody issues another one.
             let went_back = self.counts.earlier_disks + self.counts.restored > 0;
-            assert!(went_back, "node {node} was not let in: {why:?}");
+            let is_fair = went_back && *why == JoinRefusal::Unknown;
+            assert!(is_fair, "node {node} was not let in: {why:?}");
             let again = Fault::Join { newcomer: node, issuer: 0 };
             self.after(5 * SECOND, Event::Fault(again));
         }

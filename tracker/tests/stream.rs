@@ -416,6 +416,17 @@ fn what_a_store_of_older_rules_cannot_read_is_not_sent_to_it_nor_what_builds_on_
     let mut logs: Vec<_> = a.tracker.frontier().unwrap().0.into_iter().collect();
     outgoing.leave_out_withheld(&mut logs);
     assert_eq!(logs, [readable]);
+    let first = a.tracker.commit_at(newer, 1).unwrap().unwrap().hash();
+    let first = (newer, Position { number: 1, hash: first });
+    assert!(place.number > 1);
+    let mut outgoing = Outgoing::to(Frontier([first].into()), true).under(0);
+    while !a.tracker.send(&mut outgoing, usize::MAX).unwrap().is_empty() {}
+    let mut logs: Vec<_> = a.tracker.frontier().unwrap().0.into_iter().collect();
+    outgoing.leave_out_withheld(&mut logs);
+    logs.sort_by_key(|(log, _)| *log);
+    let mut expected = [first, readable];
+    expected.sort_by_key(|(log, _)| *log);
+    assert_eq!(logs, expected, "a part of it is there");
 
     let there = older.tracker.frontier().unwrap();
     let items = a.tracker.send(&mut Outgoing::to(there, true), usize::MAX).unwrap();

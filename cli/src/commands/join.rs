@@ -158,7 +158,7 @@ impl Fetch {
 async fn fetch(node: &Node, mut fetch: Fetch) -> Result<(), String> {
     loop {
         let looking = async { Ok((node.peers().await?, node.status().await?)) };
-        let looked = match tokio::time::timeout(PATIENCE, looking).await {
+        let (peers, status) = match tokio::time::timeout(PATIENCE, looking).await {
             Ok(looked) => looked.map_err(|stopped: Stopped| stopped.to_string())?,
             // The store is busy with what came, or with writing again what was here before.
             Err(_elapsed) => {
@@ -166,7 +166,6 @@ async fn fetch(node: &Node, mut fetch: Fetch) -> Result<(), String> {
                 continue;
             }
         };
-        let (peers, status) = looked;
         if fetch.is_done(&peers, &status.lists)? {
             return Ok(());
         }

@@ -48,9 +48,8 @@ impl LocalTracker {
         if reading.lost_places_of(agent)?.is_empty() {
             return Ok(Reissued::default());
         }
+        may_write(&reading, host)?;
         let lost = reading.lost()?;
-        drop(reading);
-        may_write(&self.store.read()?, host)?;
         let mut edition = Edition::start(&self.store, host)?;
         let may_rule = may_rule(edition.tables(), host)?;
         let mut again = Again { edition: &mut edition, may_rule, report: Reissued::default() };

@@ -17,7 +17,7 @@ use crate::interface::TrackerError;
 use crate::journal::commit::{Commit, Position, decode_body};
 use crate::journal::run::{Proved, RUN_HEADERS_MAX, Run};
 use crate::journal::stream::Item;
-use crate::store::{Journal, Losses, LostCommit, Meta, Reading, Rows, Sealed, row_key};
+use crate::store::{Journal, Losses, LostCommit, Meta, Reading, Rows, Sealed, Tables, row_key};
 
 /// What somebody wrote that does not count any more, and that nobody has written since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +75,7 @@ impl LocalTracker {
     pub fn lacks_lost(&self, places: &[(LogId, Position)]) -> Result<bool, TrackerError> {
         let reading = self.store.read()?;
         for (log, position) in places {
-            let is_known = reading.place_of_commit(position.hash)?.is_some()
-                || reading.void(position.hash)?.is_some_and(|void| void.is_reissued)
-                || reading.is_kept_as_lost(*log, *position)?;
-            if !is_known {
+            if !is_known(&reading, *log, *position)? {
                 return Ok(true);
             }
         }
@@ -152,10 +149,7 @@ impl LocalTracker {
         let (mut turn, mut taken) = (writing.next_turn()?, 0);
         for commit in commits.iter().filter(|commit| commit.header().log.agent == agent) {
             let (log, position) = (commit.header().log, commit.position());
-            let is_known = writing.is_kept_as_lost(log, position)?
-                || writing.place_of_commit(position.hash)?.is_some()
-                || writing.void(position.hash)?.is_some_and(|void| void.is_reissued);
-            if is_known {
+            if is_known(&writing, log, position)? {
                 continue;
             }
             let (commit, rest) = (commit.to_commit(), commit.rest());
@@ -171,6 +165,13 @@ impl LocalTracker {
         }
         Ok(taken)
     }
+}
+
+/// Tells whether a commit counts here, is kept to be written again, or was written again.
+fn is_known(tables: &impl Tables, log: LogId, position: Position) -> Result<bool, TrackerError> {
+    Ok(tables.place_of_commit(position.hash)?.is_some()
+        || tables.void(position.hash)?.is_some_and(|void| void.is_reissued)
+        || tables.is_kept_as_lost(log, position)?)
 }
 
 /// Returns the headers of a lost commit and of those that follow it, up to a signature; `None` where
