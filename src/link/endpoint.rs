@@ -285,11 +285,24 @@ impl Link {
         }
     }
 
-    /// Counts what was heard of the other side and is authenticated. A packet that has nothing else
-    /// has one of these.
+    /// Counts what was heard of the other side and is authenticated. Every packet has one of these: where
+    /// what was sent is not acknowledged, those that follow may carry nothing but that once more.
     fn heard(&self) -> u64 {
         let frames = self.connection.stats().frame_rx;
-        frames.acks + frames.ping + frames.stream
+        let of_packets = frames.acks + frames.ping + frames.immediate_ack + frames.ack_frequency;
+        let of_handshake = frames.crypto + u64::from(frames.handshake_done) + frames.new_token;
+        let of_path = frames.path_challenge + frames.path_response;
+        let of_ids = frames.new_connection_id + frames.retire_connection_id;
+        let of_streams = frames.stream + frames.reset_stream + frames.stop_sending;
+        let of_room = frames.max_data
+            + frames.max_stream_data
+            + frames.max_streams_bidi
+            + frames.max_streams_uni;
+        let of_no_room = frames.data_blocked
+            + frames.stream_data_blocked
+            + frames.streams_blocked_bidi
+            + frames.streams_blocked_uni;
+        of_packets + of_handshake + of_path + of_ids + of_streams + of_room + of_no_room
     }
 }
 

@@ -15,6 +15,10 @@ use super::{descendants, keeper};
 /// How often it is looked whether they are gone. A guess.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often, and after what pause, a process is looked at that has no command line: for 200 ms. A guess.
+const LOOKS_MAX: u32 = 100;
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
 /// Between SIGTERM and SIGKILL, as `run` has it by default.
 const GRACE_MS: u64 = 5_000;
 
@@ -97,7 +101,40 @@ fn has_open(pid: Pid, place: (u64, u64)) -> bool {
     entries.flatten().any(is_it)
 }
 
+/// Tells whether a process keeps a command.
+///
+/// One that is just being started, or is just ending, has its files open and no command line yet, or none
+/// any more: that passes. What hides its command line stays as it is, and is no keeper.
 fn is_keeper(pid: Pid) -> bool {
-    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    line.split(|byte| *byte == 0).nth(1) == Some(keeper::MODE.as_bytes())
+    let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+    for _ in 0..LOOKS_MAX {
+        let line = fs::read(&path).unwrap_or_default();
+        if !line.is_empty() {
+            return line.split(|byte| *byte == 0).nth(1) == Some(keeper::MODE.as_bytes());
+        }
+        time::pause(LOOK_PAUSE);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_keeper_is_known_from_its_very_start() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(keeper::MODE), "read line\n").unwrap();
+        for _ in 0..200 {
+            let mut command = Command::new("sh");
+            command.arg(keeper::MODE).current_dir(dir.path()).stdin(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let is_known = is_keeper(Pid::from_child(&child));
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert!(is_known);
+        }
+    }
 }
