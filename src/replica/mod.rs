@@ -349,9 +349,14 @@ impl Replica {
         after_all: bool,
         effects: &mut Vec<Effect>,
     ) {
+        let is_level =
+            (&theirs.logs, &theirs.charter) == (&self.standing.logs, &self.standing.charter);
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.is_level =
-                (&theirs.logs, &theirs.charter) == (&self.standing.logs, &self.standing.charter);
+            peer.is_level = is_level;
+        }
+        if is_level && after_all {
+            // It knows what it gave, and not what came of it; it would find out at its next repair.
+            effects.push(self.digest_to(from, false));
         }
         let mut lacks = self.charter.first_unknown(&theirs.charter).is_some();
         let mut own = Vec::new();

@@ -382,3 +382,22 @@ fn who_is_asked_first_need_not_ask_where_the_other_only_lacks_something() {
     scene.does(other());
     assert_eq!(pulls(&scene.later(PATIENCE)), [peer(2)]);
 }
+
+#[test]
+fn who_gave_all_is_told_that_the_other_is_level() {
+    let mut scene = Scene::new(1);
+    scene.hears(2, &[place(5, 2)]);
+    let places = vec![place(5, 2)];
+    scene.does(Input::Received { from: peer(2), places: places.clone(), charter: None });
+    let own = scene.replica.standing().digest(LIST);
+    let ends = |scene: &mut Scene, logs| {
+        let standing = Standing { logs, ..Standing::default() };
+        scene.does(Input::Standing { from: peer(2), standing, after_all: true })
+    };
+    let effects = ends(&mut scene, places);
+    let is_told = |effect: &Effect| matches!(effect, Effect::Digest { to, hash, wants_answer: false } if (*to, *hash) == (peer(2), own));
+    assert!(effects.len() == 1 && is_told(&effects[0]), "{effects:?}");
+    // What has more by now would ask in vain.
+    let effects = ends(&mut scene, vec![place(5, 2), place(6, 1)]);
+    assert!(!effects.iter().any(is_told), "{effects:?}");
+}
