@@ -82,14 +82,22 @@ impl Writer {
     }
 
     async fn linked(&self, count: usize) {
-        loop {
-            let peers = self.node.peers().await.unwrap();
-            let level = peers.iter().filter(|peer| peer.lists.iter().any(|list| list.level));
-            if level.count() >= count {
-                return;
-            }
+        while self.level().await < count {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until it has noticed that nobody is there.
+    async fn alone(&self) {
+        while self.level().await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Counts those that are as far as it is.
+    async fn level(&self) -> usize {
+        let peers = self.node.peers().await.unwrap();
+        peers.iter().filter(|peer| peer.lists.iter().any(|list| list.level)).count()
     }
 
     async fn edit(&self, n: usize) {
@@ -356,6 +364,8 @@ async fn away() {
     for n in 0..1_000 {
         a.edit(n).await;
     }
+    // What it was before it left is not what it is now.
+    a.alone().await;
     let begun = Instant::now();
     let _up = Up::new(dir.path());
     let serving = begun.elapsed();
