@@ -74,7 +74,8 @@ async fn half_dead(direction: Direction) -> (LinkError, LinkError, [Side; 2], Pa
     let (a, b, network) = (side(), side(), Network::new(3));
     let path = network.path(b.address);
     let (out, back) = linked_at(&a, &b, path.address()).await;
-    // A caller that has not heard yet that its handshake is through says nothing that counts.
+    // Until the caller has heard that its handshake is through, it says that part again and nothing else,
+    // and the callee has thrown the keys for it away.
     exchange(&out, &back, b"through").await;
     path.cut(direction);
     let (out_says, back_says) = both_end(&out, &back).await;
