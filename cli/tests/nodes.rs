@@ -79,15 +79,9 @@ impl Site {
 
     /// Starts the node, and waits until it answers.
     fn up(&mut self) {
-        let listen = self.listen.to_string();
-        let mut args = vec!["up", "--listen", &listen, "--api", "127.0.0.1:0"];
-        let advertise = self.advertise.map(|address| address.to_string());
-        if let Some(advertise) = &advertise {
-            args.extend(["--advertise", advertise]);
-        }
+        let mut command = self.node_command(&["up"]);
         let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
         let log = log.unwrap();
-        let mut command = self.command(&args);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.up = Some(command.spawn().unwrap());
         self.until("the node answers", || self.run(&["status"]).code == 0);
@@ -123,9 +117,21 @@ impl Site {
     }
 
     fn join(&mut self, ticket: &str) {
-        let listen = self.listen.to_string();
-        self.ok(&["join", ticket, "--listen", &listen, "--api", "127.0.0.1:0", "--timeout", "60"]);
+        let joined = self.node_command(&["join", ticket, "--timeout", "60"]).output().unwrap();
+        let joined = common::Answer::of(joined);
+        assert_eq!(joined.code, 0, "{joined:?}");
         self.up();
+    }
+
+    /// A command that listens. What it advertises, it does each time: whoever was told another address once
+    /// would call that.
+    fn node_command(&self, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.args(["--listen", &self.listen.to_string(), "--api", "127.0.0.1:0"]);
+        if let Some(advertise) = self.advertise {
+            command.args(["--advertise", &advertise.to_string()]);
+        }
+        command
     }
 
     fn create(&self, title: &str) -> String {
