@@ -28,7 +28,9 @@ pub struct Card {
 /// A card as it travels: bytes, not yet believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedCard {
+    #[serde(with = "serde_bytes")]
     card: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     signature: Vec<u8>,
 }
 

@@ -54,6 +54,7 @@ pub enum Statement {
         /// What people call the list.
         name: String,
         /// The signer's public key.
+        #[serde(with = "serde_bytes")]
         founder: Vec<u8>,
         /// Makes two lists of one name by one founder differ.
         nonce: [u8; 16],
@@ -67,6 +68,7 @@ pub enum Statement {
         /// Who signs.
         by: AgentId,
         /// The public key of the agent that is given the role.
+        #[serde(with = "serde_bytes")]
         member: Vec<u8>,
         /// Which role.
         role: Role,
@@ -79,8 +81,10 @@ pub enum Statement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
     /// The encoded [`Statement`].
+    #[serde(with = "serde_bytes")]
     pub statement: Vec<u8>,
     /// The signer's signature.
+    #[serde(with = "serde_bytes")]
     pub signature: Vec<u8>,
 }
 

@@ -74,10 +74,13 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     /// The encoded [`Header`].
+    #[serde(with = "serde_bytes")]
     pub header: Vec<u8>,
     /// The encoded [`Body`].
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
     /// The author's signature of the header; storage drops most of them.
+    #[serde(with = "serde_bytes")]
     pub signature: Option<Vec<u8>>,
 }
 

@@ -26,6 +26,7 @@ pub struct Run {
     /// Encoded [`Header`]s, in order; 1 to [`RUN_HEADERS_MAX`].
     pub headers: Vec<Vec<u8>>,
     /// The author's signature of the last one.
+    #[serde(with = "serde_bytes")]
     pub signature: Vec<u8>,
 }
 

@@ -33,6 +33,7 @@ pub enum Item {
         /// Its number.
         number: u64,
         /// The encoded body.
+        #[serde(with = "serde_bytes")]
         body: Vec<u8>,
     },
 }

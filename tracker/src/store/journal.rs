@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use serde_bytes::{ByteBuf, Bytes};
 
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
@@ -84,9 +85,9 @@ pub trait Journal: Tables {
     fn commit_at(&self, log: LogId, number: u64) -> Result<Option<Commit>, TrackerError> {
         let key = commit_key(log, number);
         let Some(bytes) = self.get(Table::Commits, &key)? else { return Ok(None) };
-        let (header, body): (Vec<u8>, Vec<u8>) = decode(&bytes, "a commit")?;
+        let (header, body): (ByteBuf, ByteBuf) = decode(&bytes, "a commit")?;
         let signature = self.get(Table::Signatures, &key)?;
-        Ok(Some(Commit { header, body, signature }))
+        Ok(Some(Commit { header: header.into_vec(), body: body.into_vec(), signature }))
     }
 
     /// Returns the header of a commit, and its signature where that is kept.
@@ -246,7 +247,8 @@ impl Writing {
     pub fn append_commit(&self, sealed: &Sealed, body: &Body) -> Result<(), TrackerError> {
         let Sealed { log, position, commit } = sealed;
         let key = commit_key(*log, position.number);
-        self.put(Table::Commits, &key, &encode(&(&commit.header, &commit.body))?)?;
+        let stored = (Bytes::new(&commit.header), Bytes::new(&commit.body));
+        self.put(Table::Commits, &key, &encode(&stored)?)?;
         if let Some(signature) = &commit.signature {
             self.put(Table::Signatures, &key, signature)?;
         }
