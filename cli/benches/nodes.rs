@@ -24,6 +24,8 @@ use x0x_tracker::journal::stream::{Incoming, Item};
 use x0x_tracker::tasklist::{Outgoing, Verdict};
 use x0x_tracker::{LocalTracker, Tracker};
 
+/// Between two edits of a hundred in a second.
+const EVERY: Duration = Duration::from_millis(10);
 const WAIT: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -226,7 +228,7 @@ async fn latency() {
     let mut times = Vec::new();
     let mut due = Instant::now();
     for n in 0..1_000 {
-        due += Duration::from_millis(10);
+        due += EVERY;
         tokio::time::sleep_until(due.into()).await;
         let begun = Instant::now();
         a.edit(n).await;
@@ -267,7 +269,7 @@ async fn receiving() {
     let begun = (up.cpu(), Instant::now());
     let mut due = Instant::now();
     for n in 0..EDITS {
-        due += Duration::from_millis(10);
+        due += EVERY;
         tokio::time::sleep_until(due.into()).await;
         a.edit(n).await;
     }
@@ -279,16 +281,18 @@ async fn receiving() {
         tracker.send(&mut Outgoing::to(before, true), usize::MAX).unwrap()
     });
     let items = items.await.unwrap().unwrap();
-    let base = by_itself(&a, items, true).await;
+    a.node.stop().await;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / EDITS as f64;
     println!(
-        "receiving at 100 edits/s: {:.0} us of CPU each ({:.0} us idle taken off), the tracker alone {:.0} us: {:.2}x",
+        "receiving at 100 edits/s: {:.0} us of CPU each ({:.0} us idle taken off)",
         each(spent),
-        each(idle),
-        each(base),
-        spent.as_secs_f64() / base.as_secs_f64()
+        each(idle)
     );
-    a.node.stop().await;
+    for (pace, name) in [(Pace::Rate, "at the same rate"), (Pace::Single, "without a pause")] {
+        let base = by_itself(&a, items.clone(), pace);
+        let times = spent.as_secs_f64() / base.as_secs_f64();
+        println!("  the tracker alone, {name}: {:.0} us, so {times:.2}x", each(base));
+    }
 }
 
 /// Returns what an idle process spends in a second.
@@ -298,10 +302,20 @@ async fn idle_cpu(up: &Up, time: Duration) -> Duration {
     (up.cpu() - before) / time.as_secs() as u32
 }
 
-/// Has a tracker in this process take pieces of a stream, one commit or all at a time; returns the CPU.
-async fn by_itself(a: &Writer, items: Vec<Item>, one_by_one: bool) -> Duration {
+/// How a tracker by itself is given commits.
+#[derive(Clone, Copy, PartialEq)]
+enum Pace {
+    /// One every [`EVERY`]: between two of them other work has the caches, as it has in a node.
+    Rate,
+    /// One after the other.
+    Single,
+    /// Many at once.
+    Chunks,
+}
+
+/// Has a tracker in this process take pieces of a stream of a node that has stopped; returns the CPU.
+fn by_itself(a: &Writer, items: Vec<Item>, pace: Pace) -> Duration {
     let (list, from) = (a.list, a.dir.path().to_owned());
-    a.node.stop().await;
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path().to_owned());
     home.attach(list, "bench", "B", WAIT).unwrap();
@@ -312,7 +326,7 @@ async fn by_itself(a: &Writer, items: Vec<Item>, one_by_one: bool) -> Duration {
     }
     let mut incoming = Incoming::default();
     let mut before = here();
-    if one_by_one {
+    if pace != Pace::Chunks {
         // As gossip brings them: each with a check of its author's signature.
         let verifier = x0x::identity::MlDsa;
         let charter = tracker.charter().unwrap();
@@ -321,6 +335,7 @@ async fn by_itself(a: &Writer, items: Vec<Item>, one_by_one: bool) -> Duration {
         let all = source.send(&mut outgoing, usize::MAX).unwrap();
         let mut left = all.iter().filter(|item| matches!(item, Item::Body { .. })).count();
         let mut newest = None;
+        let mut due = Instant::now();
         for item in all {
             if let Item::Run(run) = &item {
                 newest = Some(run.clone());
@@ -328,13 +343,17 @@ async fn by_itself(a: &Writer, items: Vec<Item>, one_by_one: bool) -> Duration {
             if matches!(item, Item::Body { .. }) {
                 // What came before the edits is not measured.
                 if left == measured {
-                    before = here();
+                    (before, due) = (here(), Instant::now());
                 }
                 if left <= measured {
                     let run = newest.as_ref().unwrap();
                     run.prove(list, &charter, &verifier).unwrap();
                 }
                 left -= 1;
+                if pace == Pace::Rate && left < measured {
+                    due += EVERY;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                }
             }
             let received = tracker.receive(&mut incoming, vec![item]).unwrap();
             let is_taken = |verdict: &Verdict| matches!(verdict, Verdict::Taken);
@@ -400,7 +419,8 @@ async fn newcomer() {
         tracker.send(&mut Outgoing::to(Frontier::default(), true), usize::MAX).unwrap()
     });
     let items = items.await.unwrap().unwrap();
-    let base = by_itself(&a, items, false).await;
+    a.node.stop().await;
+    let base = by_itself(&a, items, Pace::Chunks);
     println!(
         "newcomer, {issues} issues of 10 changes: {took:?}, CPU {spent:?}, the tracker alone {base:?}: {:.2}x",
         spent.as_secs_f64() / base.as_secs_f64()

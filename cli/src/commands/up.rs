@@ -1,9 +1,12 @@
 //! `x0x up`: a node in the foreground.
 
+use std::hint::black_box;
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::interval;
 use x0x::hub::Note;
 use x0x::node::{Node, Status, block_on};
 use x0x_tracker::Tracker;
@@ -19,6 +22,9 @@ use crate::resolve::Session;
 
 /// How many ready issues are shown of each list.
 const READY_SHOWN: usize = 5;
+
+/// How often memory that is free is given back to the system.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs a node until it is stopped.
 pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
@@ -37,9 +43,14 @@ pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
 async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
     let mut notes = node.notes();
     greet(session, &node).await?;
+    let mut free = interval(GIVE_BACK_EVERY);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
+            _ = free.tick() => {
+                give_back();
+                continue;
+            }
             () = node.stopped() => return Ok(()),
         };
         match note {
@@ -48,6 +59,13 @@ async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
             Err(RecvError::Closed) => return Ok(()),
         }
     }
+}
+
+/// Has the allocator give back what has been free for a second. It looks for that when a page is freed,
+/// and a node at rest frees none: what opening a large store needed would stay for ever.
+fn give_back() {
+    const PAGE_BYTES: usize = 4 << 20;
+    drop(black_box(Vec::<u8>::with_capacity(PAGE_BYTES)));
 }
 
 /// Says who this is, where it can be called, and what is ready.
