@@ -209,22 +209,42 @@ impl Home {
 
     /// Returns the lists that are here, by id.
     pub fn lists(&self) -> Result<Vec<ListInfo>, HomeError> {
+        let mut lists = Vec::new();
+        for path in self.store_paths()? {
+            // Of an older format too: whoever names it to write brings it up to date.
+            lists.push(LocalTracker::info_of_any_format(&path)?);
+        }
+        lists.sort_by_key(|info| info.list);
+        Ok(lists)
+    }
+
+    /// Returns the ids of the lists that are here, in order, as their files are named. Opens none of
+    /// them, so it costs nothing where a killed writer left one that must be read whole.
+    pub fn list_ids(&self) -> Result<Vec<ListId>, HomeError> {
+        let mut ids: Vec<ListId> = self
+            .store_paths()?
+            .iter()
+            .filter_map(|path| path.file_stem()?.to_str()?.parse().ok())
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn store_paths(&self) -> Result<Vec<PathBuf>, HomeError> {
         let dir = self.dir.join(LISTS_DIR);
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(io_error("read", &dir, source)),
         };
-        let mut lists = Vec::new();
+        let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| io_error("read", &dir, source))?.path();
             if path.extension().is_some_and(|extension| extension == "redb") {
-                // Of an older format too: whoever names it to write brings it up to date.
-                lists.push(LocalTracker::info_of_any_format(&path)?);
+                paths.push(path);
             }
         }
-        lists.sort_by_key(|info| info.list);
-        Ok(lists)
+        Ok(paths)
     }
 
     /// Returns the list that a name, an id or the start of an id means; `None` means the only one.

@@ -225,6 +225,36 @@ fn a_node_says_who_it_is_and_a_second_one_is_refused_by_name() {
     assert_eq!((late.code, late.stderr.contains("x0x up")), (6, true), "{late:?}");
 }
 
+/// The allocator gives back part of what is free at a time, in a debug build less than in a release one.
+#[test]
+fn a_node_at_rest_gives_back_what_opening_its_store_took() {
+    let mut a = Site::founder();
+    let issues = a.dir.path().join("repo/issues");
+    fs::create_dir_all(&issues).unwrap();
+    let text = "what is to be done, and why. ".repeat(20);
+    let line =
+        |n| format!("{{\"id\":\"PUMP-{n:05}\",\"title\":\"{n}\",\"description\":\"{text}\"}}\n");
+    fs::write(issues.join("issues.jsonl"), (1..=6_000).map(line).collect::<String>()).unwrap();
+    a.ok(&["issues", "import", "-q"]);
+    a.up();
+    // Whoever opens it next reads all of it.
+    a.kill();
+    a.up();
+    let anonymous_kb = |a: &Site| {
+        let node = a.up.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{node}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let mut most = 0;
+    a.until("some of it is given back", || {
+        let now = anonymous_kb(&a);
+        most = most.max(now);
+        now < most * 19 / 20
+    });
+    a.stop();
+}
+
 /// Returns two sites that hear each other through the emulator alone, and the ways there.
 fn apart(network: &Network) -> (Site, Site, [harness::Path; 2]) {
     let (mut a, mut b) = (Site::founder(), Site::new());

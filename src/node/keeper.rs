@@ -200,15 +200,15 @@ impl Shelf {
 
     fn open_all(&mut self) -> Result<(), HomeError> {
         let Some(lock) = self.lock.clone() else { return Ok(()) };
-        for info in self.home.lists()? {
-            if self.lists.contains_key(&info.list) {
+        for list in self.home.list_ids()? {
+            if self.lists.contains_key(&list) {
                 continue;
             }
-            let tracker = self.home.write_with(info.list, lock.clone())?;
+            let tracker = self.home.write_with(list, lock.clone())?;
             let own = tracker.own_place()?;
-            self.lists.insert(info.list, tracker);
-            self.told.entry(info.list).or_insert(own);
-            self.refresh(info.list);
+            self.lists.insert(list, tracker);
+            self.told.entry(list).or_insert(own);
+            self.refresh(list);
         }
         Ok(())
     }

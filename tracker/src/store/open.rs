@@ -9,10 +9,11 @@ use std::rc::Rc;
 use redb::{Builder, ConcurrencyMode, Database, DatabaseError};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
+use super::repair::Overlay;
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use super::upgrade::{UPGRADES, Upgrade};
-use super::{Access, CACHE_BYTES, Disk, Repair, Store, barrier, extent, repair};
+use super::{Access, CACHE_BYTES, Disk, Repair, Store, barrier, extent};
 use crate::id::{ListId, LogId};
 use crate::interface::TrackerError;
 use crate::journal::charter::Signed;
@@ -35,6 +36,9 @@ const META_NUMBER: &[u8] = b"next number";
 
 /// The place of a log that is not written any more: no file lies there.
 const NOWHERE: &[u8] = &[];
+
+/// Puts what a repair writes over the file.
+type MakeOverlay = fn(&Path) -> io::Result<Overlay>;
 
 /// How often a file is read that another process may be repairing at the same time.
 const REPAIR_TRIES: u32 = 3;
@@ -90,7 +94,7 @@ impl Store {
 
     /// Opens a store to read; waits for nobody and changes nothing.
     pub fn open_to_read(path: &Path) -> Result<Self, TrackerError> {
-        let store = Self::open_any_format(path)?;
+        let store = Self::open_any_format(path, Overlay::new)?;
         match store.read()?.format()? {
             FORMAT => Ok(store),
             found => Err(TrackerError::Format { found, known: FORMAT }),
@@ -99,14 +103,14 @@ impl Store {
 
     /// Opens a store of this format or an older one to read its values as they are stored.
     pub fn open_to_copy(path: &Path) -> Result<Self, TrackerError> {
-        let store = Self::open_any_format(path)?;
+        let store = Self::open_any_format(path, Overlay::new)?;
         match store.read()?.format()? {
             found if found > FORMAT => Err(TrackerError::Format { found, known: FORMAT }),
             _ => Ok(store),
         }
     }
 
-    fn open_any_format(path: &Path) -> Result<Self, TrackerError> {
+    fn open_any_format(path: &Path, overlay: MakeOverlay) -> Result<Self, TrackerError> {
         let is_cut_short =
             extent::is_cut_short(path).map_err(|source| io_error("read", path, source))?;
         if is_cut_short {
@@ -122,7 +126,9 @@ impl Store {
                     let access = Access::reader(database);
                     Ok(Self { path: path.to_owned(), access, repair: None })
                 }
-                None => Ok(Self::writer(path, read_unclosed(path)?, Some(Repair::InMemory))),
+                None => {
+                    Ok(Self::writer(path, read_unclosed(path, overlay)?, Some(Repair::InMemory)))
+                }
             }
         })
     }
@@ -132,8 +138,7 @@ impl Store {
     /// The caller holds a share of the lock of the data directory, so that the file stays as it is.
     pub fn open_to_rehearse(path: &Path) -> Result<Self, TrackerError> {
         drop(Self::open_to_read(path)?);
-        let overlay =
-            repair::Overlay::new(path).map_err(|source| io_error("read", path, source))?;
+        let overlay = Overlay::of_locked(path).map_err(|source| io_error("read", path, source))?;
         let database = barrier::call(path, || {
             Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(overlay)
         })?;
@@ -144,7 +149,7 @@ impl Store {
     pub fn open_to_check(path: &Path) -> Result<Self, TrackerError> {
         // What opens as it should still may hold pages that nobody looked at.
         let repair = Self::open_to_read(path)?.repair;
-        again_beside_a_writer(|| Ok(Self::writer(path, read_unclosed(path)?, repair)))
+        again_beside_a_writer(|| Ok(Self::writer(path, read_unclosed(path, Overlay::new)?, repair)))
     }
 
     /// Opens a store to write; the caller holds the lock of the data directory.
@@ -160,7 +165,7 @@ impl Store {
         upgrades: &[(u32, Upgrade)],
     ) -> Result<Self, TrackerError> {
         // Opening to write already changes bytes, so the format is read before.
-        let before = Self::open_any_format(path)?;
+        let before = Self::open_any_format(path, Overlay::of_locked)?;
         let was_interrupted = before.repair.is_some();
         let mut found = before.read()?.format()?;
         drop(before);
@@ -334,10 +339,10 @@ pub(super) fn builder() -> Builder {
 
 /// Opens a file that its last writer did not close, with the repair kept in memory.
 ///
-/// Every page that can be read later is checked against its checksum here, and read once only: what
-/// a writer does to the file meanwhile makes this fail, or is not seen.
-fn read_unclosed(path: &Path) -> Result<Database, TrackerError> {
-    let overlay = repair::Overlay::new(path).map_err(|source| io_error("read", path, source))?;
+/// Every page that can be read later is checked against its checksum here and, unless the file is
+/// locked, read once only: what a writer does to it meanwhile makes this fail, or is not seen.
+fn read_unclosed(path: &Path, overlay: MakeOverlay) -> Result<Database, TrackerError> {
+    let overlay = overlay(path).map_err(|source| io_error("read", path, source))?;
     barrier::call(path, || {
         Database::builder()
             .set_cache_size(CACHE_BYTES)

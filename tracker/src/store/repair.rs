@@ -13,18 +13,21 @@ use redb::StorageBackend;
 /// Bytes of a block that the repair wrote.
 const BLOCK_BYTES: u64 = 4096;
 
-/// The file as it lies, with what the repair writes kept in memory, and also what it read: a block
-/// is read from the file once, so that what was checked is what is served.
+/// The file as it lies, with what the repair writes kept in memory.
+///
+/// Where somebody may write the file meanwhile, what was read is kept too: a block is read from the file
+/// once, so that what was checked is what is served.
 #[derive(Debug)]
 pub(super) struct Overlay {
     file: File,
+    keeps_read: bool,
     changed: Mutex<Changed>,
 }
 
 #[derive(Debug)]
 struct Changed {
     bytes: u64,
-    /// Block number -> its content, as far as it was read or written.
+    /// Block number -> its content, as far as it is kept.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -32,7 +35,13 @@ impl Overlay {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { file, changed: Mutex::new(Changed { bytes, blocks: BTreeMap::new() }) })
+        let changed = Mutex::new(Changed { bytes, blocks: BTreeMap::new() });
+        Ok(Self { file, keeps_read: true, changed })
+    }
+
+    /// The same for a caller that holds the lock under which alone the file is written.
+    pub(super) fn of_locked(path: &Path) -> io::Result<Self> {
+        Ok(Self { keeps_read: false, ..Self::new(path)? })
     }
 
     fn changed(&self) -> std::sync::MutexGuard<'_, Changed> {
@@ -74,10 +83,16 @@ impl StorageBackend for Overlay {
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;
-            let block = self.block(&mut changed, at / BLOCK_BYTES)?;
+            let number = at / BLOCK_BYTES;
             let from = (at % BLOCK_BYTES) as usize;
-            let take = (block.len() - from).min(out.len() - done);
-            out[done..done + take].copy_from_slice(&block[from..from + take]);
+            let take = (BLOCK_BYTES as usize - from).min(out.len() - done);
+            let part = &mut out[done..done + take];
+            if self.keeps_read || changed.blocks.contains_key(&number) {
+                let block = self.block(&mut changed, number)?;
+                part.copy_from_slice(&block[from..from + take]);
+            } else {
+                part.copy_from_slice(&self.block_of_file(number)?[from..from + take]);
+            }
             done += take;
         }
         Ok(())
@@ -120,6 +135,22 @@ impl StorageBackend for Overlay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_locked_file_only_what_was_written_is_kept() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 3 * BLOCK_BYTES as usize]).unwrap();
+        let overlay = Overlay::of_locked(file.path()).unwrap();
+        overlay.write(BLOCK_BYTES + 1, &[3]).unwrap();
+        overlay.set_len(4 * BLOCK_BYTES).unwrap();
+        let mut all = vec![9; 4 * BLOCK_BYTES as usize];
+        overlay.read(0, &mut all).unwrap();
+        let mut expected = vec![1; 3 * BLOCK_BYTES as usize];
+        expected[BLOCK_BYTES as usize + 1] = 3;
+        expected.resize(4 * BLOCK_BYTES as usize, 0);
+        assert_eq!(all, expected);
+        assert_eq!(overlay.changed().blocks.len(), 1);
+    }
 
     #[test]
     fn a_block_is_read_from_the_file_once() {
