@@ -67,9 +67,10 @@ pub fn news(
     Ok(Some(((log, position), payload)))
 }
 
-/// Judges commits that came by gossip.
-pub fn judge(tracker: &mut LocalTracker, list: ListId, commits: Vec<Proved>) -> Input {
-    let verdicts = tracker.judge(&commits).unwrap_or_else(|error| {
+/// Judges commits that came by gossip; where there is no store, or it fails, there are no verdicts.
+pub fn judge(tracker: Option<&mut LocalTracker>, list: ListId, commits: Vec<Proved>) -> Input {
+    let judged = tracker.map(|tracker| tracker.judge(&commits));
+    let verdicts = judged.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
         tracing::error!(list = %list.short(), %error, "the store judges no commits");
         Vec::new()
     });
@@ -95,6 +96,18 @@ pub fn state(tracker: &mut LocalTracker, list: ListId, statements: &[Signed]) ->
             None
         }
     }
+}
+
+/// Returns which role this agent has once the store has dealt with statements.
+pub fn statements_kept(tracker: Option<&mut LocalTracker>, list: ListId) -> Input {
+    let role = tracker.and_then(|tracker| {
+        let role = tracker.charter().map(|charter| charter.role(tracker.agent()?));
+        role.unwrap_or_else(|error| {
+            tracing::error!(%error, "the charter cannot be read");
+            None
+        })
+    });
+    Input::StatementsKept { list, role }
 }
 
 /// Redeems a ticket; without a store the list is not here.

@@ -311,7 +311,14 @@ impl Home {
         lock: Arc<StoreLock>,
     ) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
-        Ok(LocalTracker::open_to_write(&path, host(self.identity()?), lock)?)
+        let tracker = LocalTracker::open_to_write(&path, host(self.identity()?), lock)?;
+        let found = x0x_tracker::Tracker::info(&tracker)?.list;
+        if found != list {
+            // Others would be told that the one list is as far as the other.
+            let what = format!("{}: another list, {found}, lies there", path.display());
+            return Err(TrackerError::Damaged { what }.into());
+        }
+        Ok(tracker)
     }
 
     /// Opens a list for writes that stay in memory, once no other process writes; waits at most

@@ -320,3 +320,40 @@ async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
             .all(|peer| { peer.agent_id != c.node.agent().to_string() || peer.lists.is_empty() })
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_waits_for_nobody_who_borrowed_the_stores() {
+    let (a, list) = founder().await;
+    let loan = a.node.keeper().lend().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), a.node.stop())
+        .await
+        .expect("it waits for the loan");
+    assert!(!a.node.has_failed());
+    drop(loan);
+    let a = again(a).await;
+    assert!(a.node.keeper().with(list, |tracker| tracker.info().is_ok()).await.unwrap().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_stores_are_gone_stops_and_says_that_it_failed() {
+    let (a, _list) = founder().await;
+    a.node.keeper().tell(|_shelf| panic!("a fault of ours, for the test"));
+    tokio::time::timeout(Duration::from_secs(5), a.node.stopped()).await.expect("it goes on");
+    assert!(a.node.has_failed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_list_under_the_name_of_one_is_not_taken_for_it() {
+    let (a, list) = founder().await;
+    a.node.stop().await;
+    let (file, other) = (store_file(&a, list), ListId([7; 32]));
+    std::fs::copy(&file, file.with_file_name(format!("{other}.redb"))).unwrap();
+    let home = Home::at(a.dir.path().to_owned());
+    let refused = home.write(list, LOCK_WAIT).map(drop);
+    assert!(refused.is_ok(), "{refused:?}");
+    let any = Some("127.0.0.1:0".parse().unwrap());
+    let (advertise, lock_wait) = (Vec::new(), LOCK_WAIT);
+    let config = Config { home, listen: any, api: any, advertise, lock_wait };
+    let Err(error) = Node::start(config).await else { panic!("it starts") };
+    assert!(error.to_string().contains("another list"), "{error}");
+}

@@ -110,6 +110,8 @@ pub enum Effect {
         list: ListId,
         /// The statements.
         statements: Vec<Signed>,
+        /// Whether they were shown for a ticket: [`Input::StatementsKept`] follows then.
+        are_shown: bool,
     },
     /// Have the store redeem a ticket; answered by [`Input::Redeemed`].
     Redeem {

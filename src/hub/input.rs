@@ -168,6 +168,13 @@ pub enum Input {
         /// The role, and what the newcomer must know.
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
     },
+    /// The store has dealt with statements that a peer showed for a ticket.
+    StatementsKept {
+        /// Of which list.
+        list: ListId,
+        /// Which role this agent has by now; `None` also where the store failed.
+        role: Option<Role>,
+    },
     /// Somebody wants to join a list.
     Join(Ticket),
     /// Where this node can be called.

@@ -9,15 +9,21 @@ use x0x_tracker::journal::charter::{Role, Signed};
 use super::links::control;
 use super::{Effect, Fault, Hub, Note};
 use crate::link::policy::{self, LinkId};
-use crate::wire::{Control, JoinRefusal, STATEMENTS_MAX, Ticket};
+use crate::wire::{CONTROL_BYTES_MAX, Control, JoinRefusal, STATEMENTS_MAX, Ticket};
 
 /// The most lists that this agent waits to join.
 const JOINING_MAX: usize = 16;
+
+/// How many bytes of statements go into one frame, unless one alone is longer.
+const PART_BYTES_MAX: usize = CONTROL_BYTES_MAX / 2;
 
 /// A list that this agent waits to join.
 #[derive(Debug)]
 pub(super) struct Joining {
     pub(super) ticket: Ticket,
+    /// How many parts of the charter the store has yet to deal with, and whether the last one came.
+    parts: usize,
+    is_told: bool,
 }
 
 impl Hub {
@@ -30,7 +36,7 @@ impl Hub {
         }
         let addresses = ticket.addresses.clone();
         self.cards.add(issuer, &addresses);
-        let before = self.joining.insert(list, Joining { ticket });
+        let before = self.joining.insert(list, Joining { ticket, parts: 0, is_told: false });
         if let Some(before) = before.map(|before| before.ticket.mark()).filter(|b| *b != mark) {
             effects.push(Effect::Note(Note::NotJoined { list, ticket: before, why }));
         }
@@ -81,20 +87,29 @@ impl Hub {
     /// The store redeemed a ticket that was shown here, or not.
     pub(super) fn redeemed(
         &mut self,
+        now: Duration,
         list: ListId,
         link: LinkId,
         outcome: Result<(Role, Vec<Signed>), JoinRefusal>,
         effects: &mut Vec<Effect>,
     ) {
+        self.redeeming = self.redeeming.saturating_sub(1);
+        if let Some(state) = self.links.get_mut(&link) {
+            state.redeemed(now, outcome.is_ok());
+        }
         let (role, statements) = match outcome {
             Ok(welcome) => welcome,
             Err(why) => return effects.push(control(link, &Control::NotJoined { list, why })),
         };
-        let parts = statements.chunks(STATEMENTS_MAX);
-        let last = parts.len().saturating_sub(1);
-        for (at, part) in parts.enumerate() {
-            let (statements, more) = (part.to_vec(), at < last);
+        let mut left = &statements[..];
+        loop {
+            let (part, rest) = left.split_at(part_of(left));
+            let (statements, more) = (part.to_vec(), !rest.is_empty());
             effects.push(control(link, &Control::Joined { list, role, statements, more }));
+            if !more {
+                break;
+            }
+            left = rest;
         }
     }
 
@@ -103,17 +118,39 @@ impl Hub {
         &mut self,
         list: ListId,
         link: LinkId,
-        role: Role,
         statements: Vec<Signed>,
         more: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let Some(secret) = self.answered(link, list, !more) else { return Ok(()) };
-        effects.push(Effect::State { list, statements });
-        if !more && let Some(ticket) = self.joined_by(list, secret) {
-            effects.push(Effect::Note(Note::Joined { list, ticket, role }));
+        if let Some(joining) = self.joining.get_mut(&list).filter(|j| j.ticket.secret == secret) {
+            joining.parts += 1;
+            joining.is_told |= !more;
         }
+        effects.push(Effect::State { list, statements, are_shown: true });
         Ok(())
+    }
+
+    /// The store has dealt with a part of the charter that came for a ticket. The list is joined once it
+    /// has all of it, and this agent a role by it: what the peer says of that proves nothing.
+    pub(super) fn statements_kept(
+        &mut self,
+        list: ListId,
+        role: Option<Role>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(joining) = self.joining.get_mut(&list) else { return };
+        joining.parts = joining.parts.saturating_sub(1);
+        if joining.parts > 0 || !joining.is_told {
+            return;
+        }
+        let ticket = joining.ticket.mark();
+        self.joining.remove(&list);
+        effects.push(Effect::Note(match role {
+            Some(role) => Note::Joined { list, ticket, role },
+            // The same ticket is good for who was let in by it.
+            None => Note::NotJoined { list, ticket, why: JoinRefusal::Failed },
+        }));
     }
 
     /// A peer says that it did not take a ticket.
@@ -129,5 +166,31 @@ impl Hub {
             effects.push(Effect::Note(Note::NotJoined { list, ticket, why }));
         }
         Ok(())
+    }
+}
+
+/// Returns how many of some statements go into one frame; one at least, where there is one.
+fn part_of(statements: &[Signed]) -> usize {
+    let mut bytes = 0;
+    let fit = statements.iter().take(STATEMENTS_MAX).take_while(|signed| {
+        bytes += signed.statement.len() + signed.signature.len();
+        bytes <= PART_BYTES_MAX
+    });
+    fit.count().max(1).min(statements.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_go_into_frames_by_number_and_by_length() {
+        let of = |count: usize, bytes: usize| {
+            let signed = Signed { statement: vec![0; bytes], signature: Vec::new() };
+            part_of(&vec![signed; count])
+        };
+        assert_eq!((of(0, 0), of(3, 10), of(99, 10)), (0, 3, STATEMENTS_MAX));
+        assert_eq!(of(30, PART_BYTES_MAX / 4), 4);
+        assert_eq!(of(2, PART_BYTES_MAX + 1), 1, "one goes, however long");
     }
 }

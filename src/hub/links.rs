@@ -11,7 +11,7 @@ use super::{Effect, Fault, Hub, Note, StreamId};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId};
 use crate::replica;
-use crate::wire::{self, Control, Hello, Lane, Request, shared_tag};
+use crate::wire::{self, Control, Hello, JoinRefusal, Lane, Request, shared_tag};
 
 /// How long a peer may take to say which lists it has, and one that shares none to show a ticket.
 const GREETING_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +28,11 @@ const REDEMPTION_MAX: Duration = Duration::from_secs(120);
 
 /// How many tickets are looked at on one link: more than a person shows, and no way to guess one.
 const TICKETS_MAX: u32 = 256;
+
+/// How many tickets the store looks at at once, of one link and of all. Whoever shows more is told that it
+/// failed, and may show them again.
+const LINK_REDEEMING_MAX: usize = 16;
+const REDEEMING_MAX: usize = 64;
 
 /// How often a link may stop to share a list: an honest one does where charters differ for a moment.
 const UNSHARED_MAX: u32 = 256;
@@ -56,6 +61,11 @@ pub(super) struct LinkState {
     early: Vec<Vec<u8>>,
     /// Until when it may share none.
     alone_until: Duration,
+    /// Tickets of it that the store looks at, and until when that may keep it.
+    redeeming: usize,
+    redeeming_until: Duration,
+    /// Whether this side has ended it: what still comes of it is not looked at.
+    pub(super) is_ended: bool,
 }
 
 impl LinkState {
@@ -82,6 +92,9 @@ impl LinkState {
             lists: BTreeSet::new(),
             early: Vec::new(),
             alone_until: now + GREETING_MAX,
+            redeeming: 0,
+            redeeming_until: now,
+            is_ended: false,
         }
     }
 
@@ -106,7 +119,20 @@ impl LinkState {
     /// Returns when it is ended if nothing is shared by then. One that does not stand shares nothing, and
     /// is ended by the policy.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        (self.stands && self.lists.is_empty()).then_some(self.alone_until)
+        let until = match self.redeeming {
+            0 => self.alone_until,
+            _ => self.alone_until.max(self.redeeming_until),
+        };
+        (self.stands && self.lists.is_empty() && !self.is_ended).then_some(until)
+    }
+
+    /// Notes that the store has looked at one of its tickets.
+    pub(super) fn redeemed(&mut self, now: Duration, is_welcome: bool) {
+        self.redeeming = self.redeeming.saturating_sub(1);
+        if is_welcome {
+            // It has to greet again before anything is shared.
+            self.alone_until = now + GREETING_MAX;
+        }
     }
 }
 
@@ -287,6 +313,9 @@ impl Hub {
         bytes: &[u8],
         effects: &mut Vec<Effect>,
     ) {
+        if self.links.get(&link).is_none_or(|state| state.is_ended) {
+            return;
+        }
         let read = match lane {
             Lane::Control => self.control(now, link, bytes, effects),
             Lane::Pubsub => self.pubsub(now, link, bytes, effects),
@@ -326,15 +355,22 @@ impl Hub {
                     return Err(Fault::Order("too many tickets"));
                 }
                 state.tickets_seen += 1;
+                if state.redeeming >= LINK_REDEEMING_MAX || self.redeeming >= REDEEMING_MAX {
+                    let why = JoinRefusal::Failed;
+                    effects.push(control(link, &Control::NotJoined { list, why }));
+                    return Ok(());
+                }
+                state.redeeming += 1;
+                self.redeeming += 1;
                 // The store may take a while.
-                state.alone_until = now + REDEMPTION_MAX;
+                state.redeeming_until = now + REDEMPTION_MAX;
                 let public_key = state.public_key.clone();
                 // Whether the list is here is told only to who knows the secret.
                 effects.push(Effect::Redeem { list, link, secret, public_key });
                 return Ok(());
             }
-            Control::Joined { list, role, statements, more } => {
-                return self.joined(list, link, role, statements, more, effects);
+            Control::Joined { list, statements, more, .. } => {
+                return self.joined(list, link, statements, more, effects);
             }
             Control::NotJoined { list, why } => return self.not_joined(list, link, why, effects),
             Control::Digest(digest) => digest.list,
@@ -401,7 +437,7 @@ impl Hub {
         bytes: &[u8],
         effects: &mut Vec<Effect>,
     ) {
-        let Some(state) = self.links.get(&link) else { return };
+        let Some(state) = self.links.get(&link).filter(|state| !state.is_ended) else { return };
         let (to, rules) = (state.peer, state.rules());
         let request = match Request::read(bytes) {
             Ok(request) => request,
@@ -444,6 +480,7 @@ impl Hub {
             state.alone_until = now + GREETING_MAX;
             let waits = self.joining.values().any(|joining| joining.ticket.issuer == state.peer);
             if !waits {
+                state.is_ended = true;
                 effects.push(Effect::Note(Note::Stranger { peer: state.peer }));
                 effects.push(Effect::End { link: *link, why: Farewell::NoSharedList });
             }

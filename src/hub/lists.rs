@@ -311,7 +311,7 @@ impl Hub {
                 self.replica(now, list, replica::Input::News { from, places }, effects);
             }
             Passed::Statement(signed) => {
-                effects.push(Effect::State { list, statements: vec![signed] });
+                effects.push(Effect::State { list, statements: vec![signed], are_shown: false });
             }
         }
     }

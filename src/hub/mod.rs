@@ -6,8 +6,8 @@
 //! an input.
 //!
 //! Persist before send is an order of effects: a commit is announced by [`Input::Wrote`], which the
-//! driver gives once the commit is on disk, and what came from others is told on only after
-//! [`Input::Judged`] or [`Input::Received`].
+//! driver gives once the commit is on disk, and that this node has what came from others it tells only
+//! after [`Input::Judged`] or [`Input::Received`]. Gossip of others is relayed before that, as it came.
 
 mod cards;
 mod effect;
@@ -53,6 +53,8 @@ pub struct Hub {
     peers: BTreeMap<AgentId, LinkId>,
     lists: BTreeMap<ListId, Shared>,
     joining: BTreeMap<ListId, Joining>,
+    /// How many tickets the store looks at.
+    redeeming: usize,
     cards: Cards,
     rng: Seeded,
     is_stopping: bool,
@@ -71,6 +73,7 @@ impl Hub {
             peers: BTreeMap::new(),
             lists: BTreeMap::new(),
             joining: BTreeMap::new(),
+            redeeming: 0,
             cards: Cards::default(),
             rng,
             is_stopping: false,
@@ -119,7 +122,10 @@ impl Hub {
             Input::Stated { list, charter, news } => {
                 self.stated(now, list, charter, news, effects);
             }
-            Input::Redeemed { list, link, outcome } => self.redeemed(list, link, outcome, effects),
+            Input::Redeemed { list, link, outcome } => {
+                self.redeemed(now, list, link, outcome, effects);
+            }
+            Input::StatementsKept { list, role } => self.statements_kept(list, role, effects),
             Input::Join(ticket) => self.join(now, ticket, effects),
             Input::Card(card) => self.own_card(card, effects),
             Input::Known(known) => self.known(now, known, effects),
@@ -194,7 +200,10 @@ impl Hub {
 
     /// Ends a link whose other side broke the protocol.
     fn breach(&mut self, link: LinkId, what: &dyn std::fmt::Display, effects: &mut Vec<Effect>) {
-        let Some(state) = self.links.get(&link) else { return };
+        let Some(state) = self.links.get_mut(&link).filter(|state| !state.is_ended) else {
+            return;
+        };
+        state.is_ended = true;
         effects.push(Effect::Note(Note::Breach { peer: state.peer, what: what.to_string() }));
         effects.push(Effect::End { link, why: Farewell::Breach });
     }

@@ -211,7 +211,9 @@ fn an_answer_is_about_the_ticket_that_was_shown_first() {
     let refused = Control::NotJoined { list, why: wire::JoinRefusal::Used };
     assert_eq!(answers(&scene.hear(2, &refused)), [], "that is the first, which nobody awaits");
     let taken = Control::Joined { list, role: Role::Worker, statements: Vec::new(), more: false };
-    assert_eq!(answers(&scene.hear(2, &taken)), [(true, second.mark())]);
+    assert_eq!(answers(&scene.hear(2, &taken)), [], "the store has to have it first");
+    let kept = Input::StatementsKept { list, role: Some(Role::Worker) };
+    assert_eq!(answers(&scene.tell(kept)), [(true, second.mark())]);
     assert_eq!(answers(&scene.hear(2, &refused)), [], "an answer to nothing");
     // Whoever wants it again is answered again.
     for _ in 0..3 {
@@ -244,4 +246,83 @@ fn whose_commits_a_fork_took_is_named_although_the_peer_it_was_found_with_is_gon
     let named =
         |effect: &Effect| matches!(effect, Effect::NameLost { of, .. } if *of == [agent(3)]);
     assert!(effects.iter().any(named), "{effects:?}");
+}
+
+#[test]
+fn a_list_is_joined_once_the_store_has_all_that_was_shown_for_the_ticket() {
+    let notes = |effects: &[Effect]| -> Vec<Note> {
+        let of = |effect: &Effect| match effect {
+            Effect::Note(note) => Some(note.clone()),
+            _ => None,
+        };
+        effects.iter().filter_map(of).collect()
+    };
+    for role in [Some(Role::Worker), None] {
+        let mut scene = Scene::new(2);
+        let list = scene.list;
+        scene.link(2, RULES_VERSION);
+        let ticket = ticket(list, 1);
+        let mark = ticket.mark();
+        scene.tell(Input::Join(ticket));
+        for more in [true, false] {
+            // What it says of the role is nothing.
+            let (role, statements) = (Role::Maintainer, Vec::new());
+            let effects = scene.hear(2, &Control::Joined { list, role, statements, more });
+            assert_eq!(notes(&effects), []);
+        }
+        let mut kept = || notes(&scene.tell(Input::StatementsKept { list, role }));
+        assert_eq!(kept(), [], "the first of two parts");
+        let why = wire::JoinRefusal::Failed;
+        let expected = match role {
+            Some(role) => Note::Joined { list, ticket: mark, role },
+            None => Note::NotJoined { list, ticket: mark, why },
+        };
+        assert_eq!(kept(), [expected]);
+    }
+}
+
+#[test]
+fn a_link_that_was_ended_for_a_breach_is_not_listened_to() {
+    let mut scene = Scene::new(2);
+    scene.link(2, RULES_VERSION);
+    let mut garbage = || {
+        let (link, lane, bytes) = (LinkId(2), Lane::Control, vec![9; 9]);
+        scene.tell(Input::Frame { link, lane, bytes }).len()
+    };
+    assert_eq!(garbage(), 2, "it is ended, and that is told");
+    assert_eq!((garbage(), garbage()), (0, 0));
+    let pull = wire::encode(&wire::Request::Lost { list: scene.list });
+    let request = Input::Request { link: LinkId(2), stream: 0, bytes: pull };
+    assert!(scene.tell(request).is_empty());
+}
+
+#[test]
+fn the_store_looks_at_a_bounded_number_of_tickets_and_who_has_a_wrong_one_does_not_stay() {
+    let mut scene = Scene::new(1);
+    scene.link(2, RULES_VERSION);
+    let (list, secret) = (ListId([7; 32]), [1; 32]);
+    let is_looked_at =
+        |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Redeem { .. }));
+    let join = |scene: &mut Scene, link: u64| {
+        is_looked_at(&scene.hear(link, &Control::Join { list, secret }))
+    };
+    assert_eq!((0..20).filter(|_| join(&mut scene, 2)).count(), 16);
+    let others = (3..9).flat_map(|link| [link; 20]);
+    for link in 3..9 {
+        scene.link(link, RULES_VERSION);
+    }
+    assert_eq!(others.filter(|link| join(&mut scene, *link)).count(), 64 - 16);
+    // While the store looks, it may stay; once it was told, it has as long as anybody.
+    let ended = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::End { link: LinkId(2), .. }))
+    };
+    scene.now += Duration::from_secs(20);
+    assert!(!ended(&scene.tell(Input::Tick)));
+    let outcome = || Err(wire::JoinRefusal::Unknown);
+    for _ in 0..16 {
+        scene.tell(Input::Redeemed { list, link: LinkId(2), outcome: outcome() });
+    }
+    scene.link(9, RULES_VERSION);
+    assert!(join(&mut scene, 9), "there is room again");
+    assert!(ended(&scene.tell(Input::Tick)));
 }

@@ -2,8 +2,7 @@
 //! and which of two links to keep is decided elsewhere.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -52,7 +51,8 @@ pub struct Link {
     connection: Connection,
     is_caller: bool,
     silence_max: Duration,
-    was_silent: Arc<AtomicBool>,
+    /// Why this side ended it; the first reason counts.
+    ended_for: Arc<OnceLock<Farewell>>,
 }
 
 impl Endpoint {
@@ -175,8 +175,8 @@ impl Endpoint {
             connection.close(Farewell::Superfluous.code(), &[]);
             return Err(LinkError::Oneself { address });
         }
-        let (silence_max, was_silent) = (self.silence_max, Arc::default());
-        Ok(Link { peer, public_key, binding, connection, is_caller, silence_max, was_silent })
+        let (silence_max, ended_for) = (self.silence_max, Arc::default());
+        Ok(Link { peer, public_key, binding, connection, is_caller, silence_max, ended_for })
     }
 }
 
@@ -241,7 +241,13 @@ impl Link {
 
     /// Ends the link, and tells the other side why.
     pub fn end(&self, why: Farewell) {
+        let why = self.ended_for.get_or_init(|| why);
         self.connection.close(why.code(), &[]);
+    }
+
+    /// Returns why this side ended it, where it did.
+    pub fn ended_for(&self) -> Option<Farewell> {
+        self.ended_for.get().copied()
     }
 
     /// Watches the link until it has ended, and returns why. Every link needs to be watched.
@@ -254,13 +260,12 @@ impl Link {
         let why = tokio::select! {
             why = self.connection.closed() => why,
             () = self.silence() => {
-                self.was_silent.store(true, Ordering::Release);
                 self.end(Farewell::Unheard);
                 self.connection.closed().await
             }
         };
         match why {
-            ConnectionError::LocallyClosed if self.was_silent.load(Ordering::Acquire) => {
+            ConnectionError::LocallyClosed if self.ended_for() == Some(Farewell::Unheard) => {
                 LinkError::Silent { address }
             }
             why => LinkError::of(address, why),

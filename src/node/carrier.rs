@@ -73,8 +73,6 @@ struct Open {
     /// How many more pulls from it may go on, and how many answers to it of what is kept as lost.
     pulls: Arc<Semaphore>,
     lost: Arc<Semaphore>,
-    /// Why this side ended it.
-    ended_for: Option<Farewell>,
     /// What ends with it.
     tasks: Vec<AbortHandle>,
 }
@@ -140,7 +138,6 @@ impl Carrier {
             own_logs_turn: Arc::default(),
             pulls: Arc::new(Semaphore::new(PULLS_PER_LINK_MAX)),
             lost: Arc::new(Semaphore::new(1)),
-            ended_for: None,
             tasks,
         };
         self.links.insert(id, open);
@@ -152,7 +149,7 @@ impl Carrier {
         let Some(open) = self.links.remove(&link) else { return why };
         open.tasks.iter().for_each(AbortHandle::abort);
         // Whoever broke the protocol is not called again.
-        if open.ended_for == Some(Farewell::Breach) { End::Final } else { why }
+        if open.link.ended_for() == Some(Farewell::Breach) { End::Final } else { why }
     }
 
     /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
@@ -210,8 +207,7 @@ impl Carrier {
                 if self.is_closing {
                     return;
                 }
-                if let Some(open) = self.links.get_mut(&link) {
-                    open.ended_for.get_or_insert(why);
+                if let Some(open) = self.links.get(&link) {
                     open.link.end(why);
                 }
             }
@@ -297,7 +293,9 @@ impl Carrier {
                 }
             }
             Effect::Judge { list, commits } => errands::judge(&keeper, list, commits),
-            Effect::State { list, statements } => errands::state(&keeper, list, statements),
+            Effect::State { list, statements, are_shown } => {
+                errands::state(&keeper, list, statements, are_shown);
+            }
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::Redeem { list, link, secret, public_key } => {
                 errands::redeem(&keeper, list, link, secret, public_key);

@@ -20,7 +20,7 @@ use crate::hub::Input;
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
 use crate::time;
-use crate::wire::{self, Answer, Lane, Request, Standing};
+use crate::wire::{self, Answer, JoinRefusal, Lane, Request, Standing};
 
 type Hub = mpsc::UnboundedSender<Told>;
 
@@ -168,20 +168,24 @@ pub(super) async fn refuse(mut reply: Reply) {
 /// Has commits judged that came by gossip.
 pub(super) fn judge(keeper: &Keeper, list: ListId, commits: Vec<Proved>) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let Some(tracker) = shelf.list(list) else { return };
-        let judged = clerk::judge(tracker, list, commits);
+        // Always answered: until then the hub has no others judged.
+        let judged = clerk::judge(shelf.list(list), list, commits);
         shelf.report(judged);
         forks::catch_up(shelf, list);
     });
 }
 
-/// Has statements of the charter taken.
-pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>) {
+/// Has statements of the charter taken, and says so where they were shown for a ticket.
+pub(super) fn state(keeper: &Keeper, list: ListId, statements: Vec<Signed>, are_shown: bool) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let Some(tracker) = shelf.list(list) else { return };
-        if let Some(stated) = clerk::state(tracker, list, &statements) {
+        let stated = shelf.list(list).and_then(|tracker| clerk::state(tracker, list, &statements));
+        if let Some(stated) = stated {
             shelf.report(stated);
             forks::adopt(shelf, list);
+        }
+        if are_shown {
+            let kept = clerk::statements_kept(shelf.list(list), list);
+            shelf.report(kept);
         }
     });
 }
@@ -205,6 +209,11 @@ pub(super) fn redeem(
     public_key: Vec<u8>,
 ) {
     keeper.tell(move |shelf: &mut Shelf| {
+        if shelf.is_shut(list) {
+            // The ticket is as good as before.
+            let outcome = Err(JoinRefusal::Failed);
+            return shelf.report(Input::Redeemed { list, link, outcome });
+        }
         for told in clerk::redeem(shelf.list(list), list, link, &secret, &public_key) {
             shelf.report(told);
         }

@@ -9,7 +9,7 @@ use crate::home::HomeError;
 use crate::link::LinkError;
 use crate::wire::JoinRefusal;
 
-/// A node could not start.
+/// A node could not start, or did not end as it should.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -39,6 +39,9 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// A part of it ended by itself.
+    #[error("the node stopped because a part of it failed")]
+    Broken,
 }
 
 impl NodeError {
@@ -49,6 +52,7 @@ impl NodeError {
             Self::Link(_) => "listen",
             Self::Api { .. } => "api",
             Self::Io { .. } => "io",
+            Self::Broken => "internal",
         }
     }
 
@@ -65,6 +69,11 @@ impl NodeError {
                     .to_owned()
             }
             Self::Io { source, .. } => hint_of(source).to_owned(),
+            Self::Broken => {
+                "start it again: what was answered is on disk; the lines above say what \
+                failed"
+                    .to_owned()
+            }
         }
     }
 }

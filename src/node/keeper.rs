@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,24 @@ const RELOCK_WAIT: Duration = Duration::from_secs(60);
 pub struct Keeper {
     /// `None` ends the thread.
     jobs: mpsc::UnboundedSender<Option<Job>>,
+    lent: Lent,
+    failed: Arc<AtomicBool>,
+}
+
+/// The loan that there is, shared by all who may end it.
+type Lent = Arc<Mutex<Lending>>;
+
+#[derive(Debug, Default)]
+struct Lending {
+    /// Where to say that it is over.
+    back: Option<std_mpsc::Sender<()>>,
+    /// Whether the node stops: nothing is lent then, and no borrower is waited for.
+    is_closing: bool,
+}
+
+fn lending(lent: &Lent) -> MutexGuard<'_, Lending> {
+    // Whoever panics while holding it leaves it whole.
+    lent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Job = Box<dyn FnOnce(&mut Shelf) + Send>;
@@ -41,12 +60,37 @@ pub struct Shelf {
     /// Where this store's own log is in each list, as it was told.
     told: BTreeMap<ListId, Option<(LogId, Position)>>,
     hub: mpsc::UnboundedSender<Told>,
+    /// Whether the stores did not come back.
+    failed: Arc<AtomicBool>,
 }
 
-/// The stores are lent until it is dropped.
+/// The stores are lent until it is dropped, or the node stops.
 #[derive(Debug)]
 pub struct Loan {
-    _back: std_mpsc::Sender<()>,
+    back: std_mpsc::Sender<()>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // A node that stopped meanwhile waits for it no more.
+        let _stopped = self.back.send(());
+    }
+}
+
+/// Has the node stop when the thread of the stores ends, whatever ended it: without them it could only
+/// pass on what others say.
+struct Ending {
+    hub: mpsc::UnboundedSender<Told>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed.store(true, Ordering::Release);
+        }
+        let _stopped = self.hub.send(Told::Stop);
+    }
 }
 
 /// The keeper is gone: the node stops.
@@ -67,17 +111,21 @@ impl Keeper {
     ) -> Result<(Self, std::thread::JoinHandle<()>), HomeError> {
         let lists = BTreeMap::new();
         let lock = Some(Arc::new(lock));
-        let mut shelf = Shelf { home, holder, lock, lists, told: BTreeMap::new(), hub };
+        let (told, failed) = (BTreeMap::new(), Arc::default());
+        let mut shelf = Shelf { home, holder, lock, lists, told, hub, failed };
         shelf.open_all()?;
         let (jobs, mut queue) = mpsc::unbounded_channel::<Option<Job>>();
+        let failed = shelf.failed.clone();
+        let ending = Ending { hub: shelf.hub.clone(), failed: failed.clone() };
         let thread = std::thread::Builder::new().name("stores".to_owned()).spawn(move || {
+            let _ending = ending;
             while let Some(Some(job)) = queue.blocking_recv() {
                 job(&mut shelf);
             }
         });
         let stores = Path::new("the stores");
         let thread = thread.map_err(|source| io_error("start a thread for", stores, source))?;
-        Ok((Self { jobs }, thread))
+        Ok((Self { jobs, lent: Lent::default(), failed }, thread))
     }
 
     /// Does something with a list; `None` where it is not here.
@@ -119,9 +167,23 @@ impl Keeper {
         let _stopped = self.jobs.send(Some(Box::new(act)));
     }
 
-    /// Closes the stores after what was asked for until now.
+    /// Closes the stores after what was asked for until now. A borrower is not waited for: it holds the
+    /// lock, and what it writes is told at the next start.
     pub(crate) fn close(&self) {
+        let back = {
+            let mut lending = lending(&self.lent);
+            lending.is_closing = true;
+            lending.back.take()
+        };
+        if let Some(back) = back {
+            let _returned = back.send(());
+        }
         let _stopped = self.jobs.send(None);
+    }
+
+    /// Tells whether the stores were lost: the node stops then.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Lends all stores to another program of this data directory: they are closed and the lock is
@@ -129,13 +191,27 @@ impl Keeper {
     pub async fn lend(&self) -> Result<Loan, Stopped> {
         let (back, returned) = std_mpsc::channel();
         let (ready, is_ready) = oneshot::channel();
+        let lent = self.lent.clone();
         self.tell(move |shelf| {
+            {
+                let mut lending = lending(&lent);
+                if lending.is_closing {
+                    return;
+                }
+                lending.back = Some(back.clone());
+            }
             shelf.close_all();
-            if ready.send(Loan { _back: back }).is_ok() {
-                // Nothing is sent: it ends when the other half is dropped.
+            if ready.send(Loan { back }).is_ok() {
                 let _returned = returned.recv();
             }
-            shelf.reopen();
+            let is_closing = {
+                let mut lending = lending(&lent);
+                lending.back = None;
+                lending.is_closing
+            };
+            if !is_closing {
+                shelf.reopen();
+            }
         });
         is_ready.await.map_err(|_gone| Stopped)
     }
@@ -145,6 +221,11 @@ impl Shelf {
     /// Returns a list.
     pub fn list(&mut self, list: ListId) -> Option<&mut LocalTracker> {
         self.lists.get_mut(&list)
+    }
+
+    /// Tells whether a list is in the data directory, and not open.
+    pub fn is_shut(&self, list: ListId) -> bool {
+        !self.lists.contains_key(&list) && self.home.holds(list)
     }
 
     /// Returns the lists that are open.
@@ -198,18 +279,27 @@ impl Shelf {
         tracing::error!(list = %list.short(), error = %error, "the store cannot be used");
     }
 
+    /// Opens what is not open; one that cannot be opened keeps no other from it.
+    ///
+    /// # Errors
+    /// Why the first of those could not.
     fn open_all(&mut self) -> Result<(), HomeError> {
-        let Some(lock) = self.lock.clone() else { return Ok(()) };
+        let mut opened = Ok(());
         for list in self.home.list_ids()? {
-            if self.lists.contains_key(&list) {
-                continue;
+            if !self.lists.contains_key(&list) {
+                opened = opened.and(self.open(list));
             }
-            let tracker = self.home.write_with(list, lock.clone())?;
-            let own = tracker.own_place()?;
-            self.lists.insert(list, tracker);
-            self.told.entry(list).or_insert(own);
-            self.refresh(list);
         }
+        opened
+    }
+
+    fn open(&mut self, list: ListId) -> Result<(), HomeError> {
+        let Some(lock) = self.lock.clone() else { return Ok(()) };
+        let tracker = self.home.write_with(list, lock)?;
+        let own = tracker.own_place()?;
+        self.lists.insert(list, tracker);
+        self.told.entry(list).or_insert(own);
+        self.refresh(list);
         Ok(())
     }
 
@@ -224,6 +314,7 @@ impl Shelf {
             Ok(lock) => self.lock = Some(Arc::new(lock)),
             Err(error) => {
                 tracing::error!(%error, "the lock of the data directory did not come back");
+                self.failed.store(true, Ordering::Release);
                 let _stopped = self.hub.send(Told::Stop);
                 return;
             }

@@ -270,6 +270,12 @@ impl Node {
         let _stopped = self.hub.send(Told::Stop);
     }
 
+    /// Tells, of a node that has stopped, whether it did because a part of it failed.
+    pub fn has_failed(&self) -> bool {
+        // What decides says so last of all.
+        self.keeper.has_failed() || !*self.stopped.borrow()
+    }
+
     /// Waits until the node has stopped.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();

@@ -14,7 +14,7 @@ const WORKERS: usize = 2;
 /// what `act` returned; `None` where a signal came first.
 ///
 /// # Errors
-/// Where the node cannot start.
+/// Where the node cannot start, or a part of it failed.
 pub fn block_on<F: Future>(
     config: Config,
     act: impl FnOnce(Node) -> F,
@@ -36,7 +36,7 @@ pub fn block_on<F: Future>(
             _ = terminated.recv() => None,
         };
         node.stop().await;
-        Ok::<_, NodeError>(done)
+        if node.has_failed() { Err(NodeError::Broken) } else { Ok(done) }
     });
     // What still runs has nothing more to say.
     runtime.shutdown_background();

@@ -290,7 +290,8 @@ impl Replica {
         }
         let next = self.frontier.get(&header.log).map_or(1, |here| here.number + 1);
         let is_coming = self.ready.iter().any(|ready| {
-            ready.header().log == header.log && ready.header().number + 1 == header.number
+            ready.header().log == header.log
+                && ready.header().number.checked_add(1) == Some(header.number)
         });
         if header.number > next && !is_coming && !self.is_judging {
             let missing = (header.log, next);
@@ -309,12 +310,13 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         self.is_judging = false;
-        for (commit, verdict) in commits.into_iter().zip(verdicts) {
+        let mut verdicts = verdicts.into_iter();
+        for commit in commits {
             let place = (commit.header().log, commit.position());
             let from = self.pool.sender(&commit);
-            match verdict {
-                Verdict::Taken => self.advance(&[place], None),
-                Verdict::Waits { log, number } => {
+            match verdicts.next() {
+                Some(Verdict::Taken) => self.advance(&[place], None),
+                Some(Verdict::Waits { log, number }) => {
                     let has_other =
                         self.frontier.get(&log).is_some_and(|here| here.number >= number);
                     match from {
@@ -324,18 +326,19 @@ impl Replica {
                         None => {}
                     }
                 }
-                Verdict::Orphan(_) => {
+                // A store that failed judged nothing.
+                Some(Verdict::Orphan(_)) | None => {
                     if let Some(from) = from {
                         self.want(now, from, PATIENCE);
                     }
                 }
-                Verdict::Forks { .. } => {
+                Some(Verdict::Forks { .. }) => {
                     let (log, theirs) = place;
                     if let Some(with) = from {
                         effects.push(Effect::Fork { with, log, theirs });
                     }
                 }
-                Verdict::Known | Verdict::Void(_) | Verdict::Refused(_) => {}
+                Some(Verdict::Known | Verdict::Void(_) | Verdict::Refused(_)) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use x0x_tracker::id::{CommitHash, ListId, LogId, StatementHash};
+use x0x_tracker::journal::bounded;
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::Run;
@@ -11,6 +12,10 @@ use super::{WireError, at_most, decode};
 
 /// The most logs in a frontier that is sent.
 const LOGS_MAX: usize = 65_536;
+
+/// The most pieces of a stream in one answer. Of the shortest that a sender makes, a body without
+/// changes, fewer fit into what it sends at once.
+pub const ITEMS_MAX: usize = 8_192;
 
 /// The most heads of a charter that are sent.
 const HEADS_MAX: usize = 1_024;
@@ -80,7 +85,7 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Pieces of a stream of commits.
-    Items(Vec<Item>),
+    Items(#[serde(deserialize_with = "bounded::at_most::<_, _, ITEMS_MAX>")] Vec<Item>),
     /// The end of a pull: how far the answering side is.
     End(Standing),
     /// Headers; `None` where the log does not reach so far.

@@ -1,6 +1,8 @@
 use x0x_tracker::id::{AgentId, ListId};
-use x0x_tracker::journal::charter::Role;
+use x0x_tracker::journal::charter::{Role, Signed};
+use x0x_tracker::journal::run::{RUN_HEADERS_MAX, Run};
 use x0x_tracker::journal::signature::Signer;
+use x0x_tracker::journal::stream::Item;
 use x0x_tracker::testing::{StandIn, StandInVerifier};
 
 use super::*;
@@ -105,4 +107,18 @@ fn a_length_that_lies_allocates_nothing() {
     let mut bytes = vec![VERSION, 0];
     bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     assert!(Answer::read(&bytes).is_err());
+}
+
+#[test]
+fn an_answer_holds_no_more_pieces_than_it_may() {
+    let item = || Item::Statement(Signed { statement: Vec::new(), signature: Vec::new() });
+    let of = |count: usize| {
+        let items = std::iter::repeat_with(item).take(count).collect();
+        Answer::read(&encode(&Answer::Items(items)))
+    };
+    assert!(of(sync::ITEMS_MAX).is_ok());
+    assert!(matches!(of(sync::ITEMS_MAX + 1), Err(WireError::Malformed { .. })));
+    let run = |count| Run { headers: vec![Vec::new(); count], signature: Vec::new() };
+    let of = |count| Answer::read(&encode(&Answer::Headers(Some(run(count)))));
+    assert!(of(RUN_HEADERS_MAX).is_ok() && of(RUN_HEADERS_MAX + 1).is_err());
 }

@@ -57,15 +57,19 @@ impl World {
         let list = self.list;
         match effect {
             Effect::Judge { commits, .. } => self.store(node, move |world, node| {
-                let judged = clerk::judge(world.nodes[node].tracker(), list, commits);
+                let judged = clerk::judge(Some(world.nodes[node].tracker()), list, commits);
                 world.tell(node, judged);
                 world.catch_up(node);
             }),
-            Effect::State { statements, .. } => self.store(node, move |world, node| {
+            Effect::State { statements, are_shown, .. } => self.store(node, move |world, node| {
                 let stated = clerk::state(world.nodes[node].tracker(), list, &statements);
                 if let Some(stated) = stated {
                     world.tell(node, stated);
                     world.write_again(node, clerk::adopt);
+                }
+                if are_shown {
+                    let kept = clerk::statements_kept(Some(world.nodes[node].tracker()), list);
+                    world.tell(node, kept);
                 }
             }),
             Effect::Redeem { list, link, secret, public_key } => {

@@ -6,10 +6,10 @@ mod support;
 
 use support::{List, exchange, stream};
 use x0x_tracker::document::Birth;
-use x0x_tracker::id::{CommitHash, LogId};
+use x0x_tracker::id::{CommitHash, LogId, StatementHash};
 use x0x_tracker::interface::Tracker;
 use x0x_tracker::journal::JournalError;
-use x0x_tracker::journal::charter::Role;
+use x0x_tracker::journal::charter::{Role, Signed, Statement};
 use x0x_tracker::journal::commit::{Body, Commit, Entry, Header, Position, body_hash, encode_body};
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::{Proved, RUN_HEADERS_MAX, Run};
@@ -596,4 +596,42 @@ fn a_reader_s_commit_is_void() {
     reader.create("not allowed");
     let verdicts = stream(&reader, &mut a, usize::MAX);
     assert!(matches!(&verdicts[..], [Verdict::Void(_)]), "{verdicts:?}");
+}
+
+#[test]
+fn a_charter_of_many_statements_comes_in_pieces() {
+    let mut a = List::new(1);
+    for seed in 2..12 {
+        drop(List::member_of(&mut a, seed));
+    }
+    a.create("one");
+    let (mut outgoing, mut pieces) = (Outgoing::to(Frontier::default(), false), Vec::new());
+    loop {
+        let items = a.tracker.send(&mut outgoing, 6_000).unwrap();
+        if items.is_empty() {
+            break;
+        }
+        assert!(items.len() <= 3, "{}", items.len());
+        pieces.push(items);
+    }
+    let is_statement = |item: &&Item| matches!(item, Item::Statement(_));
+    let statements = pieces.iter().flatten().filter(is_statement).count();
+    assert_eq!(statements, a.tracker.statements().unwrap().len());
+    assert!(pieces.len() > 3 && pieces.iter().flatten().count() > statements);
+}
+
+#[test]
+fn a_grant_names_what_its_signer_knew_once_each() {
+    let mut a = List::new(1);
+    let signer = StandIn::new(1);
+    let known = a.tracker.statements().unwrap()[0].hash();
+    let mut granted = |seen: Vec<StatementHash>| {
+        let list = a.tracker.info().unwrap().list;
+        let (by, role) = (signer.agent(), Role::Worker);
+        let member = StandIn::new(2).public_key().to_vec();
+        let grant = Statement::Grant { list, by, member, role, seen };
+        a.tracker.admit_statement(&Signed::new(&grant, &signer).unwrap())
+    };
+    assert!(granted(vec![known, known]).is_err(), "a frame would grow by what says nothing");
+    assert!(granted(vec![known]).unwrap());
 }

@@ -170,7 +170,8 @@ impl Charter {
                     return Err(JournalError::OtherList { found: list, expected });
                 }
                 let known = seen.iter().all(|seen| self.statements.contains_key(seen));
-                if member.len() != PUBLIC_KEY_BYTES || seen.is_empty() || !known {
+                let is_sorted = seen.is_sorted_by(|a, b| a < b);
+                if member.len() != PUBLIC_KEY_BYTES || seen.is_empty() || !is_sorted || !known {
                     return Err(JournalError::Malformed { what: "grant" });
                 }
                 let not_allowed = JournalError::NotAllowed { agent: by };

@@ -2,6 +2,7 @@
 //!
 //! It carries changes and never looks into them; documents check those.
 
+pub mod bounded;
 pub mod charter;
 mod codec;
 pub mod commit;

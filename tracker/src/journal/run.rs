@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::JournalError;
 use super::charter::{Charter, Role};
 use super::commit::{
     BODY_BYTES_MAX, Commit, Header, Position, SIGNATURE_EVERY, body_hash, checked_header,
     signed_bytes,
 };
 use super::signature::Verifier;
+use super::{JournalError, bounded};
 use crate::id::{CommitHash, ListId, LogId};
 
 /// The most headers of one run: a signature is kept at least that often.
@@ -24,6 +24,7 @@ pub const RUN_HEADERS_MAX: usize = SIGNATURE_EVERY as usize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Encoded [`Header`]s, in order; 1 to [`RUN_HEADERS_MAX`].
+    #[serde(deserialize_with = "bounded::at_most::<_, _, RUN_HEADERS_MAX>")]
     pub headers: Vec<Vec<u8>>,
     /// The author's signature of the last one.
     #[serde(with = "serde_bytes")]

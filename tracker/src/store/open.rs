@@ -137,7 +137,10 @@ impl Store {
     ///
     /// The caller holds a share of the lock of the data directory, so that the file stays as it is.
     pub fn open_to_rehearse(path: &Path) -> Result<Self, TrackerError> {
-        drop(Self::open_to_read(path)?);
+        match Self::open_any_format(path, Overlay::of_locked)?.read()?.format()? {
+            FORMAT => {}
+            found => return Err(TrackerError::Format { found, known: FORMAT }),
+        }
         let overlay = Overlay::of_locked(path).map_err(|source| io_error("read", path, source))?;
         let database = barrier::call(path, || {
             Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(overlay)

@@ -86,6 +86,11 @@ impl LocalTracker {
         self.store.read()?.voids()
     }
 
+    /// Returns the agent in whose name it writes; `None` where it was opened to read.
+    pub fn agent(&self) -> Option<AgentId> {
+        Some(self.host().ok()?.signer.agent())
+    }
+
     /// Returns the charter as it is known here.
     pub fn charter(&self) -> Result<Charter, TrackerError> {
         Ok(Charter::of_accepted(&self.statements()?)?)

@@ -29,8 +29,8 @@ pub struct Outgoing {
     announced: BTreeMap<LogId, Announced>,
     /// From which place on the commits were not looked at; `None` before the first piece.
     place: Option<u64>,
-    /// Whether the other side lacks statements of the charter.
-    owes_statements: bool,
+    /// The first statement of the charter that the other side is still owed, where it lacks some.
+    owes_statements: Option<usize>,
     /// Logs in which the other side has commits that are not ours.
     forked: BTreeMap<LogId, Position>,
     /// The newest rules that the other side knows.
@@ -55,7 +55,7 @@ impl Outgoing {
             theirs,
             announced: BTreeMap::new(),
             place: None,
-            owes_statements: !knows_charter,
+            owes_statements: (!knows_charter).then_some(0),
             forked: BTreeMap::new(),
             rules: RULES_VERSION,
             withheld: BTreeMap::new(),
@@ -136,10 +136,17 @@ impl LocalTracker {
     ) -> Result<Vec<Item>, TrackerError> {
         let reading = self.store.read()?;
         let (mut items, mut bytes) = (Vec::new(), 0);
-        if std::mem::take(&mut outgoing.owes_statements) {
+        if let Some(from) = outgoing.owes_statements.take() {
             let statements: Vec<Signed> = reading.statements()?;
-            items.extend(statements.into_iter().map(Item::Statement));
-            bytes += items.iter().map(Item::bytes).sum::<usize>();
+            for (at, statement) in statements.into_iter().enumerate().skip(from) {
+                if bytes >= bytes_max {
+                    outgoing.owes_statements = Some(at);
+                    return Ok(items);
+                }
+                let item = Item::Statement(statement);
+                bytes += item.bytes();
+                items.push(item);
+            }
         }
         if outgoing.place.is_none() {
             outgoing.place = Some(first_lacking(&reading, outgoing)?);
