@@ -18,6 +18,7 @@ use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::identity::{Identity, IdentityError, MlDsa};
+use crate::naming;
 use crate::rest::client::{self, Borrowed};
 use crate::{entropy, time};
 
@@ -254,26 +255,7 @@ impl Home {
         {
             return Ok(list);
         }
-        let lists = self.lists()?;
-        let matching: Vec<&ListInfo> = match name_or_id {
-            None => lists.iter().collect(),
-            Some(text) => {
-                let named: Vec<&ListInfo> = lists.iter().filter(|info| info.name == text).collect();
-                let starts = |info: &&ListInfo| info.list.to_string().starts_with(text);
-                if named.is_empty() { lists.iter().filter(starts).collect() } else { named }
-            }
-        };
-        match (matching.as_slice(), name_or_id) {
-            ([only], _) => Ok(only.list),
-            ([], Some(name)) => {
-                Err(HomeError::NoSuchList { name: name.to_owned(), dir: self.dir.clone() })
-            }
-            ([], None) => Err(HomeError::NoList { dir: self.dir.clone() }),
-            (several, _) => {
-                let name = |info: &&ListInfo| format!("{} ({})", info.name, info.list.short());
-                Err(HomeError::ManyLists { names: several.iter().map(name).collect() })
-            }
-        }
+        naming::which(&self.lists()?, name_or_id, &self.dir)
     }
 
     /// Returns how large the file of a list is, in bytes.

@@ -10,6 +10,7 @@ pub mod hub;
 pub mod identity;
 pub mod link;
 pub mod mesh;
+mod naming;
 pub mod node;
 pub mod replica;
 pub mod rest;

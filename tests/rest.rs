@@ -91,6 +91,15 @@ async fn every_error_is_the_error_object() {
         (other.as_str(), good.clone(), 404),
         ("POST /task-lists/short/invites", good.clone(), 404),
         ("POST /joins", json_body("{\"ticket\":\"x0xtabc\"}"), 422),
+        ("GET /issues?colour=red", String::new(), 400),
+        ("GET /issues?priority=high", String::new(), 400),
+        ("GET /issues?limit=-1", String::new(), 400),
+        ("GET /issues?updated_since=yesterday", String::new(), 422),
+        ("GET /issues?cursor=nowhere", String::new(), 422),
+        ("GET /issues?list=nothing", String::new(), 404),
+        ("GET /issues/PUMP-0001", String::new(), 404),
+        ("GET /issues/%FF", String::new(), 400),
+        ("GET /task-lists/nothing/members", String::new(), 404),
     ] {
         let (status, body) = ask(&node, request, Some(&token), &more).await;
         assert_eq!(status, expected, "{request} {more}: {body}");
@@ -149,4 +158,61 @@ async fn a_borrower_that_dies_gives_the_stores_back() {
     let info = node.keeper().with(list, |tracker| tracker.info().unwrap().issues);
     let back = tokio::time::timeout(WAIT, info).await.unwrap();
     assert_eq!(back.unwrap(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
+    let (dir, node, list) = node().await;
+    let token = token(&dir);
+    let filled = node.keeper().write(list, |tracker| {
+        let first = tracker.create(&Draft::titled("one").with("priority", "1")).unwrap();
+        let waiting = Draft::titled("two").with("blocked_by", "[\"PUMP-0001\"]");
+        let labelled = waiting.with("labels", "[\"a\",\"b\"]");
+        let second = tracker.create(&labelled).unwrap();
+        tracker.create(&Draft::titled("three")).unwrap();
+        [first, second].map(|shown| shown.answer_json().unwrap())
+    });
+    let [first, second] = filled.await.unwrap().unwrap();
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let get = async |path: &str| {
+        let (status, body) = ask(&node, &format!("GET {path}"), Some(&token), "").await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    };
+    let names = |page: &Value| -> Vec<String> {
+        let issues = page["issues"].as_array().unwrap().iter();
+        issues.map(|issue| issue["title"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = get("/issues").await;
+    assert_eq!((names(&all).len(), &all["next_cursor"]), (3, &Value::Null));
+    assert_eq!(all["issues"][0], parsed(&first));
+    assert_eq!(names(&get("/issues?label=B,a&state=todo,review").await), ["two"]);
+    assert_eq!(names(&get("/issues?priority=1,4").await), ["one"]);
+    assert_eq!(names(&get("/issues?text=THR&list=pump").await), ["three"]);
+    assert_eq!(names(&get("/issues/ready").await), ["one", "three"]);
+    let mut seen = Vec::new();
+    let mut page = get("/issues?limit=1").await;
+    while let Some(cursor) = page["next_cursor"].as_str() {
+        seen.extend(names(&page));
+        page = get(&format!("/issues?limit=1&cursor={cursor}")).await;
+    }
+    seen.extend(names(&page));
+    assert_eq!(seen, ["one", "two", "three"]);
+    assert_eq!(get("/issues/PUMP-0002").await, parsed(&second));
+    let version = parsed(&second)["_version"].as_str().unwrap().to_owned();
+    let known = format!("If-None-Match: \"{version}\"\r\n");
+    assert_eq!(ask(&node, "GET /issues/PUMP-0002", Some(&token), &known).await.0, 304);
+    let lists = get("/task-lists").await;
+    let expected = json!({
+        "id": list.to_string(), "name": "pump", "prefix": "PUMP", "issues": 3, "commits": 3,
+        "role": "maintainer",
+    });
+    assert_eq!(lists, json!({"task_lists": [expected]}));
+    assert_eq!(get("/task-lists/pump").await, expected);
+    let members = get(&format!("/task-lists/{}/members", &list.to_string()[..8])).await;
+    let me = node.agent().to_string();
+    assert_eq!(members, json!({"members": [{"agent_id": me, "role": "maintainer"}]}));
+    let (status, body) = ask(&node, "GET /issues/PUMP-0", Some(&token), "").await;
+    assert_eq!((status, &body["error"]), (422, &json!("ambiguous")), "{body}");
+    assert_eq!(body["candidates"].as_array().unwrap().len(), 3, "{body}");
 }

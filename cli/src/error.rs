@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use x0x::home::HomeError;
 use x0x::node::NodeError;
 use x0x::rest::client::ClientError;
+use x0x_tracker::interface::TrackerError;
 use x0x_tracker::interface::error::{Fault, hint_of};
-use x0x_tracker::interface::{Loss, TrackerError};
+use x0x_tracker::interface::object::causes;
 use x0x_tracker::jsonl::read::Problem;
 
 use crate::output::Output;
@@ -255,37 +256,21 @@ impl CliError {
         if let Self::Partly { done, .. } = self {
             error["done"] = json!(done);
         }
-        if let Some(TrackerError::Ambiguous { candidates, .. }) = self.tracker() {
-            error["candidates"] = json!(candidates);
-        }
-        if let Some(TrackerError::BadLines { file, problems }) = self.tracker() {
-            error["problems"] = problems.iter().map(|p| problem_json(file, p)).collect();
-        }
-        if let Some(tracker) = self.tracker() {
-            add_claim(&mut error, tracker);
+        if let (Some(tracker), Some(error)) = (self.tracker(), error.as_object_mut()) {
+            error.extend(tracker.details());
         }
         error
     }
 
     /// Returns what lies behind the error, without what its own text says already.
     fn causes(&self) -> Vec<String> {
-        let mut causes = Vec::new();
-        let mut last = self.to_string();
-        let mut cause = match self {
+        let first = match self {
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
             | Self::Hinted { source, .. } => source.source(),
             error => error.source(),
         };
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !last.contains(&text) {
-                causes.push(text.clone());
-            }
-            last = text;
-            cause = error.source();
-        }
-        causes
+        causes(&self.to_string(), first)
     }
 
     /// Returns what the task list said, where it said it.
@@ -390,39 +375,6 @@ impl CliError {
 pub fn problem_text(file: &str, problem: &Problem) -> String {
     let Problem { line, column, reason, .. } = problem;
     format!("{}:{line}:{column}: {}", one_line(file), one_line(reason))
-}
-
-/// Returns a bad line as programs read it.
-pub fn problem_json(file: &str, problem: &Problem) -> Value {
-    json!({
-        "file": file,
-        "line": problem.line,
-        "column": problem.column,
-        "reason": problem.reason,
-    })
-}
-
-/// Adds what programs need of a refused or lost claim: who holds it, which one, when to try again.
-fn add_claim(error: &mut Value, tracker: &TrackerError) {
-    if let TrackerError::OneOfSeveral { source, .. } = tracker {
-        return add_claim(error, source);
-    }
-    if let Some(holder) = tracker.holder() {
-        error["holder"] = holder.json();
-    }
-    match tracker {
-        TrackerError::ClaimLost { claim: Some(claim), also, .. } => {
-            error["claim"] = json!(claim.to_string());
-            if !also.is_empty() {
-                error["also"] = also.iter().map(Loss::json).collect();
-            }
-        }
-        TrackerError::Refused { retry_after_ms: Some(retry_after_ms), .. } => {
-            error["retry_after_ms"] = json!(retry_after_ms);
-        }
-        TrackerError::ManyClaims { names, .. } => error["candidates"] = json!(names),
-        _ => {}
-    }
 }
 
 /// Returns the exit code for what a node refused.

@@ -4,6 +4,8 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use x0x_tracker::interface::TrackerError;
 use x0x_tracker::interface::error::Fault;
 
 use crate::home::HomeError;
@@ -20,6 +22,9 @@ pub struct ErrorBody {
     pub hint: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// What some errors say beside that: who holds an issue, or which names could be meant.
+    #[serde(flatten)]
+    pub details: Map<String, Value>,
 }
 
 /// A request that failed.
@@ -36,8 +41,16 @@ impl Failure {
             detail: detail.to_owned(),
             hint: hint.to_owned(),
             retryable: false,
+            details: Map::new(),
         };
         Self { status, body }
+    }
+
+    /// Logs what is this side's fault; what is the caller's, the caller is told.
+    fn log(&self) {
+        if self.status.is_server_error() {
+            tracing::error!(error = %self.body.error, detail = %self.body.detail, "a request failed");
+        }
     }
 }
 
@@ -62,16 +75,37 @@ impl From<Stopped> for Failure {
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
-        let status = match error.fault() {
-            Fault::NotFound => StatusCode::NOT_FOUND,
-            Fault::Conflict => StatusCode::CONFLICT,
-            Fault::NotAllowed => StatusCode::FORBIDDEN,
-            Fault::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        let error = match error {
+            HomeError::Tracker(error) => return error.into(),
+            error => error,
         };
-        let mut failure = Self::new(status, error.code(), &error.to_string(), &error.hint());
+        let (status, detail) = (status_of(error.fault()), error.to_string());
+        let mut failure = Self::new(status, error.code(), &detail, &error.hint());
         failure.body.retryable = error.is_retryable();
+        failure.log();
         failure
+    }
+}
+
+impl From<TrackerError> for Failure {
+    fn from(error: TrackerError) -> Self {
+        let (status, detail) = (status_of(error.fault()), error.detail());
+        let mut failure = Self::new(status, error.code(), &detail, &error.hint());
+        failure.body.retryable = error.is_retryable();
+        failure.body.details = error.details();
+        failure.log();
+        failure
+    }
+}
+
+fn status_of(fault: Fault) -> StatusCode {
+    match fault {
+        Fault::NotFound => StatusCode::NOT_FOUND,
+        Fault::Conflict => StatusCode::CONFLICT,
+        Fault::NotAllowed => StatusCode::FORBIDDEN,
+        Fault::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

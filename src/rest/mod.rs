@@ -3,6 +3,7 @@
 
 pub mod client;
 mod errors;
+mod issues;
 mod routes;
 
 use std::fs;

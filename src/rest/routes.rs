@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -17,6 +17,7 @@ use x0x_tracker::id::ListId;
 use x0x_tracker::journal::charter::Role;
 
 use super::errors::Failure;
+use super::issues;
 use crate::node::{Loan, Node, PeerView, Status};
 use crate::wire::Ticket;
 
@@ -38,7 +39,13 @@ pub(super) fn router(node: Node, token: &str) -> Router {
         .route("/agent", get(agent))
         .route("/status", get(status))
         .route("/peers", get(peers))
+        .route("/task-lists", get(issues::task_lists))
+        .route("/task-lists/{list}", get(issues::task_list))
+        .route("/task-lists/{list}/members", get(issues::members))
         .route("/task-lists/{list}/invites", post(invite))
+        .route("/issues", get(issues::list))
+        .route("/issues/ready", get(issues::ready))
+        .route("/issues/{name}", get(issues::show))
         .route("/joins", post(join))
         .route("/stop", post(stop))
         .route("/store/loan", post(lend))
@@ -129,12 +136,12 @@ struct Invited {
 
 async fn invite(
     State(node): State<Node>,
-    Path(list): Path<String>,
+    list: Result<Path<String>, PathRejection>,
     body: Result<Json<Invite>, JsonRejection>,
 ) -> Answer<Invited> {
     let Invite { role, lifetime_ms } = parsed(body)?;
     let lifetime = Duration::from_millis(lifetime_ms).min(LIFETIME_MAX);
-    let list: ListId = list.parse().map_err(|_bad| {
+    let list: ListId = issues::named(list)?.parse().map_err(|_bad| {
         let hint = "name the list by its 64 hex digits, as `GET /status` shows them";
         Failure::new(StatusCode::NOT_FOUND, "unknown_list", "no list has this id", hint)
     })?;

@@ -6,7 +6,7 @@ use x0x_tracker::interface::ImportReport;
 use x0x_tracker::jsonl::text;
 
 use crate::args::ImportArgs;
-use crate::error::{problem_json, problem_text};
+use crate::error::problem_text;
 use crate::output::issue::value_text;
 use crate::output::plain::one_line;
 use crate::output::record::Record;
@@ -44,7 +44,7 @@ pub fn object(file: &str, args: &ImportArgs, report: &ImportReport, attached: bo
         "missing": report.missing,
         "pruned": report.pruned,
         "collisions": report.collisions,
-        "problems": report.problems.iter().map(|p| problem_json(file, p)).collect::<Value>(),
+        "problems": report.problems.iter().map(|p| p.json(file)).collect::<Value>(),
     })
 }
 

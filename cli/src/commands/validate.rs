@@ -13,7 +13,7 @@ use x0x_tracker::jsonl::record::{self, Seen};
 
 use super::array;
 use crate::args::ValidateArgs;
-use crate::error::{CliError, Exit, problem_json, problem_text};
+use crate::error::{CliError, Exit, problem_text};
 use crate::output::plain::one_line;
 use crate::resolve::Session;
 
@@ -35,7 +35,7 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
     let hint = if problems.is_empty() { None } else { array::hint(&path) };
     let output = session.output;
     if output.json {
-        let listed: Value = problems.iter().map(|problem| problem_json(&name, problem)).collect();
+        let listed: Value = problems.iter().map(|problem| problem.json(&name)).collect();
         let mut answer = json!({"records": records, "problems": listed});
         if let Some(hint) = hint {
             answer["hint"] = json!(hint);

@@ -6,6 +6,7 @@ mod answer;
 pub mod claims;
 pub mod error;
 pub mod history;
+pub mod object;
 pub mod report;
 pub mod request;
 
