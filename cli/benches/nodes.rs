@@ -305,7 +305,7 @@ async fn idle_cpu(up: &Up, time: Duration) -> Duration {
 /// How a tracker by itself is given commits.
 #[derive(Clone, Copy, PartialEq)]
 enum Pace {
-    /// One every [`EVERY`]: between two of them other work has the caches, as it has in a node.
+    /// One every [`EVERY`], as they come to a node.
     Rate,
     /// One after the other.
     Single,

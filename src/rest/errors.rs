@@ -31,7 +31,7 @@ pub struct ErrorBody {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
-    pub(super) body: ErrorBody,
+    pub(super) body: Box<ErrorBody>,
 }
 
 impl Failure {
@@ -43,7 +43,7 @@ impl Failure {
             retryable: false,
             details: Map::new(),
         };
-        Self { status, body }
+        Self { status, body: Box::new(body) }
     }
 
     /// Logs what is this side's fault; what is the caller's, the caller is told.

@@ -148,17 +148,13 @@ pub(super) async fn list(
     State(node): State<Node>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let wanted = typed(wanted)?;
-    let filter = wanted.filter()?;
-    let page = reading(&node, wanted.list, move |tracker| {
-        let mut page = Page::default();
-        let cursor = tracker.list(&filter, &mut |shown| {
+    let listed = page(&node, typed(wanted)?, |tracker, filter, page| {
+        tracker.list(filter, &mut |shown| {
             page.add(shown);
             ControlFlow::Continue(())
-        })?;
-        Ok(page.end(cursor))
+        })
     });
-    Ok(json(page.await?))
+    listed.await
 }
 
 /// The issues that are ready, in the order of dispatch; all that there are come in one answer, up to the
@@ -171,18 +167,16 @@ pub(super) async fn ready(
     if wanted.cursor.is_some() {
         return Err(bad_query("what is ready has no cursor"));
     }
-    let filter = wanted.filter()?;
-    let page = reading(&node, wanted.list, move |tracker| {
-        let mut page = Page::default();
-        tracker.agenda(&filter, &mut |open| {
+    let listed = page(&node, wanted, |tracker, filter, page| {
+        let agenda = tracker.agenda(filter, &mut |open| {
             if let Open::Ready(shown) = open {
                 page.add(&shown);
             }
             ControlFlow::Continue(())
-        })?;
-        Ok(page.end(None))
+        });
+        agenda.map(|_counts| None)
     });
-    Ok(json(page.await?))
+    listed.await
 }
 
 pub(super) async fn show(
@@ -202,7 +196,24 @@ pub(super) async fn show(
     Ok(([(header::ETAG, tag)], json(body)).into_response())
 }
 
-/// Reads one list, in its own thread.
+/// Answers with the issues that `fill` adds; it returns where more would follow.
+async fn page(
+    node: &Node,
+    wanted: Wanted,
+    fill: impl FnOnce(&LocalTracker, &Filter, &mut Page) -> Result<Option<String>, TrackerError>
+    + Send
+    + 'static,
+) -> Result<Response, Failure> {
+    let filter = wanted.filter()?;
+    let page = reading(node, wanted.list, move |tracker| {
+        let mut page = Page::default();
+        let cursor = fill(tracker, &filter, &mut page)?;
+        Ok(page.end(cursor))
+    });
+    Ok(json(page.await?))
+}
+
+/// Reads one list, in the thread that has the stores.
 async fn reading<T: Send + 'static>(
     node: &Node,
     list: Option<String>,
@@ -211,9 +222,8 @@ async fn reading<T: Send + 'static>(
     let done = node.keeper().ask(move |shelf| -> Result<T, HomeError> {
         let infos: Result<Vec<ListInfo>, _> = shelf.lists().map(|(_, open)| open.info()).collect();
         let list = naming::which(&infos?, list.as_deref(), shelf.home().dir())?;
-        let known = shelf.lists().find(|(id, _)| **id == list);
-        let (_, tracker) = known
-            .ok_or_else(|| HomeError::UnknownList { list, dir: shelf.home().dir().to_owned() })?;
+        let dir = shelf.home().dir().to_owned();
+        let tracker = shelf.list(list).ok_or(HomeError::UnknownList { list, dir })?;
         Ok(read(tracker)?)
     });
     Ok(done.await??)

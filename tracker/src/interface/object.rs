@@ -1,4 +1,5 @@
-//! Errors as programs get them: one object, the same from the command line and from a node.
+//! What programs are told of an error beside its word, hint and kind; the same from the command line and
+//! from a node.
 
 use std::error::Error;
 
@@ -23,19 +24,6 @@ pub fn causes<'a>(text: &str, first: Option<&'a (dyn Error + 'static)>) -> Vec<S
 }
 
 impl TrackerError {
-    /// Returns the error object: {error, detail, hint, retryable}, and what [`TrackerError::details`]
-    /// adds to it.
-    pub fn object(&self) -> Map<String, Value> {
-        let mut object = Map::from_iter([
-            ("error".to_owned(), json!(self.code())),
-            ("detail".to_owned(), json!(self.detail())),
-            ("hint".to_owned(), json!(self.hint())),
-            ("retryable".to_owned(), json!(self.is_retryable())),
-        ]);
-        object.extend(self.details());
-        object
-    }
-
     /// Returns what happened, with what lies behind it.
     pub fn detail(&self) -> String {
         let text = self.to_string();
@@ -92,10 +80,10 @@ mod tests {
     fn what_a_source_says_again_is_told_once() {
         let io = std::io::Error::other("no space");
         let error = TrackerError::Io { what: "cannot write x".to_owned(), source: io };
-        assert_eq!(error.object()["detail"], "cannot write x: no space");
+        assert_eq!(error.detail(), "cannot write x: no space");
         let io = std::io::Error::other("no space");
         let error = TrackerError::Io { what: "cannot write x: no space".to_owned(), source: io };
-        assert_eq!(error.object()["detail"], "cannot write x: no space");
+        assert_eq!(error.detail(), "cannot write x: no space");
     }
 
     #[test]
@@ -103,9 +91,6 @@ mod tests {
         let (name, candidates) = ("1".to_owned(), vec!["A-1".to_owned(), "B-1".to_owned()]);
         let source = Box::new(TrackerError::Ambiguous { name: name.clone(), candidates });
         let error = TrackerError::OneOfSeveral { place: 2, count: 3, name, source };
-        let object = error.object();
-        assert_eq!(object["candidates"], json!(["A-1", "B-1"]));
-        let keys: Vec<&String> = object.keys().collect();
-        assert_eq!(keys, ["error", "detail", "hint", "retryable", "candidates"]);
+        assert_eq!(Value::from(error.details()), json!({"candidates": ["A-1", "B-1"]}));
     }
 }
