@@ -43,6 +43,12 @@ fn usual_cost(list: &mut List, work: impl Fn(&mut List)) -> f64 {
     costs[4]
 }
 
+/// Returns the least of several ratios of what `dear` costs to what `cheap` costs, each taken at once
+/// after the other: what another process did to the clock and the caches stays in one of them.
+fn least_ratio(mut dear: impl FnMut() -> f64, mut cheap: impl FnMut() -> f64) -> f64 {
+    (0..5).map(|_| dear() / cheap()).fold(f64::MAX, f64::min)
+}
+
 #[test]
 fn what_touches_one_issue_costs_the_same_in_a_large_list() {
     let (mut small, mut large) = (List::new(1), List::new(1));
@@ -58,7 +64,7 @@ fn what_touches_one_issue_costs_the_same_in_a_large_list() {
     };
     type Work<'a> = &'a dyn Fn(&mut List);
     for (name, work) in [("create", &create as Work<'_>), ("show", &show), ("edit", &edit)] {
-        let ratio = usual_cost(&mut large, work) / usual_cost(&mut small, work);
+        let ratio = least_ratio(|| usual_cost(&mut large, work), || usual_cost(&mut small, work));
         println!("{name} at 3,000 issues costs {ratio:.2} times what it costs at 50");
         assert!(ratio < 3.0, "{name}: {ratio}");
     }
@@ -87,10 +93,7 @@ fn what_a_worker_asks_costs_the_same_beside_many_claims() {
     };
     type Work<'a> = &'a dyn Fn(&mut List);
     for (name, work) in [("heartbeat", &beat as Work<'_>), ("claim", &claim)] {
-        // Each takes so little that the machine's noise is a part of it: the least of several counts.
-        let ratio = (0..5)
-            .map(|_| usual_cost(&mut many, work) / usual_cost(&mut few, work))
-            .fold(f64::MAX, f64::min);
+        let ratio = least_ratio(|| usual_cost(&mut many, work), || usual_cost(&mut few, work));
         println!("{name} beside 700 claims costs {ratio:.2} times what it costs beside 1");
         assert!(ratio < 3.0, "{name}: {ratio}");
     }
@@ -112,10 +115,13 @@ fn looking_for_text_costs_about_what_listing_everything_does() {
     let all = Filter { with_json: true, ..Filter::default() };
     let text = Filter { text: Some("nowhere to be found".to_owned()), ..Filter::default() };
     assert_eq!((listing(&mut list, &all), listing(&mut list, &text)), (1_500, 0));
-    let every = usual_cost(&mut list, |list| assert_eq!(listing(list, &all), 1_500));
-    let search = usual_cost(&mut list, |list| assert_eq!(listing(list, &text), 0));
-    println!("a search costs {:.2} of listing every record", search / every);
-    assert!(search < every * 1.5, "{search} against {every}");
+    let list = std::cell::RefCell::new(list);
+    let cost = |filter: &Filter, found: usize| {
+        usual_cost(&mut list.borrow_mut(), |list| assert_eq!(listing(list, filter), found))
+    };
+    let ratio = least_ratio(|| cost(&text, 0), || cost(&all, 1_500));
+    println!("a search costs {ratio:.2} of listing every record");
+    assert!(ratio < 1.5, "{ratio}");
 }
 
 #[test]
