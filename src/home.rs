@@ -110,7 +110,7 @@ pub enum HomeError {
 
 impl HomeError {
     /// Returns the word that programs tell errors apart by.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Tracker(error) => error.code(),
             Self::Identity(_) => "identity",

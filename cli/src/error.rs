@@ -293,11 +293,11 @@ impl CliError {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Tracker(error) => error.code(),
             Self::Home(error) => error.code(),
-            Self::Client(ClientError::Refused(_)) => "refused",
+            Self::Client(ClientError::Refused(body)) => &body.error,
             Self::Client(_) => "node_unreachable",
             Self::Node(error) => error.code(),
             Self::NotJoined { is_late: true, .. } => "not_joined_yet",

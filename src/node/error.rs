@@ -46,7 +46,7 @@ pub enum NodeError {
 
 impl NodeError {
     /// Returns the word that programs tell errors apart by.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Home(error) => error.code(),
             Self::Link(_) => "listen",

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use automerge::ReadDoc;
 
+use serde::{Deserialize, Serialize};
+
 use super::edit::same;
 use super::history::in_seconds;
 use super::read::{View, parse_conflicts};
@@ -15,7 +17,7 @@ use crate::id::LogId;
 use crate::timestamp::Timestamp;
 
 /// A field with several values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     /// Which field.
     pub field: String,
@@ -26,7 +28,7 @@ pub struct Dispute {
 }
 
 /// One of the values of a disputed field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The value in compact JSON; `None` where the field is absent.
     pub json: Option<String>,

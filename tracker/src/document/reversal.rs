@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::edit::same;
 use super::elements::{self, Element, ListOp};
 use super::read::{View, parse_conflicts};
@@ -24,7 +26,7 @@ pub struct Reversal {
 }
 
 /// A field, or a part of one, that stays as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
     /// Which field.
     pub field: String,

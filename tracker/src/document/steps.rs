@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use automerge::legacy::{Key, ObjectId, OpId, OpType};
 use automerge::{Change, ChangeHash};
 
+use serde::{Deserialize, Serialize};
+
 use super::edit::same;
 use super::elements::{self, Element};
 use super::history::in_seconds;
@@ -19,7 +21,7 @@ use crate::id::LogId;
 use crate::timestamp::Timestamp;
 
 /// One change of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The hash of the change.
     pub hash: [u8; 32],
@@ -34,7 +36,7 @@ pub struct Step {
 }
 
 /// What a change did to one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldEdit {
     /// Which field.
     pub field: String,
@@ -45,7 +47,7 @@ pub struct FieldEdit {
 }
 
 /// How a field was changed; values and elements are compact JSON text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// As a whole. Both values are equal where the field was written to settle a conflict.
     Value {

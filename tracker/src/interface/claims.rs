@@ -1,5 +1,7 @@
 //! What workers ask for, and what they are told: claims, and what becomes of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{AgentId, RecordHash};
 use crate::timestamp::Timestamp;
 
@@ -51,7 +53,7 @@ pub struct Release {
 }
 
 /// What became of a claim that its holder beat, or handed off.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kept {
     /// The issue as it is now.
     pub issue: Shown,
@@ -66,7 +68,7 @@ pub struct Kept {
 }
 
 /// A claim that its worker has no longer, as the worker is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// The id of the issue.
     pub id: String,
@@ -89,7 +91,7 @@ impl std::fmt::Display for Loss {
 }
 
 /// A claim that somebody has on an issue, for those who want it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The claim.
     pub held: Held,
@@ -123,7 +125,7 @@ pub fn duration(ms: u64) -> String {
 }
 
 /// How sure a claim is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// Everybody who could claim the issue too is known not to have done so.
     Confirmed,
@@ -142,7 +144,7 @@ impl Standing {
 }
 
 /// How the claim that holds an issue stands, as this machine sees it now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// How long ago it was made, by the wall clock, in milliseconds.
     pub age_ms: u64,

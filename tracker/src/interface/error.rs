@@ -1,7 +1,10 @@
 //! What can go wrong, who can mend it, and how. The same for the store and for a node.
 
+use serde::{Deserialize, Serialize};
+
 use super::claims::{Holder, Loss, duration};
 use super::history::Left;
+use super::told::Told;
 use crate::document::DocumentError;
 use crate::id::{RecordHash, Version};
 use crate::journal::JournalError;
@@ -9,7 +12,10 @@ use crate::journal::signature::SignError;
 use crate::jsonl::read::Problem;
 
 /// A task list refused a request. Nothing was written.
-#[derive(Debug, thiserror::Error)]
+///
+/// It travels from a node to a program as [`TrackerError::to_tell`] makes it: what cannot travel becomes
+/// [`TrackerError::Told`].
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TrackerError {
     /// No issue has this name.
@@ -183,6 +189,7 @@ pub enum TrackerError {
     },
     /// Reading or writing a file failed.
     #[error("{what}")]
+    #[serde(skip)]
     Io {
         /// What was tried, with the path.
         what: String,
@@ -192,6 +199,7 @@ pub enum TrackerError {
     },
     /// The database failed.
     #[error("the store {path} failed")]
+    #[serde(skip)]
     Store {
         /// Its path.
         path: String,
@@ -207,13 +215,19 @@ pub enum TrackerError {
     },
     /// A commit could not be signed.
     #[error(transparent)]
+    #[serde(skip)]
     Sign(#[from] SignError),
     /// A document refused a change.
     #[error(transparent)]
+    #[serde(skip)]
     Document(#[from] DocumentError),
     /// The journal refused a commit.
     #[error(transparent)]
+    #[serde(skip)]
     Journal(#[from] JournalError),
+    /// A node said so.
+    #[error(transparent)]
+    Told(Box<Told>),
 }
 
 fn listed(also: &[Loss]) -> String {
@@ -244,7 +258,7 @@ fn told(left: &[(String, Left)]) -> String {
 }
 
 /// Who can mend an error; each surface maps it to its own codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The named thing is not there.
     NotFound,
@@ -277,7 +291,7 @@ pub fn hint_of(source: &std::io::Error) -> &'static str {
 
 impl TrackerError {
     /// Returns the word that programs tell errors apart by.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::NoCommit { .. } => "not_found",
@@ -306,6 +320,7 @@ impl TrackerError {
             Self::Sign(_) => "sign",
             Self::Document(_) => "document",
             Self::Journal(_) => "journal",
+            Self::Told(told) => &told.code,
         }
     }
 
@@ -332,6 +347,7 @@ impl TrackerError {
             Self::OneOfSeveral { source, .. } => source.fault(),
             Self::Busy { .. } => Fault::Unavailable,
             Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
+            Self::Told(told) => told.fault,
             _ => Fault::Internal,
         }
     }
@@ -428,12 +444,17 @@ impl TrackerError {
             Self::Document(_) | Self::Journal(_) => {
                 "the refused change is kept by its author; other issues are not affected".to_owned()
             }
+            Self::Told(told) => told.hint.clone(),
         }
     }
 
     /// Tells whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        let later = matches!(self, Self::Refused { retry_after_ms: Some(_), .. });
+        let later = match self {
+            Self::Refused { retry_after_ms, .. } => retry_after_ms.is_some(),
+            Self::Told(told) => told.is_retryable,
+            _ => false,
+        };
         later || matches!(self.fault(), Fault::Unavailable)
     }
 
@@ -523,6 +544,13 @@ mod tests {
             TrackerError::Sign(SignError { reason: text() }),
             TrackerError::Document(DocumentError::Missing { id: text() }),
             TrackerError::Journal(JournalError::NotAllowed { agent }),
+            TrackerError::Told(Box::new(Told {
+                code: text(),
+                detail: text(),
+                hint: text(),
+                fault: Fault::Unavailable,
+                is_retryable: true,
+            })),
         ]
     }
 
@@ -557,8 +585,23 @@ mod tests {
                 | TrackerError::Damaged { .. }
                 | TrackerError::Sign(_)
                 | TrackerError::Document(_)
-                | TrackerError::Journal(_) => {}
+                | TrackerError::Journal(_)
+                | TrackerError::Told(_) => {}
             }
+        }
+    }
+
+    #[test]
+    fn an_error_says_the_same_after_it_travelled() {
+        let said = |error: &TrackerError| {
+            let (code, retryable) = (error.code().to_owned(), error.is_retryable());
+            (code, error.detail(), error.hint(), error.fault(), retryable, error.details())
+        };
+        for error in all() {
+            let before = said(&error);
+            let bytes = postcard::to_stdvec(&error.to_tell()).unwrap();
+            let after: TrackerError = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(said(&after), before);
         }
     }
 }

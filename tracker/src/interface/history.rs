@@ -1,5 +1,7 @@
 //! What became of issues: their log, earlier states, what was taken back, what is disputed.
 
+use serde::{Deserialize, Serialize};
+
 use super::report::Shown;
 use crate::id::CommitHash;
 use crate::timestamp::Timestamp;
@@ -18,7 +20,7 @@ pub struct LogFilter {
 }
 
 /// What happened to an issue, newest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssueLog {
     /// The name to call the issue by.
     pub name: String,
@@ -30,7 +32,7 @@ pub struct IssueLog {
 }
 
 /// One change of an issue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {
     /// What its author did to what the author knew.
     pub step: Step,
@@ -39,7 +41,7 @@ pub struct LogEntry {
 }
 
 /// A commit, by its hash and its place in its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitPlace {
     /// Its hash.
     pub hash: CommitHash,
@@ -92,7 +94,7 @@ pub struct Undo {
 }
 
 /// How far a task over many issues is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Issues done.
     pub done: u64,
@@ -101,7 +103,7 @@ pub struct Share {
 }
 
 /// What was taken back, or would be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UndoReport {
     /// The commit that was named; `None` where an issue was.
     pub commit: Option<CommitPlace>,
@@ -110,7 +112,7 @@ pub struct UndoReport {
 }
 
 /// What was taken back in one issue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Undone {
     /// The issue as it is now, or would be; with its record where it is the only one.
     pub issue: Shown,
@@ -121,7 +123,7 @@ pub struct Undone {
 }
 
 /// The disputed fields of one issue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Disputed {
     /// Which issue.
     pub issue: Shown,

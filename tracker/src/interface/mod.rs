@@ -9,6 +9,7 @@ pub mod history;
 pub mod object;
 pub mod report;
 pub mod request;
+mod told;
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -23,6 +24,7 @@ pub use report::{
 pub use request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
 };
+pub use told::Told;
 
 use crate::id::Version;
 

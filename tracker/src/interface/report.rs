@@ -10,7 +10,7 @@ use crate::jsonl::read::Problem;
 use crate::timestamp::Timestamp;
 
 /// What a list is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListInfo {
     /// Its id.
     pub list: ListId,
@@ -127,7 +127,7 @@ impl Tally {
 }
 
 /// One issue as it is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// The name to call it by: its identifier, with a suffix where two issues share it.
     pub name: String,
@@ -142,7 +142,7 @@ pub struct Shown {
 }
 
 /// An issue named, with its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// The name to call it by.
     pub name: String,
@@ -153,7 +153,7 @@ pub struct Named {
 }
 
 /// An open issue, as the agenda has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Open {
     /// It can be worked on.
     Ready(Shown),
@@ -162,7 +162,7 @@ pub enum Open {
 }
 
 /// What is to be said of an agenda as a whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Agenda {
     /// How many ready issues were visited.
     pub ready: u64,
@@ -173,7 +173,7 @@ pub struct Agenda {
 }
 
 /// An open issue that is not ready.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Waiting {
     /// Which.
     pub issue: Shown,
@@ -182,7 +182,7 @@ pub struct Waiting {
 }
 
 /// Why an open issue is not ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// Its state is not one that work starts from.
     State(Option<String>),
@@ -235,7 +235,7 @@ impl std::fmt::Display for Reason {
 }
 
 /// Counts over all issues that were not removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// All of them.
     pub issues: u64,
@@ -260,7 +260,7 @@ pub struct Stats {
 }
 
 /// What workers did, over all issues that were not removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimStats {
     /// Issues that somebody holds.
     pub held: u64,
@@ -279,7 +279,7 @@ pub struct ClaimStats {
 }
 
 /// How far an import is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Lines read.
     pub lines: u64,
@@ -288,7 +288,7 @@ pub struct Progress {
 }
 
 /// What an import did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
     /// Records in the file.
     pub records: u64,
@@ -322,7 +322,7 @@ impl ImportReport {
 }
 
 /// What an export wrote.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportReport {
     /// Records written.
     pub records: u64,

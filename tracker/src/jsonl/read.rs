@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::text::{Fault, Scanner, unquote};
 
 /// The most bytes of text a line may have, its terminator apart. A guess: a record is some 2 KB.
@@ -23,7 +25,7 @@ const CONFLICT: &str = "the file holds unresolved git conflict markers; \
                         `x0x issues merge --resolve FILE` merges both sides";
 
 /// Why a line is not a record; the file is at fault, and the lines around it can still be read.
-#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[error("line {line}, column {column}: {reason}")]
 #[non_exhaustive]
 pub struct Problem {
