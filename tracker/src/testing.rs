@@ -146,3 +146,8 @@ pub fn found_on(disk: &Disk, path: &Path, seed: u64) -> Result<LocalTracker, Tra
 pub fn open_on(disk: &Disk, path: &Path, host: Host) -> Result<LocalTracker, TrackerError> {
     Ok(LocalTracker::over(Store::open_on(disk.clone(), path)?, host))
 }
+
+/// The same, alone: several writings can share a sync of the disk.
+pub fn open_alone_on(disk: &Disk, path: &Path, host: Host) -> Result<LocalTracker, TrackerError> {
+    Ok(LocalTracker::over(Store::open_alone_on(disk.clone(), path)?, host))
+}

@@ -62,6 +62,22 @@ fn opening_syncs_once_closing_four_times_and_a_commit_twice_or_thrice() {
     assert_eq!(more(&run), 1, "to open");
 }
 
+/// Several writings that share a sync are there together, or none of them.
+#[test]
+fn nothing_answered_is_lost_where_writings_share_a_sync() {
+    let mut run = Run::alone(SEED);
+    for operation in 0..12 {
+        run.step(operation);
+    }
+    let Tally { syncs, cuts, lost, kept, .. } = run.tally;
+    eprintln!("{:?}", run.tally);
+    assert!(
+        (12..=24).contains(&syncs),
+        "one or two syncs for each step of several writings: {syncs}"
+    );
+    assert!(cuts >= 4 * syncs && lost > 0 && kept > 0);
+}
+
 /// After a large import the file is made smaller by moving pages, in commits of their own.
 #[test]
 fn nothing_is_lost_where_the_power_is_cut_while_the_file_shrinks() {
@@ -153,11 +169,19 @@ struct Run {
     said: Said,
     other: List,
     hosts: u64,
+    /// Whether the list is opened alone, and several operations share a sync.
+    is_alone: bool,
     syncs_before: u64,
     tally: Tally,
 }
 
 impl Run {
+    fn alone(seed: u64) -> Self {
+        let mut run = Self { is_alone: true, ..Self::new(seed) };
+        run.reopen();
+        run
+    }
+
     fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("place");
@@ -177,6 +201,7 @@ impl Run {
             tracker: Some(tracker),
             other,
             hosts: 10,
+            is_alone: false,
             tally: Tally::default(),
         }
     }
@@ -188,7 +213,17 @@ impl Run {
     /// Does one operation, and cuts at each sync on its way and after its answer.
     fn step(&mut self, operation: u64) {
         self.disk.record();
-        self.act(operation);
+        if self.is_alone {
+            self.tracker().sync_later();
+            for _ in 0..4 {
+                self.create(operation);
+                self.comment(operation);
+                self.rule();
+            }
+            self.tracker().sync().unwrap();
+        } else {
+            self.act(operation);
+        }
         let moments = self.disk.recorded();
         let after = Said::by(self.tracker());
         let before = std::mem::replace(&mut self.said, after.clone());
@@ -256,7 +291,8 @@ impl Run {
     fn open(&mut self, disk: &Disk) -> Result<LocalTracker, TrackerError> {
         self.hosts += 1;
         let host = Host { entropy: testing::host(self.hosts).entropy, ..testing::host(1) };
-        testing::open_on(disk, &self.path, host)
+        let open = if self.is_alone { testing::open_alone_on } else { testing::open_on };
+        open(disk, &self.path, host)
     }
 
     fn act(&mut self, operation: u64) {

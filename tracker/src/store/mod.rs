@@ -38,8 +38,13 @@ pub(crate) use rows::{damaged, decode, encode};
 pub use tables::{Reading, Table, Tables, Writing};
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{CompactionError, Database, ReadOnlyDatabase, ReadableDatabase};
+use redb::{
+    CompactionError, Database, Durability, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
+    TransactionError,
+};
 
 use crate::interface::TrackerError;
 
@@ -51,6 +56,8 @@ pub struct Store {
     path: PathBuf,
     access: Access,
     repair: Option<Repair>,
+    /// Whether what is written waits for [`Store::sync`] to be durable.
+    syncs_later: AtomicBool,
 }
 
 /// What opening did about a file that its last writer had not closed.
@@ -82,7 +89,22 @@ enum Access {
     Reader(Option<ReadOnlyDatabase>),
     /// Also one that works on a copy of the changed pages in memory: a reader whose file needs a
     /// repair, and a rehearsal.
-    Writer(Option<Database>),
+    Writer(Arc<Shared>),
+    /// Reads what a writer of this process has open, as long as that has.
+    Beside(Arc<Shared>),
+}
+
+/// A database that several of a process use; `None` once its writer closed it.
+struct Shared(RwLock<Option<Database>>);
+
+impl Shared {
+    fn begin_read(&self) -> Result<ReadTransaction, TransactionError> {
+        // Whoever panicked while holding the lock changed nothing that it guards.
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(database) => database.begin_read(),
+            None => Err(redb::StorageError::DatabaseClosed.into()),
+        }
+    }
 }
 
 impl Access {
@@ -91,7 +113,7 @@ impl Access {
     }
 
     fn writer(database: Database) -> Self {
-        Self::Writer(Some(database))
+        Self::Writer(Arc::new(Shared(RwLock::new(Some(database)))))
     }
 }
 
@@ -99,7 +121,11 @@ impl Drop for Access {
     fn drop(&mut self) {
         match self {
             Self::Reader(database) => barrier::close(database.take()),
-            Self::Writer(database) => barrier::close(database.take()),
+            Self::Writer(shared) => {
+                let mut database = shared.0.write().unwrap_or_else(PoisonError::into_inner);
+                barrier::close(database.take());
+            }
+            Self::Beside(_) => {}
         }
     }
 }
@@ -115,25 +141,71 @@ impl Store {
         self.repair
     }
 
+    /// Returns a store that reads what this one has open to write, from the last state that was
+    /// written. Once this one is closed, it reads nothing more.
+    ///
+    /// # Errors
+    /// Where this one was opened to read.
+    pub fn beside(&self) -> Result<Self, TrackerError> {
+        match &self.access {
+            Access::Writer(shared) | Access::Beside(shared) => {
+                Ok(Self::of(&self.path, Access::Beside(Arc::clone(shared)), self.repair))
+            }
+            Access::Reader(_) => Err(not_writable()),
+        }
+    }
+
+    fn of(path: &Path, access: Access, repair: Option<Repair>) -> Self {
+        Self { path: path.to_owned(), access, repair, syncs_later: AtomicBool::new(false) }
+    }
+
     /// Starts reading; what is committed later is not seen.
     pub fn read(&self) -> Result<Reading, TrackerError> {
         let tx = barrier::call(&self.path, || match &self.access {
             Access::Reader(Some(database)) => database.begin_read(),
-            Access::Writer(Some(database)) => database.begin_read(),
-            _ => Err(redb::StorageError::DatabaseClosed.into()),
+            Access::Reader(None) => Err(redb::StorageError::DatabaseClosed.into()),
+            Access::Writer(shared) | Access::Beside(shared) => shared.begin_read(),
         })?;
-        Reading::new(tx, &self.path)
+        Ok(Reading::new(tx, &self.path))
     }
 
     /// Starts writing; nothing is seen by others, or kept, until [`Writing::commit`].
     pub fn write(&self) -> Result<Writing, TrackerError> {
-        match &self.access {
-            Access::Writer(Some(database)) => {
-                let tx = barrier::call(&self.path, || database.begin_write())?;
-                Ok(Writing::new(tx, &self.path))
-            }
-            _ => Err(TrackerError::Busy { holder: "nobody: opened to read".to_owned() }),
-        }
+        let durability = match self.syncs_later.load(Ordering::Relaxed) {
+            true => Durability::None,
+            false => Durability::Immediate,
+        };
+        self.begin_write(durability)
+    }
+
+    fn begin_write(&self, durability: Durability) -> Result<Writing, TrackerError> {
+        let Access::Writer(shared) = &self.access else { return Err(not_writable()) };
+        let tx = barrier::call(&self.path, || {
+            let database = shared.0.read().unwrap_or_else(PoisonError::into_inner);
+            let closed = || redb::Error::DatabaseClosed;
+            let mut tx = database.as_ref().ok_or_else(closed)?.begin_write()?;
+            tx.set_durability(durability)?;
+            Ok::<_, redb::Error>(tx)
+        })?;
+        Ok(Writing::new(tx, &self.path))
+    }
+
+    /// Lets what is written from now on wait for [`Store::sync`] to be durable: one sync of the disk
+    /// serves many writings. They are seen by those who read beside at once.
+    ///
+    /// Only for a store that was opened by [`Store::open_alone`]; in others writing fails.
+    pub fn sync_later(&self) {
+        self.syncs_later.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes durable all that was written since [`Store::sync_later`]: when this returns, it is on
+    /// disk, and what is written from now on is again when its commit returns.
+    ///
+    /// # Errors
+    /// Where the disk refuses. What was not durable is lost then, and the store has to be closed.
+    pub fn sync(&self) -> Result<(), TrackerError> {
+        self.syncs_later.store(false, Ordering::Relaxed);
+        self.begin_write(Durability::Immediate)?.commit()
     }
 
     /// Gives back to the file system what a large writing left free in the file; does nothing where
@@ -142,7 +214,9 @@ impl Store {
     /// A writing needs new pages beside the old ones, so after one that replaced most of the store
     /// about half of the file is free.
     pub fn shrink(&mut self) -> Result<(), TrackerError> {
-        let Access::Writer(Some(database)) = &mut self.access else { return Ok(()) };
+        let Access::Writer(shared) = &self.access else { return Ok(()) };
+        let mut database = shared.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &mut *database else { return Ok(()) };
         barrier::call(&self.path, || match database.compact() {
             Ok(_) | Err(CompactionError::TransactionInProgress) => Ok(()),
             Err(source) => Err(source),
@@ -153,4 +227,8 @@ impl Store {
     pub fn bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
+}
+
+fn not_writable() -> TrackerError {
+    TrackerError::Busy { holder: "nobody: opened to read".to_owned() }
 }

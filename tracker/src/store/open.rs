@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use redb::{Builder, ConcurrencyMode, Database, DatabaseError};
+use redb::ConcurrencyMode::{self, ExclusiveWriter, SingleWriter};
+use redb::{Builder, Database, DatabaseError};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::repair::Overlay;
@@ -74,7 +75,7 @@ impl Store {
     }
 
     pub(super) fn writer(path: &Path, database: Database, repair: Option<Repair>) -> Self {
-        Self { path: path.to_owned(), access: Access::writer(database), repair }
+        Self::of(path, Access::writer(database), repair)
     }
 
     fn found(self, founding: &Founding) -> Result<(), TrackerError> {
@@ -122,10 +123,7 @@ impl Store {
                 opened => opened.map(Some),
             })?;
             match opened {
-                Some(database) => {
-                    let access = Access::reader(database);
-                    Ok(Self { path: path.to_owned(), access, repair: None })
-                }
+                Some(database) => Ok(Self::of(path, Access::reader(database), None)),
                 None => {
                     Ok(Self::writer(path, read_unclosed(path, overlay)?, Some(Repair::InMemory)))
                 }
@@ -159,11 +157,21 @@ impl Store {
     ///
     /// A store of an older format is copied first, to `<path>.format-<number>`, then upgraded.
     pub fn open_to_write(path: &Path) -> Result<Self, TrackerError> {
-        Self::open_and_upgrade(path, FORMAT, UPGRADES)
+        Self::open_and_upgrade(path, SingleWriter, FORMAT, UPGRADES)
+    }
+
+    /// Opens a store to write, and keeps other processes from reading it: a commit then takes one sync
+    /// of the disk rather than two, and several can share one ([`Store::sync_later`]).
+    ///
+    /// # Errors
+    /// [`TrackerError::Busy`] while another process reads it.
+    pub fn open_alone(path: &Path) -> Result<Self, TrackerError> {
+        Self::open_and_upgrade(path, ExclusiveWriter, FORMAT, UPGRADES)
     }
 
     fn open_and_upgrade(
         path: &Path,
+        mode: ConcurrencyMode,
         known: u32,
         upgrades: &[(u32, Upgrade)],
     ) -> Result<Self, TrackerError> {
@@ -178,7 +186,10 @@ impl Store {
         if found < known {
             copy_aside(path, found)?;
         }
-        let mut store = Self::open_noting_repair(path, |builder| builder.open(path))?;
+        let mut store = Self::open_noting_repair(path, |builder| {
+            builder.set_concurrency_mode(mode);
+            builder.open(path)
+        })?;
         if was_interrupted {
             store.repair = Some(Repair::OnDisk);
         }
@@ -201,15 +212,23 @@ impl Store {
         Self::open_noting_repair(path, |builder| builder.create_with_backend(disk))
     }
 
+    /// Opens a store on a test's disk as [`Store::open_alone`] does.
+    pub fn open_alone_on(disk: Disk, path: &Path) -> Result<Self, TrackerError> {
+        Self::open_noting_repair(path, |builder| {
+            builder.set_concurrency_mode(ExclusiveWriter);
+            builder.create_with_backend(disk)
+        })
+    }
+
     fn open_noting_repair(
         path: &Path,
-        open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>,
+        open: impl FnOnce(&mut Builder) -> Result<Database, DatabaseError>,
     ) -> Result<Self, TrackerError> {
         let is_repairing = Rc::new(Cell::new(false));
         let noted = Rc::clone(&is_repairing);
         let mut builder = builder();
         builder.set_repair_callback(move |_| noted.set(true));
-        let database = barrier::call(path, || open(&builder))?;
+        let database = barrier::call(path, || open(&mut builder))?;
         Ok(Self::writer(path, database, is_repairing.get().then_some(Repair::OnDisk)))
     }
 }
@@ -336,7 +355,7 @@ pub fn place_of(path: &Path) -> Result<Vec<u8>, TrackerError> {
 
 pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(SingleWriter);
     builder
 }
 
@@ -459,7 +478,8 @@ mod tests {
         let path = store_in(dir.path());
         let before = fs::read(&path).unwrap();
         let rename: Upgrade = |writing| writing.put(Table::Meta, META_NAME, b"upgraded");
-        let store = Store::open_and_upgrade(&path, FORMAT + 1, &[(FORMAT, rename)]).unwrap();
+        let store =
+            Store::open_and_upgrade(&path, SingleWriter, FORMAT + 1, &[(FORMAT, rename)]).unwrap();
         assert_eq!(store.read().unwrap().list_name().unwrap(), "upgraded");
         assert_eq!(store.read().unwrap().format().unwrap(), FORMAT + 1);
         let copy = dir.path().join(format!("list.redb.format-{FORMAT}"));
@@ -470,7 +490,10 @@ mod tests {
     fn a_store_of_a_newer_format_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = store_in(dir.path());
-        drop(Store::open_and_upgrade(&path, FORMAT + 1, &[(FORMAT, |_| Ok(()))]).unwrap());
+        drop(
+            Store::open_and_upgrade(&path, SingleWriter, FORMAT + 1, &[(FORMAT, |_| Ok(()))])
+                .unwrap(),
+        );
         let before = fs::read(&path).unwrap();
         for refused in [Store::open_to_read(&path), Store::open_to_write(&path)] {
             let error = refused.err().unwrap();

@@ -1,5 +1,6 @@
 //! The tables of a store, and reading and writing them. All keys and values are bytes.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -162,21 +163,16 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// A committed state of the store.
 pub struct Reading {
     path: PathBuf,
-    tables: Vec<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>>,
+    tx: ReadTransaction,
+    /// Opened when they are first read; one that the file lacks is empty.
+    tables: [OnceCell<Option<OpenToRead>>; Table::ALL.len()],
 }
 
+type OpenToRead = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 impl Reading {
-    pub(super) fn new(tx: ReadTransaction, path: &Path) -> Result<Self, TrackerError> {
-        let tables = Table::ALL
-            .iter()
-            .map(|table| {
-                barrier::call(path, || match tx.open_table(table.definition()) {
-                    Err(TableError::TableDoesNotExist(_)) => Ok(None),
-                    opened => opened.map(Some),
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), tables })
+    pub(super) fn new(tx: ReadTransaction, path: &Path) -> Self {
+        Self { path: path.to_owned(), tx, tables: Default::default() }
     }
 
     /// Visits all entries of a table, each value as it is stored.
@@ -185,31 +181,39 @@ impl Reading {
         table: Table,
         visit: &mut Visit<'_>,
     ) -> Result<(), TrackerError> {
-        self.table(table).map_or(Ok(()), |table| walk(table, &[], visit, &self.path))
+        self.table(table)?.map_or(Ok(()), |table| walk(table, &[], visit, &self.path))
     }
 
-    fn table(&self, table: Table) -> Option<&ReadOnlyTable<&'static [u8], &'static [u8]>> {
-        self.tables[table as usize].as_ref()
+    fn table(&self, table: Table) -> Result<Option<&OpenToRead>, TrackerError> {
+        let cell = &self.tables[table as usize];
+        if let Some(open) = cell.get() {
+            return Ok(open.as_ref());
+        }
+        let open = barrier::call(&self.path, || match self.tx.open_table(table.definition()) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => opened.map(Some),
+        })?;
+        Ok(cell.get_or_init(|| open).as_ref())
     }
 }
 
 impl Tables for Reading {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, TrackerError> {
-        let value = self.table(table).map_or(Ok(None), |table| get(table, key, &self.path));
+        let value = self.table(table)?.map_or(Ok(None), |table| get(table, key, &self.path));
         unpacked(table, value?)
     }
 
     fn visit(&self, table: Table, start: &[u8], visit: &mut Visit<'_>) -> Result<(), TrackerError> {
-        let Some(open) = self.table(table) else { return Ok(()) };
+        let Some(open) = self.table(table)? else { return Ok(()) };
         walk(open, start, &mut unpacking(table, visit), &self.path)
     }
 
     fn len(&self, table: Table) -> Result<u64, TrackerError> {
-        self.table(table).map_or(Ok(0), |table| count(table, &self.path))
+        self.table(table)?.map_or(Ok(0), |table| count(table, &self.path))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
-        let entry = self.table(table).map_or(Ok(None), |table| last(table, prefix, &self.path));
+        let entry = self.table(table)?.map_or(Ok(None), |table| last(table, prefix, &self.path));
         unpacked_entry(table, entry?)
     }
 }

@@ -29,6 +29,7 @@ mod row;
 mod ruling;
 mod salvage;
 mod search;
+mod sharing;
 mod tickets;
 mod undo;
 mod watching;
@@ -96,7 +97,7 @@ pub struct Host {
 /// A task list on the embedded store.
 pub struct LocalTracker {
     store: Store,
-    host: Option<Host>,
+    host: Option<Arc<Host>>,
     /// Who reads, and when; a writer asks its host.
     outlook: Outlook,
     /// Held as long as this may write, or rehearses it.
@@ -158,7 +159,7 @@ impl LocalTracker {
 
     /// Returns a list whose store is open to write, and which nobody else can open.
     pub fn over(store: Store, host: Host) -> Self {
-        Self { store, host: Some(host), outlook: Outlook::default(), _lock: Lock::None }
+        Self { store, host: Some(Arc::new(host)), outlook: Outlook::default(), _lock: Lock::None }
     }
 
     /// Returns whether opening had to repair what an interrupted writer left, and where it did.
@@ -177,7 +178,7 @@ impl LocalTracker {
 
     /// Returns the host of a list that was opened to write.
     fn host(&self) -> Result<&Host, TrackerError> {
-        self.host.as_ref().ok_or_else(|| TrackerError::Busy {
+        self.host.as_deref().ok_or_else(|| TrackerError::Busy {
             holder: "nobody, but this list was opened to read".to_owned(),
         })
     }
@@ -188,7 +189,7 @@ impl LocalTracker {
             uptime: (host.uptime)(),
             now: (host.clock)(),
         };
-        self.host.as_ref().map_or(self.outlook, of)
+        self.host.as_deref().map_or(self.outlook, of)
     }
 
     fn shown(&self, row_key: &[u8]) -> Result<Shown, TrackerError> {

@@ -1,0 +1,55 @@
+//! One open list used by several of a process: readers beside the writer, and one sync of the disk for
+//! many writings.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Host, LocalTracker, Lock};
+use crate::interface::TrackerError;
+use crate::store::{Store, StoreLock};
+
+impl LocalTracker {
+    /// Opens a list to write, and keeps other processes from reading it ([`Store::open_alone`]).
+    ///
+    /// # Errors
+    /// [`TrackerError::Busy`] while another process reads it.
+    pub fn open_alone(
+        path: &Path,
+        host: Host,
+        lock: impl Into<Arc<StoreLock>>,
+    ) -> Result<Self, TrackerError> {
+        let store = Store::open_alone(path)?;
+        Ok(Self { _lock: Lock::Whole { _lock: lock.into() }, ..Self::over(store, host) })
+    }
+
+    /// Returns the list for somebody who reads it while this one writes. It sees the last state that was
+    /// written, the time and the lapse of claims as this one does, and refuses to write.
+    ///
+    /// # Errors
+    /// Where this one was opened to read.
+    pub fn beside(&self) -> Result<Self, TrackerError> {
+        Ok(Self {
+            store: self.store.beside()?,
+            host: self.host.clone(),
+            outlook: self.outlook,
+            _lock: Lock::None,
+        })
+    }
+
+    /// Lets what is written from now on wait for [`LocalTracker::sync`] to be durable: one sync of the
+    /// disk serves all of it. Only for a list that was opened by [`LocalTracker::open_alone`].
+    ///
+    /// Others of this process see each writing as soon as it is done; nobody else may hear of it before
+    /// it is durable.
+    pub fn sync_later(&self) {
+        self.store.sync_later();
+    }
+
+    /// Makes durable what was written since [`LocalTracker::sync_later`]: it is on disk when this returns.
+    ///
+    /// # Errors
+    /// Where the disk refuses: nothing of it is kept then, and the list has to be closed.
+    pub fn sync(&self) -> Result<(), TrackerError> {
+        self.store.sync()
+    }
+}
