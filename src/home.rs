@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::error::{Fault, hint_of};
+use x0x_tracker::interface::object::causes;
 use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
@@ -122,6 +123,13 @@ impl HomeError {
             Self::ListIsHere { .. } => "list_is_here",
             Self::Io { .. } => "io",
         }
+    }
+
+    /// Returns what happened, with what lies behind it.
+    pub fn detail(&self) -> String {
+        let text = self.to_string();
+        let causes = causes(&text, std::error::Error::source(self));
+        std::iter::once(text).chain(causes).collect::<Vec<_>>().join(": ")
     }
 
     /// Returns what to do about it.
@@ -255,7 +263,7 @@ impl Home {
         {
             return Ok(list);
         }
-        naming::which(&self.lists()?, name_or_id, &self.dir)
+        naming::which(self.lists()?.iter(), name_or_id, &self.dir)
     }
 
     /// Returns how large the file of a list is, in bytes.
@@ -290,10 +298,11 @@ impl Home {
     pub(crate) fn write_with(
         &self,
         list: ListId,
-        lock: Arc<StoreLock>,
+        lock: &Arc<StoreLock>,
+        _wait: Duration,
     ) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
-        let tracker = LocalTracker::open_to_write(&path, host(self.identity()?), lock)?;
+        let tracker = LocalTracker::open_to_write(&path, host(self.identity()?), lock.clone())?;
         let found = x0x_tracker::Tracker::info(&tracker)?.list;
         if found != list {
             // Others would be told that the one list is as far as the other.

@@ -11,17 +11,17 @@ use crate::home::HomeError;
 ///
 /// # Errors
 /// Where none or several could be meant.
-pub(crate) fn which(
-    lists: &[ListInfo],
+pub(crate) fn which<'a>(
+    lists: impl Iterator<Item = &'a ListInfo> + Clone,
     name_or_id: Option<&str>,
     dir: &Path,
 ) -> Result<ListId, HomeError> {
     let matching: Vec<&ListInfo> = match name_or_id {
-        None => lists.iter().collect(),
+        None => lists.collect(),
         Some(text) => {
-            let named: Vec<&ListInfo> = lists.iter().filter(|info| info.name == text).collect();
+            let named: Vec<&ListInfo> = lists.clone().filter(|info| info.name == text).collect();
             let starts = |info: &&ListInfo| info.list.to_string().starts_with(text);
-            if named.is_empty() { lists.iter().filter(starts).collect() } else { named }
+            if named.is_empty() { lists.filter(starts).collect() } else { named }
         }
     };
     match (matching.as_slice(), name_or_id) {

@@ -80,7 +80,7 @@ impl Place {
     async fn create(&self, list: ListId, title: &str) -> String {
         let draft = Draft::titled(title);
         let created = self.node.keeper().write(list, move |tracker| tracker.create(&draft));
-        created.await.unwrap().unwrap().unwrap().name
+        created.await.unwrap().unwrap().name
     }
 
     async fn edit(&self, list: ListId, name: &str, title: &str) {
@@ -88,7 +88,7 @@ impl Place {
         let name = name.to_owned();
         let edited =
             self.node.keeper().write(list, move |tracker| tracker.edit(&name, &patch, None));
-        edited.await.unwrap().unwrap().unwrap();
+        edited.await.unwrap().unwrap();
     }
 
     async fn canonical(&self, list: ListId) -> String {
@@ -229,7 +229,7 @@ async fn a_large_edit_arrives_although_it_is_not_broadcast() {
     let text = "x".repeat(300_000);
     let patch = Patch::default().set("description", &format!("\"{text}\""));
     let edited = a.node.keeper().write(list, move |tracker| tracker.edit(&name, &patch, None));
-    edited.await.unwrap().unwrap().unwrap();
+    edited.await.unwrap().unwrap();
     level(&[&a, &b], list, 1).await;
     assert!(b.canonical(list).await.contains(&text));
 }

@@ -170,7 +170,7 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
         let labelled = waiting.with("labels", "[\"a\",\"b\"]");
         let second = tracker.create(&labelled).unwrap();
         tracker.create(&Draft::titled("three")).unwrap();
-        [first, second].map(|shown| shown.answer_json().unwrap())
+        Ok([first, second].map(|shown| shown.answer_json().unwrap()))
     });
     let [first, second] = filled.await.unwrap().unwrap();
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();

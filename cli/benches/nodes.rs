@@ -106,7 +106,7 @@ impl Writer {
         let patch = Patch::default().set("title", &format!("\"edit {n}\""));
         let name = format!("B-{:04}", 1 + n % 100);
         let edit = move |tracker: &mut LocalTracker| tracker.edit(&name, &patch, None).map(|_| ());
-        self.node.keeper().write(self.list, edit).await.unwrap().unwrap().unwrap();
+        self.node.keeper().write(self.list, edit).await.unwrap().unwrap();
     }
 }
 

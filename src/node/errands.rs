@@ -12,7 +12,8 @@ use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::Incoming;
 
-use super::keeper::{Keeper, Shelf};
+use super::keeper::Keeper;
+use super::shelf::Shelf;
 use super::streams::{self, FrameReader, Reply};
 use super::{Told, forks};
 use crate::clerk::{self, PULL_MAX, STALL_MAX, Stored};

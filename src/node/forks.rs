@@ -12,7 +12,8 @@ use x0x_tracker::tasklist::Settled;
 
 use super::Told;
 use super::errands::{self, answer, ask};
-use super::keeper::{Keeper, Shelf};
+use super::keeper::Keeper;
+use super::shelf::Shelf;
 use crate::clerk::{self, PULL_MAX};
 use crate::hub::Input;
 use crate::identity::MlDsa;

@@ -8,29 +8,33 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::id::ListId;
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::journal::commit::Position;
+use x0x_tracker::interface::error::Fault;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
+use super::readers::Readers;
+use super::shelf::{Shelf, Write, Written};
 use crate::home::{Home, HomeError, io_error};
-use crate::{clerk, hub};
 
-/// How long a borrower may take to lock what it was lent, or who came in between to give it back.
-const RELOCK_WAIT: Duration = Duration::from_secs(60);
+/// How many writings share a sync of the disk at most.
+const TOGETHER_MAX: usize = 64;
+
+/// How many long readings go on at once.
+const LONG_READINGS_MAX: usize = 4;
 
 /// Asks for something to be done with the stores.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keeper {
-    /// `None` ends the thread.
-    jobs: mpsc::UnboundedSender<Option<Job>>,
+    jobs: mpsc::UnboundedSender<Job>,
     lent: Lent,
     failed: Arc<AtomicBool>,
+    readers: Readers,
+    long: Arc<Semaphore>,
 }
 
 /// The loan that there is, shared by all who may end it.
@@ -49,19 +53,14 @@ fn lending(lent: &Lent) -> MutexGuard<'_, Lending> {
     lent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Job = Box<dyn FnOnce(&mut Shelf) + Send>;
-
-/// The stores.
-pub struct Shelf {
-    home: Home,
-    holder: Holder,
-    lock: Option<Arc<StoreLock>>,
-    lists: BTreeMap<ListId, LocalTracker>,
-    /// Where this store's own log is in each list, as it was told.
-    told: BTreeMap<ListId, Option<(LogId, Position)>>,
-    hub: mpsc::UnboundedSender<Told>,
-    /// Whether the stores did not come back.
-    failed: Arc<AtomicBool>,
+/// What the thread is asked for.
+enum Job {
+    /// Something with the stores.
+    Act(Box<dyn FnOnce(&mut Shelf) + Send>),
+    /// To write to a list.
+    Write(ListId, Write),
+    /// To end.
+    End,
 }
 
 /// The stores are lent until it is dropped, or the node stops.
@@ -111,21 +110,27 @@ impl Keeper {
     ) -> Result<(Self, std::thread::JoinHandle<()>), HomeError> {
         let lists = BTreeMap::new();
         let lock = Some(Arc::new(lock));
+        let readers = Readers::of(home.dir());
         let (told, failed) = (BTreeMap::new(), Arc::default());
-        let mut shelf = Shelf { home, holder, lock, lists, told, hub, failed };
+        let mut shelf =
+            Shelf { home, holder, lock, lists, told, hub, failed, readers: readers.clone() };
         shelf.open_all()?;
-        let (jobs, mut queue) = mpsc::unbounded_channel::<Option<Job>>();
+        let (jobs, mut queue) = mpsc::unbounded_channel();
         let failed = shelf.failed.clone();
         let ending = Ending { hub: shelf.hub.clone(), failed: failed.clone() };
         let thread = std::thread::Builder::new().name("stores".to_owned()).spawn(move || {
             let _ending = ending;
-            while let Some(Some(job)) = queue.blocking_recv() {
-                job(&mut shelf);
-            }
+            work(&mut shelf, &mut queue);
         });
         let stores = Path::new("the stores");
         let thread = thread.map_err(|source| io_error("start a thread for", stores, source))?;
-        Ok((Self { jobs, lent: Lent::default(), failed }, thread))
+        let long = Arc::new(Semaphore::new(LONG_READINGS_MAX));
+        Ok((Self { jobs, lent: Lent::default(), failed, readers, long }, thread))
+    }
+
+    /// Returns the data directory.
+    pub fn dir(&self) -> &Path {
+        self.readers.dir()
     }
 
     /// Does something with a list; `None` where it is not here.
@@ -134,21 +139,91 @@ impl Keeper {
         list: ListId,
         act: impl FnOnce(&mut LocalTracker) -> T + Send + 'static,
     ) -> Result<Option<T>, Stopped> {
-        self.ask(move |shelf| shelf.lists.get_mut(&list).map(act)).await
+        self.ask(move |shelf| shelf.list(list).map(act)).await
     }
 
-    /// Writes to a list; what is new in this store's own log is announced.
+    /// Writes to a list; returns once it is on disk, and what is new in this store's own log is announced.
+    /// Writings that wait together share a sync of the disk.
     pub async fn write<T: Send + 'static>(
         &self,
         list: ListId,
-        act: impl FnOnce(&mut LocalTracker) -> T + Send + 'static,
-    ) -> Result<Option<T>, Stopped> {
-        self.ask(move |shelf| {
-            let done = shelf.lists.get_mut(&list).map(act);
-            shelf.announce(list);
-            done
-        })
-        .await
+        act: impl FnOnce(&mut LocalTracker) -> Result<T, TrackerError> + Send + 'static,
+    ) -> Result<Result<T, TrackerError>, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        let write: Write = Box::new(move |tracker| {
+            let shut = || TrackerError::Busy {
+                holder: "nobody, and cannot be opened: the node's log says why".to_owned(),
+            };
+            let done = tracker.ok_or_else(shut).and_then(act);
+            let failed = |error: &TrackerError| error.fault() == Fault::Internal;
+            let has_failed = done.as_ref().is_err_and(failed);
+            let answer = |synced: Result<(), _>| drop(answer.send(synced.and(done)));
+            Written { has_failed, answer: Box::new(answer) }
+        });
+        let _stopped = self.jobs.send(Job::Write(list, write));
+        answered.await.map_err(|_gone| Stopped)
+    }
+
+    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
+    pub async fn named(&self, name: Option<&str>) -> Result<Result<ListId, HomeError>, Stopped> {
+        loop {
+            if let Some(open) = self.readers.now() {
+                return Ok(open.named(name));
+            }
+            self.until_open().await?;
+        }
+    }
+
+    /// Reads a list beside whoever writes, at once: for what takes less than a millisecond.
+    pub async fn read<T>(
+        &self,
+        name: Option<&str>,
+        read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError>,
+    ) -> Result<Result<T, HomeError>, Stopped> {
+        loop {
+            if let Some(open) = self.readers.now() {
+                return Ok(open.read(name, read));
+            }
+            self.until_open().await?;
+        }
+    }
+
+    /// Reads every list beside whoever writes, at once: for what takes less than a millisecond.
+    pub async fn each<T>(
+        &self,
+        read: impl Fn(&LocalTracker) -> Result<T, TrackerError>,
+    ) -> Result<Result<Vec<T>, TrackerError>, Stopped> {
+        loop {
+            if let Some(open) = self.readers.now() {
+                return Ok(open.each(read));
+            }
+            self.until_open().await?;
+        }
+    }
+
+    /// Reads a list beside whoever writes, in a thread of its own.
+    pub async fn read_long<T: Send + 'static>(
+        &self,
+        name: Option<String>,
+        read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError> + Send + 'static,
+    ) -> Result<Result<T, HomeError>, Stopped> {
+        let permit = self.long.clone().acquire_owned().await.map_err(|_closed| Stopped)?;
+        let (keeper, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            loop {
+                if let Some(open) = keeper.readers.now() {
+                    return Ok(open.read(name.as_deref(), read));
+                }
+                runtime.block_on(keeper.until_open())?;
+            }
+        });
+        reading.await.map_err(|_panicked| Stopped)?
+    }
+
+    /// Waits until a loan is over: whatever is asked for waits for that.
+    async fn until_open(&self) -> Result<(), Stopped> {
+        self.ask(|_| ()).await
     }
 
     /// Does something with the stores, and waits until it is done.
@@ -164,7 +239,7 @@ impl Keeper {
     /// Has something done with the stores.
     pub fn tell(&self, act: impl FnOnce(&mut Shelf) + Send + 'static) {
         // Without the thread there is nobody left to tell what came of it.
-        let _stopped = self.jobs.send(Some(Box::new(act)));
+        let _stopped = self.jobs.send(Job::Act(Box::new(act)));
     }
 
     /// Closes the stores after what was asked for until now. A borrower is not waited for: it holds the
@@ -178,7 +253,7 @@ impl Keeper {
         if let Some(back) = back {
             let _returned = back.send(());
         }
-        let _stopped = self.jobs.send(None);
+        let _stopped = self.jobs.send(Job::End);
     }
 
     /// Tells whether the stores were lost: the node stops then.
@@ -217,114 +292,28 @@ impl Keeper {
     }
 }
 
-impl Shelf {
-    /// Returns a list.
-    pub fn list(&mut self, list: ListId) -> Option<&mut LocalTracker> {
-        self.lists.get_mut(&list)
-    }
-
-    /// Tells whether a list is in the data directory, and not open.
-    pub fn is_shut(&self, list: ListId) -> bool {
-        !self.lists.contains_key(&list) && self.home.holds(list)
-    }
-
-    /// Returns the lists that are open.
-    pub fn lists(&self) -> impl Iterator<Item = (&ListId, &LocalTracker)> {
-        self.lists.iter()
-    }
-
-    /// Returns the data directory.
-    pub fn home(&self) -> &Home {
-        &self.home
-    }
-
-    /// Tells the hub something.
-    pub fn report(&self, input: hub::Input) {
-        // A hub that is gone needs to know nothing.
-        let _stopped = self.hub.send(Told::Input(input));
-    }
-
-    /// Makes an empty copy of a list that was founded elsewhere, and opens it.
-    pub fn attach(&mut self, list: ListId, name: &str, prefix: &str) -> Result<(), HomeError> {
-        if !self.lists.contains_key(&list) {
-            self.home.attach_locked(list, name, prefix)?;
-            self.open_all()?;
-        }
-        Ok(())
-    }
-
-    /// Tells the hub how far a list is, whatever it knew.
-    pub fn refresh(&self, list: ListId) {
-        let Some(tracker) = self.lists.get(&list) else { return };
-        match clerk::opened(tracker, list) {
-            Ok(opened) => self.report(opened),
-            Err(error) => self.fail(list, &error),
-        }
-    }
-
-    /// Announces what is new in this store's own log of a list.
-    pub fn announce(&mut self, list: ListId) {
-        let Some(tracker) = self.lists.get(&list) else { return };
-        let (place, payload) = match clerk::news(tracker, self.told.get(&list).copied().flatten()) {
-            Ok(Some(news)) => news,
-            Ok(None) => return,
-            Err(error) => return self.fail(list, &error),
-        };
-        self.told.insert(list, Some(place));
-        self.report(hub::Input::Wrote { list, place, payload });
-    }
-
-    /// Says that a store cannot be used.
-    pub fn fail(&self, list: ListId, error: &TrackerError) {
-        tracing::error!(list = %list.short(), error = %error, "the store cannot be used");
-    }
-
-    /// Opens what is not open; one that cannot be opened keeps no other from it.
-    ///
-    /// # Errors
-    /// Why the first of those could not.
-    fn open_all(&mut self) -> Result<(), HomeError> {
-        let mut opened = Ok(());
-        for list in self.home.list_ids()? {
-            if !self.lists.contains_key(&list) {
-                opened = opened.and(self.open(list));
+/// Does what is asked for, one thing after another, until it is to end; writings that wait behind one of
+/// the same list are done with it.
+fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
+        match job {
+            Job::Act(act) => act(shelf),
+            Job::Write(list, write) => {
+                let mut writes = vec![write];
+                while writes.len() < TOGETHER_MAX {
+                    match queue.try_recv() {
+                        Ok(Job::Write(also, write)) if also == list => writes.push(write),
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_none) => break,
+                    }
+                }
+                shelf.write(list, writes);
             }
-        }
-        opened
-    }
-
-    fn open(&mut self, list: ListId) -> Result<(), HomeError> {
-        let Some(lock) = self.lock.clone() else { return Ok(()) };
-        let tracker = self.home.write_with(list, lock)?;
-        let own = tracker.own_place()?;
-        self.lists.insert(list, tracker);
-        self.told.entry(list).or_insert(own);
-        self.refresh(list);
-        Ok(())
-    }
-
-    fn close_all(&mut self) {
-        self.lists.clear();
-        self.lock = None;
-    }
-
-    /// Takes the lock again after a loan, and tells what was written meanwhile.
-    fn reopen(&mut self) {
-        match self.home.lock_as(&self.holder, RELOCK_WAIT) {
-            Ok(lock) => self.lock = Some(Arc::new(lock)),
-            Err(error) => {
-                tracing::error!(%error, "the lock of the data directory did not come back");
-                self.failed.store(true, Ordering::Release);
-                let _stopped = self.hub.send(Told::Stop);
-                return;
-            }
-        }
-        if let Err(error) = self.open_all() {
-            tracing::error!(%error, "a list cannot be opened again");
-        }
-        let lists: Vec<ListId> = self.lists.keys().copied().collect();
-        for list in lists {
-            self.announce(list);
+            Job::End => break,
         }
     }
 }

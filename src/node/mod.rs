@@ -10,7 +10,9 @@ mod keeper;
 mod membership;
 mod peers_file;
 mod queue;
+mod readers;
 mod runtime;
+mod shelf;
 mod streams;
 mod views;
 
@@ -39,8 +41,9 @@ use peers_file::PeersFile;
 use streams::Reply;
 
 pub use error::{JoinError, NodeError};
-pub use keeper::{Keeper, Loan, Shelf, Stopped};
+pub use keeper::{Keeper, Loan, Stopped};
 pub use runtime::block_on;
+pub use shelf::Shelf;
 pub use views::{Held, ListView, PeerList, PeerView, Status};
 
 /// The port that a node listens on, and answers programs on, where it is free.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use x0x_tracker::store::After;
 
 pub use super::errors::ErrorBody;
-use super::routes::LENT;
+use super::nodes::LENT;
 use super::{ADDRESS_FILE, TOKEN_FILE};
 
 /// How long an answer may take that waits for nothing.
@@ -22,9 +22,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// A node that can be asked.
 #[derive(Clone, Debug)]
 pub struct Client {
-    base: String,
-    token: String,
-    agent: ureq::Agent,
+    pub(super) base: String,
+    pub(super) token: String,
+    pub(super) agent: ureq::Agent,
 }
 
 /// A node did not do what it was asked.
@@ -90,6 +90,17 @@ impl Client {
         Ok(Self::at(address.trim(), token.trim()))
     }
 
+    /// Returns the node that has the data directory and answers at an address.
+    ///
+    /// # Errors
+    /// Where it has no token yet.
+    pub(super) fn with(dir: &Path, address: &str) -> Result<Self, ClientError> {
+        match fs::read_to_string(dir.join(TOKEN_FILE)) {
+            Ok(token) => Ok(Self::at(address, token.trim())),
+            Err(_none) => Err(ClientError::Unreachable { address: Some(address.to_owned()) }),
+        }
+    }
+
     fn at(address: &str, token: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -139,7 +150,7 @@ impl Client {
         Err(ClientError::Refused(Box::new(body)))
     }
 
-    fn failed(&self, error: ureq::Error) -> ClientError {
+    pub(super) fn failed(&self, error: ureq::Error) -> ClientError {
         match error {
             ureq::Error::Io(_)
             | ureq::Error::ConnectionFailed

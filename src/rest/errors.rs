@@ -5,14 +5,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoResponses, ToSchema};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::interface::error::Fault;
 
+use super::answer::Exact;
 use crate::home::HomeError;
 use crate::node::{JoinError, Stopped};
 
 /// The error object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// A word that programs tell errors apart by.
     pub error: String,
@@ -24,7 +26,56 @@ pub struct ErrorBody {
     pub retryable: bool,
     /// What some errors say beside that: who holds an issue, or which names could be meant.
     #[serde(flatten)]
+    #[schema(additional_properties)]
     pub details: Map<String, Value>,
+}
+
+/// How every request can fail.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "what the OpenAPI document says of errors; none is made of it")]
+pub(super) enum Failures {
+    /// It is no request that the node understands.
+    #[response(status = 400)]
+    BadRequest(ErrorBody),
+    /// It does not show the token.
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// A web page makes it, or this agent's role does not allow it.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// What it names is not there.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// The path does not answer this method.
+    #[response(status = 405)]
+    WrongMethod(ErrorBody),
+    /// The body did not come in time.
+    #[response(status = 408)]
+    Timeout(ErrorBody),
+    /// Somebody else was first.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// The issue has another version by now.
+    #[response(status = 412)]
+    WrongVersion(ErrorBody),
+    /// The body is larger than it may be.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// The body is of another type.
+    #[response(status = 415)]
+    WrongType(ErrorBody),
+    /// A value makes no sense.
+    #[response(status = 422)]
+    Invalid(ErrorBody),
+    /// The program speaks another version of this interface.
+    #[response(status = 426)]
+    OtherVersion(ErrorBody),
+    /// The node or its disk is at fault.
+    #[response(status = 500)]
+    Internal(ErrorBody),
+    /// Trying again later may help.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
 }
 
 /// A request that failed.
@@ -32,6 +83,8 @@ pub struct ErrorBody {
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) body: Box<ErrorBody>,
+    /// The error itself, for programs that take it.
+    exact: Option<Exact>,
 }
 
 impl Failure {
@@ -43,12 +96,17 @@ impl Failure {
             retryable: false,
             details: Map::new(),
         };
-        Self { status, body: Box::new(body) }
+        Self { status, body: Box::new(body), exact: None }
+    }
+
+    /// Returns the failure of a request that is none.
+    pub(super) fn bad_request(detail: &str, hint: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail, hint)
     }
 
     /// Logs what is this side's fault; what is the caller's, the caller is told.
     fn log(&self) {
-        if self.status.is_server_error() {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = %self.body.error, detail = %self.body.detail, "a request failed");
         }
     }
@@ -56,7 +114,11 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(exact) = self.exact {
+            response.extensions_mut().insert(exact);
+        }
+        response
     }
 }
 
@@ -79,7 +141,7 @@ impl From<HomeError> for Failure {
             HomeError::Tracker(error) => return error.into(),
             error => error,
         };
-        let (status, detail) = (status_of(error.fault()), error.to_string());
+        let (status, detail) = (status_of(error.fault()), error.detail());
         let mut failure = Self::new(status, error.code(), &detail, &error.hint());
         failure.body.retryable = error.is_retryable();
         failure.log();
@@ -90,9 +152,14 @@ impl From<HomeError> for Failure {
 impl From<TrackerError> for Failure {
     fn from(error: TrackerError) -> Self {
         let (status, detail) = (status_of(error.fault()), error.detail());
+        let status = match error {
+            TrackerError::VersionMismatch { .. } => StatusCode::PRECONDITION_FAILED,
+            _ => status,
+        };
         let mut failure = Self::new(status, error.code(), &detail, &error.hint());
         failure.body.retryable = error.is_retryable();
         failure.body.details = error.details();
+        failure.exact = Exact::of(&error.to_tell());
         failure.log();
         failure
     }
@@ -104,7 +171,7 @@ fn status_of(fault: Fault) -> StatusCode {
         Fault::Conflict => StatusCode::CONFLICT,
         Fault::NotAllowed => StatusCode::FORBIDDEN,
         Fault::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-        Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Unavailable | Fault::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -1,232 +1,295 @@
-//! Reading task lists and their issues: what `x0x issues` answers with `--json`, over HTTP.
+//! Reading issues: what `x0x issues` answers with `--json`, over HTTP.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use x0x_tracker::id::AgentId;
-use x0x_tracker::interface::{Filter, ListInfo, Open, Shown, TrackerError};
-use x0x_tracker::journal::charter::Role;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+use x0x_tracker::id::Version;
+use x0x_tracker::interface::{Agenda, Filter, LogFilter, Moment, Open, Shown, Stats, TrackerError};
 use x0x_tracker::{LocalTracker, Tracker};
 
-use super::errors::Failure;
-use crate::home::HomeError;
-use crate::naming;
+use super::answer::{Answer, Form, answer, json as json_answer, tag_of};
+use super::body::{bad_query, named, typed};
+use super::errors::{Failure, Failures};
+use super::query::{InList, PAGE_MAX, Wanted};
+use super::schema;
 use crate::node::Node;
 
-/// The most issues of one answer; a cursor leads to the next.
-const PAGE_MAX: usize = 1_000;
+impl Answer for Shown {
+    fn json(&self) -> String {
+        self.answer_json().unwrap_or_else(|| self.brief_json())
+    }
 
-/// Which issues, as a query says it. Lists are separated by commas.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// The list, by name, id or the start of an id; without it the only one.
-    list: Option<String>,
-    state: Option<String>,
-    label: Option<String>,
-    /// Numbers, or `none` for issues without a priority.
-    priority: Option<String>,
-    holder: Option<String>,
-    assignee: Option<String>,
-    text: Option<String>,
-    updated_since: Option<String>,
-    /// Removed issues too.
-    deleted: bool,
-    limit: Option<usize>,
-    /// Where the last answer ended: its `next_cursor`.
-    cursor: Option<String>,
-}
-
-/// Which list alone.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct InList {
-    list: Option<String>,
-}
-
-impl Wanted {
-    fn filter(&self) -> Result<Filter, Failure> {
-        let parts = |typed: &Option<String>| -> Vec<String> {
-            let parts = typed.iter().flat_map(|typed| typed.split(',')).map(str::trim);
-            parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        };
-        let priority = |text: &String| match text.as_str() {
-            "none" => Ok(None),
-            number => number.parse().map(Some).map_err(|_bad| {
-                let detail = format!("priority: '{number}' is neither a number nor 'none'");
-                bad_query(&detail)
-            }),
-        };
-        Ok(Filter {
-            states: parts(&self.state),
-            labels: parts(&self.label).iter().map(|label| label.to_lowercase()).collect(),
-            priorities: parts(&self.priority).iter().map(priority).collect::<Result<_, _>>()?,
-            holder: self.holder.clone(),
-            assignee: self.assignee.clone(),
-            text: self.text.clone(),
-            updated_since: self.updated_since.clone(),
-            deleted: self.deleted,
-            limit: Some(self.limit.unwrap_or(PAGE_MAX).min(PAGE_MAX)),
-            after: self.cursor.clone(),
-            with_json: true,
-        })
+    fn version(&self) -> Option<Version> {
+        Some(self.row.version)
     }
 }
 
-/// A task list, as programs see it.
-#[derive(Debug, Serialize)]
-pub(super) struct TaskList {
-    id: String,
-    name: String,
-    prefix: String,
-    issues: u64,
-    commits: u64,
-    /// This agent's role; `null` where it is no member.
-    role: Option<Role>,
-}
-
-impl TaskList {
-    fn of(tracker: &LocalTracker, me: AgentId) -> Result<Self, TrackerError> {
-        let ListInfo { list, name, prefix, issues, commits, .. } = tracker.info()?;
-        let role = tracker.charter()?.role(me);
-        Ok(Self { id: list.to_string(), name, prefix, issues, commits, role })
+impl Answer for Stats {
+    fn json(&self) -> String {
+        self.answer().to_string()
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct TaskLists {
-    task_lists: Vec<TaskList>,
+/// One page of issues, as x0x itself takes it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ExactPage {
+    pub(super) issues: Vec<Shown>,
+    pub(super) cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Member {
-    agent_id: String,
-    role: Role,
+/// Open issues, as x0x itself takes them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ExactAgenda {
+    pub(super) open: Vec<Open>,
+    pub(super) agenda: Agenda,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Members {
-    members: Vec<Member>,
-}
-
-pub(super) async fn task_lists(State(node): State<Node>) -> Result<Json<TaskLists>, Failure> {
-    let me = node.agent();
-    let lists = node.keeper().ask(move |shelf| -> Result<Vec<TaskList>, TrackerError> {
-        shelf.lists().map(|(_, tracker)| TaskList::of(tracker, me)).collect()
-    });
-    Ok(Json(TaskLists { task_lists: lists.await?? }))
-}
-
-pub(super) async fn task_list(
-    State(node): State<Node>,
-    list: Result<Path<String>, PathRejection>,
-) -> Result<Json<TaskList>, Failure> {
-    let (me, list) = (node.agent(), named(list)?);
-    Ok(Json(reading(&node, Some(list), move |tracker| TaskList::of(tracker, me)).await?))
-}
-
-pub(super) async fn members(
-    State(node): State<Node>,
-    list: Result<Path<String>, PathRejection>,
-) -> Result<Json<Members>, Failure> {
-    let members = reading(&node, Some(named(list)?), |tracker| {
-        let charter = tracker.charter()?;
-        let member = |(agent, role): (AgentId, Role)| Member { agent_id: agent.to_string(), role };
-        Ok(charter.members().into_iter().map(member).collect())
-    });
-    Ok(Json(Members { members: members.await? }))
-}
-
+/// Issues, oldest first.
+#[utoipa::path(get, path = "/issues", params(Wanted), tag = "issues",
+    responses((status = 200, body = schema::IssuePage), Failures))]
 pub(super) async fn list(
     State(node): State<Node>,
+    form: Form,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let listed = page(&node, typed(wanted)?, |tracker, filter, page| {
-        tracker.list(filter, &mut |shown| {
-            page.add(shown);
-            ControlFlow::Continue(())
-        })
-    });
-    listed.await
+    let wanted = typed(wanted)?;
+    if wanted.explain {
+        return Err(bad_query("explain is for /issues/ready"));
+    }
+    let mut filter = wanted.filter()?;
+    filter.limit = Some(filter.limit.unwrap_or(PAGE_MAX).min(PAGE_MAX));
+    match form {
+        Form::Json => {
+            let page = reading(&node, wanted.list, move |tracker| {
+                let mut page = Page::default();
+                let cursor = visit(tracker, &filter, |shown| page.add(shown))?;
+                Ok(page.end(cursor, ""))
+            });
+            Ok(json_answer(page.await?))
+        }
+        Form::Exact => {
+            let page = reading(&node, wanted.list, move |tracker| {
+                let mut issues = Vec::new();
+                let cursor = visit(tracker, &filter, |shown| issues.push(shown.clone()))?;
+                Ok(ExactPage { issues, cursor })
+            });
+            answer(form, &page.await?)
+        }
+    }
 }
 
-/// The issues that are ready, in the order of dispatch; all that there are come in one answer, up to the
-/// limit, so there is no cursor.
+fn visit(
+    tracker: &LocalTracker,
+    filter: &Filter,
+    mut each: impl FnMut(&Shown),
+) -> Result<Option<String>, TrackerError> {
+    tracker.list(filter, &mut |shown| {
+        each(shown);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Issues that can be worked on now, in the order of dispatch. All that there are come in one answer, up to
+/// the limit.
+#[utoipa::path(get, path = "/issues/ready", params(Wanted), tag = "issues",
+    responses((status = 200, body = schema::Ready), Failures))]
 pub(super) async fn ready(
     State(node): State<Node>,
+    form: Form,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let wanted = typed(wanted)?;
     if wanted.cursor.is_some() {
         return Err(bad_query("what is ready has no cursor"));
     }
-    let listed = page(&node, wanted, |tracker, filter, page| {
-        let agenda = tracker.agenda(filter, &mut |open| {
-            if let Open::Ready(shown) = open {
-                page.add(&shown);
-            }
-            ControlFlow::Continue(())
-        });
-        agenda.map(|_counts| None)
-    });
-    listed.await
+    let (filter, explain) = (wanted.filter()?, wanted.explain);
+    match form {
+        Form::Json => {
+            let page =
+                reading(&node, wanted.list, move |tracker| ready_json(tracker, &filter, explain));
+            Ok(json_answer(page.await?))
+        }
+        Form::Exact => {
+            let open = reading(&node, wanted.list, move |tracker| {
+                let mut all = Vec::new();
+                let agenda = tracker.agenda(&filter, &mut |open| {
+                    if explain || matches!(open, Open::Ready(_)) {
+                        all.push(open);
+                    }
+                    ControlFlow::Continue(())
+                })?;
+                Ok(ExactAgenda { open: all, agenda })
+            });
+            answer(form, &open.await?)
+        }
+    }
 }
 
+fn ready_json(
+    tracker: &LocalTracker,
+    filter: &Filter,
+    explain: bool,
+) -> Result<String, TrackerError> {
+    let (mut page, mut waiting) = (Page::default(), Vec::new());
+    let agenda = tracker.agenda(filter, &mut |open| {
+        match open {
+            Open::Ready(shown) => page.add(&shown),
+            Open::Waiting(open) if explain => waiting.push(open.answer()),
+            Open::Waiting(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    let explained = match explain {
+        true => {
+            format!(",\"waiting\":{},\"cycles\":{}", Value::from(waiting), json!(agenda.cycles))
+        }
+        false => String::new(),
+    };
+    Ok(page.end(None, &explained))
+}
+
+/// Of which moment, and which list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct At {
+    /// The task list, by name, id or the start of an id; without it the only one.
+    list: Option<String>,
+    /// As it was at this moment: an RFC 3339 time, a date, or the beginning of a commit's hash.
+    at: Option<String>,
+}
+
+/// One issue, by its id, its identifier or a unique start of either.
+#[utoipa::path(get, path = "/issues/{name}", params(("name" = String, Path), At), tag = "issues",
+    responses((status = 200, body = schema::Issue),
+        (status = 304, description = "The issue has the version that `If-None-Match` names."), Failures))]
 pub(super) async fn show(
     State(node): State<Node>,
+    form: Form,
     name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<InList>, QueryRejection>,
+    wanted: Result<Query<At>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (name, InList { list }) = (named(name)?, typed(wanted)?);
-    let shown = reading(&node, list, move |tracker| tracker.show(&name)).await?;
-    let tag = format!("\"{}\"", shown.row.version);
+    let (name, At { list, at }) = (named(name)?, typed(wanted)?);
+    if let Some(text) = at {
+        let at = Moment::parse(&text).ok_or_else(|| bad_query("at: no time and no commit"))?;
+        let shown = reading(&node, list, move |tracker| tracker.show_at(&name, &at)).await?;
+        return answer(form, &shown);
+    }
+    let shown = node.keeper().read(list.as_deref(), |tracker| tracker.show(&name)).await??;
     let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+    if known.is_some_and(|known| known.as_bytes() == tag_of(shown.row.version).as_bytes()) {
+        let tag = tag_of(shown.row.version);
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let body = shown.answer_json().unwrap_or_default();
-    Ok(([(header::ETAG, tag)], json(body)).into_response())
+    answer(form, &shown)
 }
 
-/// Answers with the issues that `fill` adds; it returns where more would follow.
-async fn page(
-    node: &Node,
-    wanted: Wanted,
-    fill: impl FnOnce(&LocalTracker, &Filter, &mut Page) -> Result<Option<String>, TrackerError>
-    + Send
-    + 'static,
+/// How many issues there are of what kind, and what workers did.
+#[utoipa::path(get, path = "/issues/stats", params(InList), tag = "issues",
+    responses((status = 200, body = schema::Counts), Failures))]
+pub(super) async fn stats(
+    State(node): State<Node>,
+    form: Form,
+    wanted: Result<Query<InList>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let filter = wanted.filter()?;
-    let page = reading(node, wanted.list, move |tracker| {
-        let mut page = Page::default();
-        let cursor = fill(tracker, &filter, &mut page)?;
-        Ok(page.end(cursor))
-    });
-    Ok(json(page.await?))
+    answer(form, &reading(&node, typed(wanted)?.list, Tracker::stats).await?)
 }
 
-/// Reads one list, in the thread that has the stores.
-async fn reading<T: Send + 'static>(
+/// Which part of a log, and which list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LogWanted {
+    /// The task list, by name, id or the start of an id; without it the only one.
+    list: Option<String>,
+    /// Only what happened to this field.
+    field: Option<String>,
+    /// How many entries at the most.
+    limit: Option<u32>,
+}
+
+impl Answer for x0x_tracker::interface::IssueLog {
+    fn json(&self) -> String {
+        self.answer_json()
+    }
+}
+
+/// What happened to an issue, newest first.
+#[utoipa::path(get, path = "/issues/{name}/log", params(("name" = String, Path), LogWanted),
+    tag = "history", responses((status = 200, body = schema::Log), Failures))]
+pub(super) async fn log(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<LogWanted>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let (name, LogWanted { list, field, limit }) = (named(name)?, typed(wanted)?);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let filter = LogFilter { field, limit };
+    answer(form, &reading(&node, list, move |tracker| tracker.log(&name, &filter)).await?)
+}
+
+/// Every handoff of an issue, as x0x itself takes them and as programs do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Handoffs {
+    pub(super) handoffs: Vec<String>,
+}
+
+impl Answer for Handoffs {
+    fn json(&self) -> String {
+        format!("{{\"handoffs\":[{}]}}", self.handoffs.join(","))
+    }
+}
+
+/// Every handoff that was ever made of an issue.
+#[utoipa::path(get, path = "/issues/{name}/handoffs", params(("name" = String, Path), InList),
+    tag = "claims", responses((status = 200, body = schema::Handoffs), Failures))]
+pub(super) async fn handoffs(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let handoffs = reading(&node, list, move |tracker| tracker.handoffs(&name)).await?;
+    answer(form, &Handoffs { handoffs })
+}
+
+/// Reads one list beside whoever writes.
+pub(super) async fn reading<T: Send + 'static>(
     node: &Node,
     list: Option<String>,
     read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError> + Send + 'static,
 ) -> Result<T, Failure> {
-    let done = node.keeper().ask(move |shelf| -> Result<T, HomeError> {
-        let infos: Result<Vec<ListInfo>, _> = shelf.lists().map(|(_, open)| open.info()).collect();
-        let list = naming::which(&infos?, list.as_deref(), shelf.home().dir())?;
-        let dir = shelf.home().dir().to_owned();
-        let tracker = shelf.list(list).ok_or(HomeError::UnknownList { list, dir })?;
-        Ok(read(tracker)?)
-    });
-    Ok(done.await??)
+    Ok(node.keeper().read_long(list, read).await??)
+}
+
+impl Answer for ExactPage {
+    fn json(&self) -> String {
+        let mut page = Page::default();
+        self.issues.iter().for_each(|shown| page.add(shown));
+        page.end(self.cursor.clone(), "")
+    }
+}
+
+impl Answer for ExactAgenda {
+    fn json(&self) -> String {
+        let mut page = Page::default();
+        for open in &self.open {
+            if let Open::Ready(shown) = open {
+                page.add(shown);
+            }
+        }
+        page.end(None, "")
+    }
 }
 
 /// Issues as they are written into an answer.
@@ -237,47 +300,18 @@ struct Page {
 
 impl Page {
     fn add(&mut self, shown: &Shown) {
-        let Some(issue) = shown.answer_json() else { return };
         if !self.issues.is_empty() {
             self.issues.push(',');
         }
-        self.issues.push_str(&issue);
+        self.issues.push_str(&shown.json());
     }
 
-    fn end(self, cursor: Option<String>) -> String {
+    fn end(self, cursor: Option<String>, more: &str) -> String {
         let cursor = cursor.map_or(Value::Null, Value::from);
-        let mut page = String::with_capacity(self.issues.len() + 64);
+        let mut page = String::with_capacity(self.issues.len() + more.len() + 64);
         // Writing to a text cannot fail.
-        let _written = write!(page, "{{\"issues\":[{}],\"next_cursor\":{cursor}}}", self.issues);
+        let _written =
+            write!(page, "{{\"issues\":[{}],\"next_cursor\":{cursor}{more}}}", self.issues);
         page
     }
-}
-
-fn json(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn typed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
-    match query {
-        Ok(Query(typed)) => Ok(typed),
-        Err(rejection) => Err(bad_query(&rejection.body_text())),
-    }
-}
-
-/// Returns the name in a path.
-pub(super) fn named(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
-    match path {
-        Ok(Path(name)) => Ok(name),
-        Err(rejection) => {
-            let hint = "write names in UTF-8, with %XX for what may not stand in a path";
-            let (status, detail) = (StatusCode::BAD_REQUEST, rejection.body_text());
-            Err(Failure::new(status, "bad_request", &detail, hint))
-        }
-    }
-}
-
-fn bad_query(detail: &str) -> Failure {
-    let hint = "parameters are list, state, label, priority, holder, assignee, text, updated_since, \
-                deleted, limit and cursor; several values are separated by commas";
-    Failure::new(StatusCode::BAD_REQUEST, "bad_request", detail, hint)
 }

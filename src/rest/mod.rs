@@ -1,10 +1,29 @@
 //! What programs of this machine ask of a node, over HTTP on loopback: JSON, a bearer token, errors of one
 //! shape. It sees handles, never documents or connections.
 
+mod answer;
+mod body;
+mod calls;
+mod claims;
 pub mod client;
+mod edits;
 mod errors;
+mod exchange;
+mod guard;
 mod issues;
+mod lists;
+mod nodes;
+mod patch;
+mod query;
+mod remote;
+mod requests;
 mod routes;
+mod schema;
+mod serving;
+
+pub use answer::API_VERSION;
+pub use remote::RemoteTracker;
+pub use routes::document;
 
 use std::fs;
 use std::io::Write;
@@ -73,17 +92,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let router = routes::router(node, &self.token);
         // It ends when it is told to, or with the runtime.
-        tokio::runtime::Handle::current().spawn(async move {
-            let serving = axum::serve(self.listener, router);
-            tokio::select! {
-                served = serving => {
-                    if let Err(error) = served {
-                        tracing::error!(%error, "programs are not answered any more");
-                    }
-                }
-                _ = stopped => {}
-            }
-        });
+        tokio::runtime::Handle::current().spawn(serving::serve(self.listener, router, stopped));
         Serving { stop }
     }
 }

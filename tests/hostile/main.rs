@@ -98,6 +98,10 @@ impl Place {
     }
 
     async fn write(&self, list: ListId, act: impl FnOnce(&mut LocalTracker) + Send + 'static) {
+        let act = |tracker: &mut LocalTracker| {
+            act(tracker);
+            Ok(())
+        };
         self.node.keeper().write(list, act).await.unwrap().unwrap();
         self.written.fetch_add(1, Ordering::Relaxed);
     }

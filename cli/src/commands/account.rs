@@ -2,12 +2,13 @@
 
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::interface::history::{FieldEdit, Left, What};
-use x0x_tracker::issue::{as_text, list_of};
+use x0x_tracker::interface::shape::seconds;
+use x0x_tracker::issue::as_text;
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::output::issue::value_text;
 use crate::output::plain::{columns, cut, one_line};
-use crate::output::record::{Record, object, quoted};
+use crate::output::record::Record;
 use crate::output::table::Look;
 
 /// What stands for a field that is not there.
@@ -65,48 +66,10 @@ pub fn left_line(left: &Left) -> String {
     format!("  left {}: {}{force}", one_line(&left.field), one_line(&left.reason))
 }
 
-/// Returns the changes of some fields for programs, as a JSON list.
-pub fn edits_json(edits: &[FieldEdit]) -> String {
-    list_of(&edits.iter().map(edit_json).collect::<Vec<_>>())
-}
-
-/// Returns the fields that stay as they are for programs, as a JSON list.
-pub fn left_json(left: &[Left]) -> String {
-    let left = left.iter().map(|left| {
-        object([
-            ("field", quoted(&left.field).as_str()),
-            ("reason", &quoted(&left.reason)),
-            ("by_force", &left.by_force.to_string()),
-        ])
-    });
-    list_of(&left.collect::<Vec<_>>())
-}
-
 /// Returns who made a change and when, for people: agent, log, and the author's clock.
 pub fn signature(log: LogId, at: Timestamp) -> String {
     let nonce = format!("{log}").rsplit('/').next().unwrap_or_default()[..8].to_owned();
     format!("{}  {}/{nonce}", seconds(at), log.agent.short())
-}
-
-/// Returns a time of whole seconds without the milliseconds that it does not have.
-pub fn seconds(at: Timestamp) -> String {
-    at.to_string().replace(".000Z", "Z")
-}
-
-fn edit_json(edit: &FieldEdit) -> String {
-    let mut fields = vec![("field", quoted(&edit.field))];
-    match &edit.what {
-        What::Value { from, to } => {
-            fields.extend(from.clone().map(|json| ("from", json)));
-            fields.extend(to.clone().map(|json| ("to", json)));
-            fields.push(("lost", edit.lost.to_string()));
-        }
-        What::List { added, removed, moved } => {
-            let lists = [("added", added), ("removed", removed), ("moved", moved)];
-            fields.extend(lists.map(|(name, list)| (name, list_of(list))));
-        }
-    }
-    object(fields.iter().map(|(name, json)| (*name, json.as_str())))
 }
 
 fn value(json: Option<&str>) -> String {
@@ -177,13 +140,5 @@ mod tests {
         };
         let text = line(&edit("comments", what), Look::default());
         assert_eq!(text, "  comments: +ann: a word, -plain");
-    }
-
-    #[test]
-    fn absence_is_no_null_for_programs() {
-        let json = edit_json(&value_edit(None, Some("1e400")));
-        assert_eq!(json, r#"{"field":"t","to":1e400,"lost":false}"#);
-        let json = edit_json(&value_edit(Some("null"), None));
-        assert_eq!(json, r#"{"field":"t","from":null,"lost":false}"#);
     }
 }

@@ -6,14 +6,14 @@ use x0x_tracker::Tracker;
 use x0x_tracker::interface::history::{Candidate, Choice, Dispute, Disputed};
 use x0x_tracker::issue::list_of;
 
-use super::account::{labelled, seconds, signature};
+use super::account::{labelled, signature};
 use super::edit;
 use super::fields::checked_json;
 use crate::args::history::ConflictsArgs;
 use crate::error::{CliError, Exit};
 use crate::input::Texts;
 use crate::output::issue::{line, value_text};
-use crate::output::record::{object, quoted};
+use crate::output::record::object;
 use crate::output::table::Look;
 use crate::resolve::Session;
 
@@ -25,7 +25,7 @@ pub fn run(session: &Session, args: &ConflictsArgs) -> Result<Exit, CliError> {
     let output = session.output;
     let found = session.reader()?.conflicts(args.id.as_deref())?;
     if output.json {
-        let issues: Vec<String> = found.iter().map(issue_json).collect();
+        let issues: Vec<String> = found.iter().map(Disputed::answer_json).collect();
         let text = match (&args.id, issues.as_slice()) {
             (Some(_), [one]) => one.clone(),
             _ => object([("issues", list_of(&issues).as_str()), ("next_cursor", "null")]),
@@ -78,36 +78,4 @@ fn candidate_line(label: &str, candidate: &Candidate, look: Look) -> String {
         None => String::new(),
     };
     labelled(&format!("  {label}"), &format!("{by}{value}"), look)
-}
-
-fn issue_json(disputed: &Disputed) -> String {
-    let fields = disputed.fields.iter().map(|dispute| {
-        let others: Vec<String> = dispute.others.iter().map(candidate_json).collect();
-        object([
-            ("field", quoted(&dispute.field).as_str()),
-            ("shown", &candidate_json(&dispute.shown)),
-            ("others", &list_of(&others)),
-        ])
-    });
-    let row = &disputed.issue.row;
-    object([
-        ("id", quoted(&row.id).as_str()),
-        ("identifier", &quoted(&disputed.issue.name)),
-        ("conflicts", &list_of(&fields.collect::<Vec<_>>())),
-        ("_version", &quoted(&row.version.to_string())),
-    ])
-}
-
-/// Returns one value with its author; both are null where nobody knows.
-fn candidate_json(candidate: &Candidate) -> String {
-    let (agent, log, at) = match candidate.writer {
-        Some((log, at)) => {
-            (quoted(&log.agent.to_string()), quoted(&log.to_string()), quoted(&seconds(at)))
-        }
-        None => ("null".to_owned(), "null".to_owned(), "null".to_owned()),
-    };
-    let mut fields = Vec::new();
-    fields.extend(candidate.json.as_deref().map(|json| ("value", json)));
-    fields.extend([("agent", agent.as_str()), ("log", &log), ("at", &at)]);
-    object(fields)
 }

@@ -56,7 +56,7 @@ pub fn import(session: &Session, args: &ImportArgs, path: &Path) -> Result<Impor
     let report = tracker.import(name, &mut input, &options, &mut |progress| meter.tell(progress));
     drop(meter);
     let report = report.map_err(|error| array::explained(error, path))?;
-    let object = import_report::object(name, args, &report, is_new);
+    let object = report.answer(name, args.dry_run, is_new);
     let summary = if session.output.notes() {
         import_report::summary(&tracker, args, &report, session.output.verbose)
     } else {

@@ -1,9 +1,7 @@
 //! What an import did, told to people and to programs. Not: doing it.
 
-use serde_json::{Value, json};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::ImportReport;
-use x0x_tracker::jsonl::text;
 
 use crate::args::ImportArgs;
 use crate::error::problem_text;
@@ -16,37 +14,6 @@ const SHOWN_MAX: usize = 10;
 
 /// The longest value in a summary, in columns.
 const VALUE_COLUMNS_MAX: usize = 60;
-
-/// Returns the report for programs; `attached` says that the task list is new here.
-pub fn object(file: &str, args: &ImportArgs, report: &ImportReport, attached: bool) -> Value {
-    let triples = |entries: &[(String, String, String)], last: &str| -> Value {
-        entries
-            .iter()
-            .map(|(issue, field, text)| json!({"issue": issue, "field": field, last: text}))
-            .collect()
-    };
-    let old_news = report.old_news.iter().map(
-        |(issue, field, value)| json!({"issue": issue, "field": field, "value": as_value(value)}),
-    );
-    let edited =
-        report.edited.iter().map(|(issue, fields)| json!({"issue": issue, "fields": fields}));
-    json!({
-        "file": file,
-        "dry_run": args.dry_run,
-        "attached": attached,
-        "records": report.records,
-        "unchanged": report.unchanged,
-        "created": report.created,
-        "edited": edited.collect::<Value>(),
-        "old_news": old_news.collect::<Value>(),
-        "pending": triples(&report.pending, "reason"),
-        "refused": triples(&report.refused, "reason"),
-        "missing": report.missing,
-        "pruned": report.pruned,
-        "collisions": report.collisions,
-        "problems": report.problems.iter().map(|p| p.json(file)).collect::<Value>(),
-    })
-}
 
 /// Returns the report for people.
 pub fn summary(
@@ -138,13 +105,4 @@ fn old_news(tracker: Option<&dyn Tracker>, name: &str, field: &str, value: &str)
 fn short(json: &str) -> String {
     let text = value_text(json);
     crate::output::plain::cut(&one_line(&text), VALUE_COLUMNS_MAX).into_owned()
-}
-
-/// Returns compact JSON as a value; what is no JSON, as a text.
-fn as_value(json: &str) -> Value {
-    if text::validate(json.as_bytes()).is_ok() {
-        serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
-    } else {
-        Value::from(json)
-    }
 }

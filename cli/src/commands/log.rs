@@ -4,14 +4,12 @@ use std::io::{self, Write};
 
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::LogFilter;
-use x0x_tracker::interface::history::{FieldEdit, IssueLog, LogEntry, What};
-use x0x_tracker::issue::list_of;
+use x0x_tracker::interface::history::{FieldEdit, LogEntry, What};
 
-use super::account::{edits_json, labelled, line, seconds, signature};
+use super::account::{labelled, line, signature};
 use crate::args::history::LogArgs;
 use crate::error::{CliError, Exit};
 use crate::output::issue::value_text;
-use crate::output::record::{object, quoted};
 use crate::output::table::{Colour, Look, painted};
 use crate::resolve::Session;
 
@@ -26,7 +24,7 @@ pub fn run(session: &Session, args: LogArgs) -> Result<Exit, CliError> {
     let filter = LogFilter { field: args.field, limit: args.limit };
     let log = tracker.log(&args.id, &filter)?;
     if output.json {
-        let text = json(&tracker.show(&args.id)?.row.id, &log);
+        let text = log.answer_json();
         output.data(|stdout| writeln!(stdout, "{text}"))?;
         return Ok(Exit::Done);
     }
@@ -68,32 +66,4 @@ fn creation(edits: &[FieldEdit], look: Look) -> String {
         What::List { .. } => None,
     });
     labelled("created", &title.map_or_else(String::new, value_text), look)
-}
-
-fn json(id: &str, log: &IssueLog) -> String {
-    let entries: Vec<String> = log.entries.iter().map(entry_json).collect();
-    object([
-        ("id", quoted(id).as_str()),
-        ("identifier", &quoted(&log.name)),
-        ("entries", &list_of(&entries)),
-        ("more", &log.more.to_string()),
-    ])
-}
-
-fn entry_json(entry: &LogEntry) -> String {
-    let step = &entry.step;
-    let (hash, number) = match entry.commit {
-        Some(commit) => (quoted(&commit.hash.to_string()), commit.number.to_string()),
-        None => ("null".to_owned(), "null".to_owned()),
-    };
-    object([
-        ("at", quoted(&seconds(step.at)).as_str()),
-        ("agent", &quoted(&step.log.agent.to_string())),
-        ("log", &quoted(&step.log.to_string())),
-        ("commit", &hash),
-        ("number", &number),
-        ("change", &quoted(&x0x_tracker::id::hex(&step.hash))),
-        ("created", &step.creates.to_string()),
-        ("fields", &edits_json(&step.edits)),
-    ])
 }

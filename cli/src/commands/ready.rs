@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{Agenda, Open, Reason, Shown, Waiting};
+use x0x_tracker::interface::{Agenda, Open, Waiting};
 
 use super::filtered;
 use crate::args::ReadyArgs;
@@ -62,29 +62,8 @@ fn nothing(agenda: &Agenda, args: &ReadyArgs) -> String {
 }
 
 fn explanation(waiting: &[Waiting], agenda: &Agenda) -> Vec<(&'static str, String)> {
-    let waiting: Value = waiting.iter().map(waiting_json).collect();
+    let waiting: Value = waiting.iter().map(Waiting::answer).collect();
     vec![("waiting", waiting.to_string()), ("cycles", json!(agenda.cycles).to_string())]
-}
-
-fn waiting_json(waiting: &Waiting) -> Value {
-    let Shown { name, row, .. } = &waiting.issue;
-    let blockers: Vec<&str> = match &waiting.reason {
-        Reason::BlockedBy(blockers) => blockers.iter().map(|named| named.name.as_str()).collect(),
-        Reason::Cycle(_) => row.blocked_by.iter().map(String::as_str).collect(),
-        Reason::State(_) | Reason::Held(_) | Reason::Resting { .. } => Vec::new(),
-    };
-    let mut told = json!({
-        "id": row.id,
-        "identifier": name,
-        "reason": waiting.reason.to_string(),
-        "blocked_by": blockers,
-    });
-    match &waiting.reason {
-        Reason::Held(holder) => told["holder"] = holder.json(),
-        Reason::Resting { left_ms, .. } => told["retry_after_ms"] = json!(left_ms),
-        Reason::State(_) | Reason::BlockedBy(_) | Reason::Cycle(_) => {}
-    }
-    told
 }
 
 fn explain(

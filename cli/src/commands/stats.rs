@@ -1,8 +1,8 @@
 //! `x0x issues stats`: how many of what.
 
-use serde_json::{Map, Value, json};
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::Stats;
+use x0x_tracker::interface::shape::priority_name;
 
 use crate::error::{CliError, Exit};
 use crate::output::table::{self, Cell, Column};
@@ -13,7 +13,7 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
     let stats = session.reader()?.stats()?;
     let output = session.output;
     if output.json {
-        output.json(&object(&stats))?;
+        output.json(&stats.answer())?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<Cell>> =
@@ -61,35 +61,4 @@ fn counts(stats: &Stats) -> Vec<(String, Option<u64>)> {
 
 fn number(count: Option<u64>) -> Cell {
     count.map_or_else(Cell::default, |count| Cell::new(&count.to_string()))
-}
-
-fn object(stats: &Stats) -> Value {
-    let claims = &stats.claims;
-    let by_priority: Map<String, Value> = stats
-        .by_priority
-        .iter()
-        .map(|(priority, count)| (priority_name(*priority), json!(count)))
-        .collect();
-    json!({
-        "issues": stats.issues,
-        "ready": stats.ready,
-        "by_state": stats.by_state,
-        "by_priority": by_priority,
-        "held": claims.held,
-        "stale": claims.stale,
-        "claims": claims.claims,
-        "takeovers": claims.takeovers,
-        "abandons": claims.abandons,
-        "handoffs": claims.handoffs,
-        "rework": claims.rework,
-        "deleted": stats.deleted,
-        "conflicts": stats.conflicts,
-        "comments": stats.comments,
-        "commits": stats.commits,
-        "store_bytes": stats.store_bytes,
-    })
-}
-
-fn priority_name(priority: Option<i64>) -> String {
-    priority.map_or_else(|| "none".to_owned(), |priority| priority.to_string())
 }

@@ -79,7 +79,7 @@ pub fn page(
     blockers: &[Named],
     look: Look,
 ) -> io::Result<()> {
-    let json = shown.answer_json().unwrap_or_else(|| super::record::brief(shown));
+    let json = shown.answer_json().unwrap_or_else(|| shown.brief_json());
     let record = Record::of(&json);
     let row = &shown.row;
     let name = painted(&one_line(&shown.name), Some(Colour::Bold), look);

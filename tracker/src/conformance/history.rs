@@ -32,7 +32,12 @@ pub(super) fn earlier_states(tracker: &mut dyn Tracker) {
     let log = tracker.log("T-0001", &LogFilter::default()).expect("a log");
     let begun = &log.entries[1];
     let hash = begun.commit.expect("a commit").hash.to_string();
-    for at in [Moment::Time(begun.step.at), Moment::Commit(hash[..16].to_owned())] {
+    let mut moments = vec![Moment::Commit(hash[..16].to_owned())];
+    // A tracker whose clock nobody turns may make both within the second that times are kept in.
+    if begun.step.at < log.entries[0].step.at {
+        moments.push(Moment::Time(begun.step.at));
+    }
+    for at in moments {
         let then = tracker.show_at("T-0001", &at).expect("a state");
         assert_eq!((&then.json, &then.row), (&first.json, &first.row));
     }

@@ -270,6 +270,8 @@ pub enum Fault {
     NotAllowed,
     /// Trying again may help.
     Unavailable,
+    /// Whoever has the store does not answer.
+    Unreachable,
     /// This machine or this program.
     Internal,
 }
@@ -455,7 +457,7 @@ impl TrackerError {
             Self::Told(told) => told.is_retryable,
             _ => false,
         };
-        later || matches!(self.fault(), Fault::Unavailable)
+        later || matches!(self.fault(), Fault::Unavailable | Fault::Unreachable)
     }
 
     /// Returns who holds the issue that somebody else wanted.

@@ -22,6 +22,8 @@ pub struct LogFilter {
 /// What happened to an issue, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssueLog {
+    /// The id of the issue.
+    pub id: String,
     /// The name to call the issue by.
     pub name: String,
     /// Its changes. Each stands before all that it builds on; of those that were made side by side

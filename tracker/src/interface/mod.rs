@@ -7,8 +7,10 @@ pub mod claims;
 pub mod error;
 pub mod history;
 pub mod object;
+pub mod record;
 pub mod report;
 pub mod request;
+pub mod shape;
 mod told;
 
 use std::io::{BufRead, Write};

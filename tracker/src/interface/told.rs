@@ -31,14 +31,19 @@ impl TrackerError {
             | Self::Store { .. }
             | Self::Sign(_)
             | Self::Document(_)
-            | Self::Journal(_) => Self::Told(Box::new(Told {
-                code: self.code().to_owned(),
-                detail: self.detail(),
-                hint: self.hint(),
-                fault: self.fault(),
-                is_retryable: self.is_retryable(),
-            })),
+            | Self::Journal(_) => self.in_words(),
             whole => whole,
         }
+    }
+
+    /// Returns the error in words: for several who are to be told the same.
+    pub fn in_words(&self) -> Self {
+        Self::Told(Box::new(Told {
+            code: self.code().to_owned(),
+            detail: self.detail(),
+            hint: self.hint(),
+            fault: self.fault(),
+            is_retryable: self.is_retryable(),
+        }))
     }
 }

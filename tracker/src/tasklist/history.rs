@@ -30,7 +30,8 @@ pub(super) fn log(
         let commit = carriers.of_change(step.hash)?;
         entries.push(LogEntry { step, commit });
     }
-    Ok(IssueLog { name: names::display_name(reading, &row)?, entries, more })
+    let name = names::display_name(reading, &row)?;
+    Ok(IssueLog { id: row.id, name, entries, more })
 }
 
 /// Returns an issue as it was at some moment.

@@ -1,0 +1,201 @@
+//! The stores, as the thread that has them sees them: opening and closing, writing, and telling the hub
+//! what is on disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use x0x_tracker::LocalTracker;
+use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::commit::Position;
+use x0x_tracker::store::{Holder, StoreLock};
+
+use super::Told;
+use super::readers::Readers;
+use crate::home::{Home, HomeError};
+use crate::{clerk, hub};
+
+/// How long a borrower may take to lock what it was lent, or who came in between to give it back.
+const RELOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a program that reads a list just then may take until the node opens it.
+const OPEN_WAIT: Duration = Duration::from_secs(60);
+
+/// Writes something, and returns what answers whoever asked for it, once that is on disk; `None` for a
+/// list that is not open.
+pub(super) type Write = Box<dyn FnOnce(Option<&mut LocalTracker>) -> Written + Send>;
+
+/// What was written, before it is on disk.
+pub(super) struct Written {
+    /// Whether the store failed: it may take no more.
+    pub(super) has_failed: bool,
+    /// Tells it to whoever asked, or why it is not on disk.
+    pub(super) answer: Box<dyn FnOnce(Result<(), TrackerError>) + Send>,
+}
+
+/// The stores.
+pub struct Shelf {
+    pub(super) home: Home,
+    pub(super) holder: Holder,
+    pub(super) lock: Option<Arc<StoreLock>>,
+    pub(super) lists: BTreeMap<ListId, LocalTracker>,
+    /// Where this store's own log is in each list, as it was told.
+    pub(super) told: BTreeMap<ListId, Option<(LogId, Position)>>,
+    pub(super) hub: mpsc::UnboundedSender<Told>,
+    /// Whether the stores did not come back.
+    pub(super) failed: Arc<AtomicBool>,
+    /// Who reads beside the writing.
+    pub(super) readers: Readers,
+}
+
+impl Shelf {
+    /// Returns a list.
+    pub fn list(&mut self, list: ListId) -> Option<&mut LocalTracker> {
+        self.lists.get_mut(&list)
+    }
+
+    /// Tells whether a list is in the data directory, and not open.
+    pub fn is_shut(&self, list: ListId) -> bool {
+        !self.lists.contains_key(&list) && self.home.holds(list)
+    }
+
+    /// Returns the lists that are open.
+    pub fn lists(&self) -> impl Iterator<Item = (&ListId, &LocalTracker)> {
+        self.lists.iter()
+    }
+
+    /// Returns the data directory.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Tells the hub something.
+    pub fn report(&self, input: hub::Input) {
+        // A hub that is gone needs to know nothing.
+        let _stopped = self.hub.send(Told::Input(input));
+    }
+
+    /// Makes an empty copy of a list that was founded elsewhere, and opens it.
+    pub fn attach(&mut self, list: ListId, name: &str, prefix: &str) -> Result<(), HomeError> {
+        if !self.lists.contains_key(&list) {
+            self.home.attach_locked(list, name, prefix)?;
+            self.open_all()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the hub how far a list is, whatever it knew.
+    pub fn refresh(&self, list: ListId) {
+        let Some(tracker) = self.lists.get(&list) else { return };
+        match clerk::opened(tracker, list) {
+            Ok(opened) => self.report(opened),
+            Err(error) => self.fail(list, &error),
+        }
+    }
+
+    /// Announces what is new in this store's own log of a list.
+    pub fn announce(&mut self, list: ListId) {
+        let Some(tracker) = self.lists.get(&list) else { return };
+        let (place, payload) = match clerk::news(tracker, self.told.get(&list).copied().flatten()) {
+            Ok(Some(news)) => news,
+            Ok(None) => return,
+            Err(error) => return self.fail(list, &error),
+        };
+        self.told.insert(list, Some(place));
+        self.report(hub::Input::Wrote { list, place, payload });
+    }
+
+    /// Writes several things to a list, which share a sync of the disk; who asked is answered once they
+    /// are on it.
+    pub(super) fn write(&mut self, list: ListId, writes: Vec<Write>) {
+        let Some(tracker) = self.lists.get_mut(&list) else {
+            return writes.into_iter().for_each(|write| (write(None).answer)(Ok(())));
+        };
+        let is_shared = writes.len() > 1;
+        if is_shared {
+            tracker.sync_later();
+        }
+        let written: Vec<Written> = writes.into_iter().map(|write| write(Some(tracker))).collect();
+        let synced = if is_shared { tracker.sync() } else { Ok(()) };
+        let has_failed = synced.is_err() || written.iter().any(|written| written.has_failed);
+        if synced.is_ok() {
+            self.announce(list);
+        }
+        for Written { answer, .. } in written {
+            answer(synced.as_ref().map_or_else(|error| Err(error.in_words()), |()| Ok(())));
+        }
+        if has_failed {
+            self.open_anew(list);
+        }
+    }
+
+    /// Closes a list and opens it again: after a disk refused, a store takes nothing until then.
+    fn open_anew(&mut self, list: ListId) {
+        self.readers.take(list);
+        self.lists.remove(&list);
+        if let Err(error) = self.open(list) {
+            tracing::error!(list = %list.short(), %error, "a list cannot be opened again");
+        }
+        self.readers.open();
+    }
+
+    /// Says that a store cannot be used.
+    pub fn fail(&self, list: ListId, error: &TrackerError) {
+        tracing::error!(list = %list.short(), error = %error, "the store cannot be used");
+    }
+
+    /// Opens what is not open; one that cannot be opened keeps no other from it.
+    ///
+    /// # Errors
+    /// Why the first of those could not.
+    pub(super) fn open_all(&mut self) -> Result<(), HomeError> {
+        let mut opened = Ok(());
+        for list in self.home.list_ids()? {
+            if !self.lists.contains_key(&list) {
+                opened = opened.and(self.open(list));
+            }
+        }
+        opened
+    }
+
+    fn open(&mut self, list: ListId) -> Result<(), HomeError> {
+        let Some(lock) = self.lock.clone() else { return Ok(()) };
+        let tracker = self.home.write_with(list, &lock, OPEN_WAIT)?;
+        let own = tracker.own_place()?;
+        self.readers.put(list, &tracker)?;
+        self.lists.insert(list, tracker);
+        self.told.entry(list).or_insert(own);
+        self.refresh(list);
+        Ok(())
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.readers.shut();
+        self.lists.clear();
+        self.lock = None;
+    }
+
+    /// Takes the lock again after a loan, and tells what was written meanwhile.
+    pub(super) fn reopen(&mut self) {
+        match self.home.lock_as(&self.holder, RELOCK_WAIT) {
+            Ok(lock) => self.lock = Some(Arc::new(lock)),
+            Err(error) => {
+                tracing::error!(%error, "the lock of the data directory did not come back");
+                self.failed.store(true, Ordering::Release);
+                let _stopped = self.hub.send(Told::Stop);
+                return;
+            }
+        }
+        if let Err(error) = self.open_all() {
+            tracing::error!(%error, "a list cannot be opened again");
+        }
+        self.readers.open();
+        let lists: Vec<ListId> = self.lists.keys().copied().collect();
+        for list in lists {
+            self.announce(list);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What a request says: its path, its query and its body, each bounded, and refused with what is wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use x0x_tracker::id::Version;
+use x0x_tracker::interface::record::Record;
+use x0x_tracker::jsonl::text;
+
+use super::errors::Failure;
+
+/// The largest body of a request, in bytes, other than a file to import.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long the body of a request may take to come.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+
+const JSON_HINT: &str = "send a JSON object with `Content-Type: application/json`";
+
+/// A body that was not read yet, with the headers that came before it.
+pub(super) struct Unread {
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl<S: Sync> axum::extract::FromRequest<S> for Unread {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Self::Rejection> {
+        let (parts, body) = request.into_parts();
+        Ok(Self { headers: parts.headers, body })
+    }
+}
+
+impl Unread {
+    /// Reads a JSON object of known fields.
+    pub(super) async fn object<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let bytes = self.json().await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Failure::new(status, "invalid", &error.to_string(), "see /openapi.json for its fields")
+        })
+    }
+
+    /// Reads a JSON object of any fields, each of them once and as it is spelled.
+    pub(super) async fn record(self) -> Result<Vec<(String, String)>, Failure> {
+        let bytes = self.json().await?;
+        let text = str::from_utf8(&bytes).unwrap_or_default();
+        fields_of(text)
+    }
+
+    /// Reads a JSON value of well-formed text.
+    async fn json(self) -> Result<Bytes, Failure> {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json")
+            && !kind.eq_ignore_ascii_case("application/merge-patch+json")
+        {
+            let (status, detail) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not JSON");
+            return Err(Failure::new(status, "wrong_type", detail, JSON_HINT));
+        }
+        let limited = Limited::new(self.body, BODY_BYTES_MAX);
+        let bytes = match tokio::time::timeout(BODY_WAIT, limited.collect()).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(too_large(BODY_BYTES_MAX));
+            }
+            Ok(Err(error)) => return Err(Failure::bad_request(&error.to_string(), JSON_HINT)),
+            Err(_elapsed) => return Err(too_slow()),
+        };
+        text::validate(&bytes)
+            .map_err(|fault| Failure::bad_request(&format!("the body: {fault}"), JSON_HINT))?;
+        Ok(bytes)
+    }
+
+    /// Returns the body, which may be of any size and type.
+    pub(super) fn into_stream(self) -> Body {
+        self.body
+    }
+}
+
+/// Returns the fields of a JSON object, each of them once and as it is spelled.
+pub(super) fn fields_of(json: &str) -> Result<Vec<(String, String)>, Failure> {
+    let record: Record<'_> = serde_json::from_str(json)
+        .map_err(|_other| Failure::bad_request("the body is not an object", JSON_HINT))?;
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for (name, value) in record.fields() {
+        if fields.iter().any(|(known, _)| known == name) {
+            let detail = format!("the field '{name}' is given twice");
+            return Err(Failure::bad_request(&detail, "give it once"));
+        }
+        fields.push((name.to_owned(), text::compact(value)));
+    }
+    Ok(fields)
+}
+
+pub(super) fn too_large(bytes_max: usize) -> Failure {
+    let detail = format!("the body has more than {bytes_max} bytes");
+    let hint = "put large texts into a file and link it, or split the request";
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail, hint)
+}
+
+pub(super) fn too_slow() -> Failure {
+    let detail = format!("the body did not come within {} s", BODY_WAIT.as_secs());
+    let mut failure =
+        Failure::new(StatusCode::REQUEST_TIMEOUT, "too_slow", &detail, "send it without pauses");
+    failure.body.retryable = true;
+    failure
+}
+
+/// Returns the parameters of a query.
+pub(super) fn typed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
+    match query {
+        Ok(Query(typed)) => Ok(typed),
+        Err(rejection) => Err(bad_query(&rejection.body_text())),
+    }
+}
+
+/// Returns the failure of a query.
+pub(super) fn bad_query(detail: &str) -> Failure {
+    let hint = "see /openapi.json for the parameters; several values are separated by commas";
+    Failure::bad_request(detail, hint)
+}
+
+/// Returns the names in a path.
+pub(super) fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
+    match path {
+        Ok(Path(name)) => Ok(name),
+        Err(rejection) => {
+            let hint = "write names in UTF-8, with %XX for what may not stand in a path";
+            Err(Failure::bad_request(&rejection.body_text(), hint))
+        }
+    }
+}
+
+/// Returns the version that an issue must have for a request to be carried out; `None` where any will do.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Version>, Failure> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    version.and_then(|version| version.parse().ok()).map(Some).ok_or_else(|| {
+        let hint = "send the ETag of an answer as it came, in its quotes";
+        Failure::bad_request("If-Match names no version", hint)
+    })
+}

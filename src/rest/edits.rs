@@ -1,0 +1,223 @@
+//! Writing issues: creating, editing, commenting, ruling, undoing, settling.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use x0x_tracker::interface::{Comment, Disputed, Draft, Patch, Shown, TrackerError, UndoReport};
+use x0x_tracker::{LocalTracker, Tracker};
+
+use super::answer::{Answer, Form, answer, answer_with};
+use super::body::{Unread, fields_of, if_match, named, typed};
+use super::errors::{Failure, Failures};
+use super::issues::{ExactPage, reading};
+use super::query::InList;
+use super::requests::{ChoiceBody, CommentBody, EditsBody, RulingBody};
+use super::{patch, schema};
+use crate::node::Node;
+
+/// Writes to one list, and returns once it is on disk.
+pub(super) async fn writing<T: Send + 'static>(
+    node: &Node,
+    list: Option<String>,
+    write: impl FnOnce(&mut LocalTracker) -> Result<T, TrackerError> + Send + 'static,
+) -> Result<T, Failure> {
+    let list = node.keeper().named(list.as_deref()).await??;
+    Ok(node.keeper().write(list, write).await??)
+}
+
+/// Creates an issue. The body is its record: known fields and any others; what is absent gets its default.
+#[utoipa::path(post, path = "/issues", params(InList), request_body = schema::IssueDraft,
+    tag = "issues", responses((status = 201, body = schema::Issue), Failures))]
+pub(super) async fn create(
+    State(node): State<Node>,
+    form: Form,
+    wanted: Result<Query<InList>, QueryRejection>,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let InList { list } = typed(wanted)?;
+    let draft = Draft { fields: body.record().await? };
+    let shown = writing(&node, list, move |tracker| tracker.create(&draft)).await?;
+    let mut response = answer_with(StatusCode::CREATED, form, &shown)?;
+    if let Ok(place) = HeaderValue::from_str(&format!("/issues/{}", shown.row.id)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// Changes fields of an issue. The body has the fields to change with their new values; `_unset` is a list of
+/// fields to take out, `_add` and `_remove` have elements of list fields. `If-Match` with the ETag of an
+/// answer refuses the edit where the issue has another version by now.
+#[utoipa::path(patch, path = "/issues/{name}", params(("name" = String, Path), InList),
+    request_body = schema::IssuePatch, tag = "issues",
+    responses((status = 200, body = schema::Issue), Failures))]
+pub(super) async fn edit(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+    headers: HeaderMap,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let if_version = if_match(&headers)?;
+    let patch = patch::read(body.record().await?)?;
+    let shown = writing(&node, list, move |tracker| tracker.edit(&name, &patch, if_version));
+    answer(form, &shown.await?)
+}
+
+/// Removes an issue: it is kept as removed, which others learn, and `_unset` of `deleted_at` brings it back.
+#[utoipa::path(delete, path = "/issues/{name}", params(("name" = String, Path), InList),
+    tag = "issues", responses((status = 200, body = schema::Issue), Failures))]
+pub(super) async fn remove(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let if_version = if_match(&headers)?;
+    let now = x0x_tracker::timestamp::Timestamp(crate::time::now_ms()).to_string();
+    let patch = Patch::default().set_text("deleted_at", &now);
+    let shown = writing(&node, list, move |tracker| {
+        let shown = tracker.show(&name)?;
+        if shown.row.deleted { Ok(shown) } else { tracker.edit(&name, &patch, if_version) }
+    });
+    answer(form, &shown.await?)
+}
+
+/// Makes several edits together: all of them, or none.
+#[utoipa::path(patch, path = "/issues", params(InList), request_body = EditsBody,
+    tag = "issues", responses((status = 200, body = schema::IssuePage), Failures))]
+pub(super) async fn edit_all(
+    State(node): State<Node>,
+    form: Form,
+    wanted: Result<Query<InList>, QueryRejection>,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let InList { list } = typed(wanted)?;
+    let body: EditsBody = body.object().await?;
+    let mut edits: Vec<(String, Patch)> = Vec::new();
+    for edit in body.edits {
+        edits.push((edit.issue, patch::read(fields_of(edit.patch.get())?)?));
+    }
+    let issues = writing(&node, list, move |tracker| tracker.edit_all(&edits)).await?;
+    answer(form, &ExactPage { issues, cursor: None })
+}
+
+/// Adds a comment.
+#[utoipa::path(post, path = "/issues/{name}/comments", params(("name" = String, Path), InList),
+    request_body = CommentBody, tag = "issues",
+    responses((status = 200, body = schema::Issue), Failures))]
+pub(super) async fn comment(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let CommentBody { body, author } = body.object().await?;
+    let comment = Comment { body, author };
+    answer(form, &writing(&node, list, move |tracker| tracker.comment(&name, &comment)).await?)
+}
+
+/// Ends an issue, and with it the claim that holds it, or opens one again. Ending is for maintainers.
+#[utoipa::path(post, path = "/issues/{name}/rulings", params(("name" = String, Path), InList),
+    request_body = RulingBody, tag = "issues",
+    responses((status = 200, body = schema::Issue), Failures))]
+pub(super) async fn rule(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let body: RulingBody = body.object().await?;
+    let ruling = body.ruling().ok_or_else(|| {
+        Failure::bad_request("'of' is for a duplicate", "leave 'of' out, or rule it a duplicate")
+    })?;
+    let shown =
+        writing(&node, list, move |tracker| tracker.rule(&name, &ruling, body.reason.as_deref()));
+    answer(form, &shown.await?)
+}
+
+/// What was taken back, with whether it was only said.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Undone {
+    pub(super) report: UndoReport,
+    pub(super) dry_run: bool,
+}
+
+impl Answer for Undone {
+    fn json(&self) -> String {
+        self.report.answer_json(self.dry_run)
+    }
+}
+
+/// Disputed fields, with the issues that have them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AllDisputed {
+    pub(super) issues: Vec<Disputed>,
+}
+
+impl Answer for AllDisputed {
+    fn json(&self) -> String {
+        let issues: Vec<String> = self.issues.iter().map(Disputed::answer_json).collect();
+        format!("{{\"issues\":[{}],\"next_cursor\":null}}", issues.join(","))
+    }
+}
+
+/// Every issue with fields that hold several values.
+#[utoipa::path(get, path = "/issues/conflicts", params(InList), tag = "history",
+    responses((status = 200, body = schema::ConflictPage), Failures))]
+pub(super) async fn conflicts(
+    State(node): State<Node>,
+    form: Form,
+    wanted: Result<Query<InList>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let InList { list } = typed(wanted)?;
+    let issues = reading(&node, list, |tracker| tracker.conflicts(None)).await?;
+    answer(form, &AllDisputed { issues })
+}
+
+/// The fields of an issue that hold several values.
+#[utoipa::path(get, path = "/issues/{name}/conflicts", params(("name" = String, Path), InList),
+    tag = "history", responses((status = 200, body = schema::ConflictPage), Failures))]
+pub(super) async fn conflicts_of(
+    State(node): State<Node>,
+    form: Form,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let issues = reading(&node, list, move |tracker| tracker.conflicts(Some(&name))).await?;
+    answer(form, &AllDisputed { issues })
+}
+
+/// Gives a disputed field one value.
+#[utoipa::path(post, path = "/issues/{name}/conflicts/{field}",
+    params(("name" = String, Path), ("field" = String, Path), InList), request_body = ChoiceBody,
+    tag = "history", responses((status = 200, body = schema::Issue), Failures))]
+pub(super) async fn settle(
+    State(node): State<Node>,
+    form: Form,
+    path: Result<Path<(String, String)>, PathRejection>,
+    wanted: Result<Query<InList>, QueryRejection>,
+    headers: HeaderMap,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let ((name, field), InList { list }) = (named(path)?, typed(wanted)?);
+    let if_version = if_match(&headers)?;
+    let choice = body.object::<ChoiceBody>().await?.choice().ok_or_else(|| {
+        let hint = "send {\"keep\": true}, {\"take\": NUMBER} or {\"value\": ...}";
+        Failure::bad_request("\"keep\": false chooses nothing", hint)
+    })?;
+    let settled: Result<Shown, Failure> =
+        writing(&node, list, move |tracker| tracker.settle(&name, &field, &choice, if_version))
+            .await;
+    answer(form, &settled?)
+}

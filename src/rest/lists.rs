@@ -1,0 +1,167 @@
+//! Task lists and who belongs to them, over HTTP.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use x0x_tracker::Tracker;
+use x0x_tracker::id::AgentId;
+use x0x_tracker::interface::ListInfo;
+use x0x_tracker::journal::charter::Role;
+
+use super::answer::{Answer, Form, answer};
+use super::body::{Unread, named};
+use super::errors::{Failure, Failures};
+use super::issues::reading;
+use super::requests::{InviteBody, JoinBody};
+use super::schema;
+use crate::node::Node;
+use crate::wire::{Ticket, TicketError};
+
+/// How long a ticket is good for at most.
+const LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+/// A task list, with the role of this agent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TaskList {
+    pub(super) info: ListInfo,
+    role: Option<Role>,
+}
+
+impl TaskList {
+    fn of(
+        tracker: &x0x_tracker::LocalTracker,
+        me: AgentId,
+    ) -> Result<Self, x0x_tracker::TrackerError> {
+        Ok(Self { info: tracker.info()?, role: tracker.charter()?.role(me) })
+    }
+
+    fn value(&self) -> serde_json::Value {
+        let ListInfo { list, name, prefix, issues, commits, .. } = &self.info;
+        serde_json::json!({
+            "id": list.to_string(),
+            "name": name,
+            "prefix": prefix,
+            "issues": issues,
+            "commits": commits,
+            "role": self.role,
+        })
+    }
+}
+
+impl Answer for TaskList {
+    fn json(&self) -> String {
+        self.value().to_string()
+    }
+}
+
+/// Task lists, as both forms have them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TaskLists {
+    pub(super) task_lists: Vec<TaskList>,
+}
+
+impl Answer for TaskLists {
+    fn json(&self) -> String {
+        let lists: Vec<String> = self.task_lists.iter().map(TaskList::json).collect();
+        format!("{{\"task_lists\":[{}]}}", lists.join(","))
+    }
+}
+
+/// The task lists of this node.
+#[utoipa::path(get, path = "/task-lists", tag = "task lists",
+    responses((status = 200, body = schema::TaskLists), Failures))]
+pub(super) async fn task_lists(State(node): State<Node>, form: Form) -> Result<Response, Failure> {
+    let me = node.agent();
+    let task_lists = node.keeper().each(|tracker| TaskList::of(tracker, me)).await??;
+    answer(form, &TaskLists { task_lists })
+}
+
+/// One task list, by name, id or the start of an id.
+#[utoipa::path(get, path = "/task-lists/{list}", params(("list" = String, Path)), tag = "task lists",
+    responses((status = 200, body = schema::TaskList), Failures))]
+pub(super) async fn task_list(
+    State(node): State<Node>,
+    form: Form,
+    list: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let (me, list) = (node.agent(), named(list)?);
+    let list = reading(&node, Some(list), move |tracker| TaskList::of(tracker, me)).await?;
+    answer(form, &list)
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    agent_id: String,
+    role: Role,
+}
+
+#[derive(Debug, Serialize)]
+struct Members {
+    members: Vec<Member>,
+}
+
+/// Who belongs to a task list, and what each may do.
+#[utoipa::path(get, path = "/task-lists/{list}/members", params(("list" = String, Path)),
+    tag = "task lists", responses((status = 200, body = schema::Members), Failures))]
+pub(super) async fn members(
+    State(node): State<Node>,
+    list: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let members = reading(&node, Some(named(list)?), |tracker| {
+        let charter = tracker.charter()?;
+        let member = |(agent, role): (AgentId, Role)| Member { agent_id: agent.to_string(), role };
+        Ok(charter.members().into_iter().map(member).collect())
+    });
+    Ok(Json(Members { members: members.await? }).into_response())
+}
+
+#[derive(Serialize)]
+struct Invited {
+    ticket: String,
+    role: Role,
+    expires_at_ms: i64,
+}
+
+/// Makes a ticket that lets one agent join a task list.
+#[utoipa::path(post, path = "/task-lists/{list}/invites", params(("list" = String, Path)),
+    request_body = InviteBody, tag = "task lists",
+    responses((status = 200, body = schema::Invited), Failures))]
+pub(super) async fn invite(
+    State(node): State<Node>,
+    list: Result<Path<String>, PathRejection>,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let list = named(list)?;
+    let InviteBody { role, lifetime_ms } = body.object().await?;
+    let lifetime = Duration::from_millis(lifetime_ms).min(LIFETIME_MAX);
+    let list = node.keeper().named(Some(&list)).await??;
+    let ticket = node.invite(list, role, lifetime).await??;
+    let (text, expires_at_ms) = (ticket.to_string(), ticket.expires_at_ms);
+    Ok(Json(Invited { ticket: text, role, expires_at_ms }).into_response())
+}
+
+#[derive(Serialize)]
+struct Joined {
+    list: String,
+    name: String,
+    role: Role,
+}
+
+/// Joins a task list by a ticket. Answers once it is joined, however long its issuer is away.
+#[utoipa::path(post, path = "/joins", request_body = JoinBody, tag = "task lists",
+    responses((status = 200, body = schema::Joined), Failures))]
+pub(super) async fn join(State(node): State<Node>, body: Unread) -> Result<Response, Failure> {
+    let ticket: Ticket = body.object::<JoinBody>().await?.ticket.parse().map_err(|error| {
+        let error: TicketError = error;
+        let hint = "paste what `x0x invite` printed, whole";
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_ticket", &error.to_string(), hint)
+    })?;
+    let (list, name) = (ticket.list.to_string(), ticket.name.clone());
+    let role = node.join(ticket).await??;
+    Ok(Json(Joined { list, name, role }).into_response())
+}

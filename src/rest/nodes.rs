@@ -1,0 +1,93 @@
+//! The node itself, over HTTP: who it is, how it is, whom it is linked to, and how it ends.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+
+use super::answer::API_VERSION;
+use super::errors::{Failure, Failures};
+use super::schema;
+use crate::node::{Loan, Node, PeerView, Status};
+
+/// What the first line of a loan says.
+pub(super) const LENT: &str = "lent\n";
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    api: u32,
+}
+
+/// Whether somebody is there; anybody may ask.
+#[utoipa::path(get, path = "/health", tag = "node", security(()),
+    responses((status = 200, body = schema::Health), Failures))]
+pub(super) async fn health() -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    Json(Health { status: "ok", version, api: API_VERSION }).into_response()
+}
+
+#[derive(Serialize)]
+struct Agent {
+    agent_id: String,
+    name: Option<String>,
+    addresses: Vec<String>,
+}
+
+/// Who this agent is, and where other nodes can call it.
+#[utoipa::path(get, path = "/agent", tag = "node",
+    responses((status = 200, body = schema::Agent), Failures))]
+pub(super) async fn agent(State(node): State<Node>) -> Response {
+    let addresses = node.addresses().iter().map(ToString::to_string).collect();
+    Json(Agent { agent_id: node.agent().to_string(), name: None, addresses }).into_response()
+}
+
+/// What the node says of itself.
+#[utoipa::path(get, path = "/status", tag = "node",
+    responses((status = 200, body = schema::Status), Failures))]
+pub(super) async fn status(State(node): State<Node>) -> Result<Json<Status>, Failure> {
+    Ok(Json(node.status().await?))
+}
+
+#[derive(Serialize)]
+pub(super) struct Peers {
+    peers: Vec<PeerView>,
+}
+
+/// The linked peers.
+#[utoipa::path(get, path = "/peers", tag = "node",
+    responses((status = 200, body = schema::Peers), Failures))]
+pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Peers>, Failure> {
+    Ok(Json(Peers { peers: node.peers().await? }))
+}
+
+#[derive(Serialize)]
+struct Stopping {
+    stopping: bool,
+}
+
+/// Has the node stop.
+#[utoipa::path(post, path = "/stop", tag = "node",
+    responses((status = 200, body = schema::Stopping), Failures))]
+pub(super) async fn stop(State(node): State<Node>) -> Response {
+    node.stop_soon();
+    Json(Stopping { stopping: true }).into_response()
+}
+
+/// Lends the stores for as long as the connection lasts: the body says that they are lent, and ends when
+/// the borrower hangs up.
+pub(super) async fn lend(State(node): State<Node>) -> Result<Body, Failure> {
+    let loan = node.keeper().lend().await?;
+    let body = stream::unfold((false, loan), |(told, loan): (bool, Loan)| async move {
+        if told {
+            std::future::pending::<()>().await;
+        }
+        Some((Ok::<_, Infallible>(Bytes::from_static(LENT.as_bytes())), (true, loan)))
+    });
+    Ok(Body::from_stream(body))
+}
