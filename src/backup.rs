@@ -25,7 +25,8 @@ pub struct Restored {
 }
 
 impl Home {
-    /// Copies a list as it stands into a file that must not exist; waits for nobody.
+    /// Copies a list as it stands into a file that must not exist; waits for nobody. A node that has the
+    /// list copies it.
     ///
     /// `progress` is told how many bytes were copied.
     pub fn back_up(
@@ -40,7 +41,10 @@ impl Home {
         let dir = file.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
         File::open(dir).map_err(|source| io_error("open", dir, source))?;
         let path = self.known_path(list)?;
-        Store::open_to_copy(&path)?.copy_to(file, progress)?;
+        match self.of_node(list)? {
+            Some(node) => node.back_up(file, progress)?,
+            None => Store::open_to_copy(&path)?.copy_to(file, progress)?,
+        }
         Ok(LocalTracker::info_of_any_format(file)?)
     }
 

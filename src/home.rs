@@ -2,6 +2,8 @@
 //!
 //! Knows where things lie and who may write; what a task list is, it leaves to the tracker.
 
+mod error;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -10,184 +12,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use x0x_tracker::id::ListId;
-use x0x_tracker::interface::error::{Fault, hint_of};
-use x0x_tracker::interface::object::causes;
 use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
 use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
 use x0x_tracker::timestamp::Timestamp;
 
-use crate::identity::{Identity, IdentityError, MlDsa};
-use crate::naming;
+use crate::identity::{Identity, MlDsa};
 use crate::rest::client::{self, Borrowed};
 use crate::{entropy, time};
+
+pub use error::HomeError;
 
 /// The folder of the task lists in a data directory.
 const LISTS_DIR: &str = "lists";
 
 /// How long a waiting writer pauses between two tries: a little less than a short write takes.
 const LOCK_PAUSE: Duration = Duration::from_millis(4);
-
-/// A data directory could not do what was asked. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HomeError {
-    /// The task list refused.
-    #[error(transparent)]
-    Tracker(#[from] TrackerError),
-    /// The agent's key cannot be used.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The data directory does not hold the list.
-    #[error("{} does not hold task list {}", dir.display(), list.short())]
-    UnknownList {
-        /// Which list.
-        list: ListId,
-        /// The data directory.
-        dir: PathBuf,
-    },
-    /// No list has this name or id.
-    #[error("{} holds no task list called '{name}'", dir.display())]
-    NoSuchList {
-        /// What was asked for.
-        name: String,
-        /// The data directory.
-        dir: PathBuf,
-    },
-    /// The data directory holds no list at all.
-    #[error("{} holds no task list", dir.display())]
-    NoList {
-        /// The data directory.
-        dir: PathBuf,
-    },
-    /// It has to be said which list is meant.
-    #[error("several task lists could be meant: {}", names.join(", "))]
-    ManyLists {
-        /// Their names and short ids.
-        names: Vec<String>,
-    },
-    /// A backup is not written over another file.
-    #[error("{} is there already", file.display())]
-    FileIsThere {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A file to be restored is no backup, or a damaged one.
-    #[error("{} is not a backup of a task list", file.display())]
-    NotABackup {
-        /// The file.
-        file: PathBuf,
-        /// What was found.
-        #[source]
-        source: Box<TrackerError>,
-    },
-    /// A list of a backup is here, and is not replaced unasked.
-    #[error(
-        "task list '{}' ({}) is here already{}; the backup has {} commits",
-        found.name,
-        found.list.short(),
-        commits_here.map_or(String::new(), |commits| format!(" with {commits} commits")),
-        found.commits
-    )]
-    ListIsHere {
-        /// What the backup holds.
-        found: Box<ListInfo>,
-        /// How many commits are here; `None` where the list cannot be read.
-        commits_here: Option<u64>,
-    },
-    /// A file or folder of the data directory cannot be used.
-    #[error("cannot {what} {}", path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl HomeError {
-    /// Returns the word that programs tell errors apart by.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Tracker(error) => error.code(),
-            Self::Identity(_) => "identity",
-            Self::UnknownList { .. } | Self::NoSuchList { .. } => "unknown_list",
-            Self::NoList { .. } => "no_list",
-            Self::ManyLists { .. } => "many_lists",
-            Self::FileIsThere { .. } => "file_is_there",
-            Self::NotABackup { .. } => "not_a_backup",
-            Self::ListIsHere { .. } => "list_is_here",
-            Self::Io { .. } => "io",
-        }
-    }
-
-    /// Returns what happened, with what lies behind it.
-    pub fn detail(&self) -> String {
-        let text = self.to_string();
-        let causes = causes(&text, std::error::Error::source(self));
-        std::iter::once(text).chain(causes).collect::<Vec<_>>().join(": ")
-    }
-
-    /// Returns what to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Tracker(error) => error.hint(),
-            Self::Identity(IdentityError::Exposed { file, .. }) => {
-                format!("chmod 600 {}", file.display())
-            }
-            Self::Identity(
-                IdentityError::NoDataDir { source, .. } | IdentityError::NotCreated { source, .. },
-            ) => hint_of(source).to_owned(),
-            Self::Identity(_) => "restore the key file from a backup, or name another data \
-                directory with --data-dir"
-                .to_owned(),
-            Self::UnknownList { .. } => {
-                "run `x0x issues import` to work from the JSONL file of this repository".to_owned()
-            }
-            Self::NoSuchList { .. } => "leave --list out, or name one of the lists that are here \
-                (a name, an id, or the start of an id)"
-                .to_owned(),
-            Self::NoList { .. } => "run `x0x init` in the repository to make one".to_owned(),
-            Self::ManyLists { .. } => {
-                "say which with --list NAME|ID, or work in a repository that has a .x0x.toml"
-                    .to_owned()
-            }
-            Self::FileIsThere { .. } => {
-                "choose another name; a backup replaces no file".to_owned()
-            }
-            Self::NotABackup { .. } => {
-                "name a file that `x0x backup` wrote; nothing was changed".to_owned()
-            }
-            Self::ListIsHere { .. } => "look at the backup in a data directory of its own \
-                (--data-dir DIR); --replace puts it in the place of the list that is here, which is \
-                kept beside it"
-                .to_owned(),
-            Self::Io { source, .. } => hint_of(source).to_owned(),
-        }
-    }
-
-    /// Returns who can mend it.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Tracker(error) => error.fault(),
-            Self::UnknownList { .. } | Self::NoSuchList { .. } | Self::NoList { .. } => {
-                Fault::NotFound
-            }
-            Self::ManyLists { .. } | Self::NotABackup { .. } => Fault::Invalid,
-            Self::FileIsThere { .. } | Self::ListIsHere { .. } => Fault::Conflict,
-            Self::Identity(_) | Self::Io { .. } => Fault::Internal,
-        }
-    }
-
-    /// Tells whether the same request may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Tracker(error) if error.is_retryable())
-    }
-}
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -256,16 +97,6 @@ impl Home {
         Ok(paths)
     }
 
-    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
-    pub fn list_named(&self, name_or_id: Option<&str>) -> Result<ListId, HomeError> {
-        if let Some(list) = name_or_id.and_then(|text| text.parse().ok())
-            && self.holds(list)
-        {
-            return Ok(list);
-        }
-        naming::which(self.lists()?.iter(), name_or_id, &self.dir)
-    }
-
     /// Returns how large the file of a list is, in bytes.
     pub fn bytes_of(&self, list: ListId) -> Result<u64, HomeError> {
         let path = self.known_path(list)?;
@@ -288,21 +119,38 @@ impl Home {
 
     /// Opens a list to write, once no other process does; waits at most `wait`.
     pub fn write(&self, list: ListId, wait: Duration) -> Result<LocalTracker, HomeError> {
-        let path = self.known_path(list)?;
-        let host = host(self.identity()?);
+        self.known_path(list)?;
         let lock = self.lock(wait)?;
-        Ok(LocalTracker::open_to_write(&path, host, lock)?)
+        self.write_under(list, lock)
+    }
+
+    /// The same, for who has the lock.
+    pub(crate) fn write_under(
+        &self,
+        list: ListId,
+        lock: StoreLock,
+    ) -> Result<LocalTracker, HomeError> {
+        let path = self.known_path(list)?;
+        Ok(LocalTracker::open_to_write(&path, host(self.identity()?), lock)?)
     }
 
     /// Opens a list to write, for who has the lock.
+    ///
+    /// Other processes cannot read it then; waits at most `wait` for those that do.
     pub(crate) fn write_with(
         &self,
         list: ListId,
         lock: &Arc<StoreLock>,
-        _wait: Duration,
+        wait: Duration,
     ) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
-        let tracker = LocalTracker::open_to_write(&path, host(self.identity()?), lock.clone())?;
+        let tracker = patiently(wait, || {
+            let host = host(self.identity()?);
+            match LocalTracker::open_alone(&path, host, lock.clone()) {
+                Err(TrackerError::Busy { .. }) => Ok(Err(None)),
+                opened => Ok(Ok(opened?)),
+            }
+        })?;
         let found = x0x_tracker::Tracker::info(&tracker)?.list;
         if found != list {
             // Others would be told that the one list is as far as the other.
@@ -329,10 +177,20 @@ impl Home {
     }
 
     /// Verifies the file of a list and all that follows from something else in it; returns what is
-    /// wrong. Waits for nobody and changes nothing.
-    pub fn check(&self, list: ListId) -> Result<Vec<String>, HomeError> {
-        let tracker = LocalTracker::open_to_check(&self.known_path(list)?)?;
-        Ok(tracker.check(&MlDsa)?)
+    /// wrong. Changes nothing, and waits for nobody but a node, which lends the file: at most `wait`.
+    pub fn check(&self, list: ListId, wait: Duration) -> Result<Vec<String>, HomeError> {
+        let path = self.known_path(list)?;
+        let lent = match self.of_node(list)? {
+            Some(_) => Some(self.borrowing(wait, || SharedLock::try_acquire(&self.dir))?),
+            None => None,
+        };
+        let faults = LocalTracker::open_to_check(&path)?.check(&MlDsa)?;
+        // The lock goes first: what the node waits for is the end of the loan.
+        if let Some((lock, loan)) = lent {
+            drop(lock);
+            drop(loan);
+        }
+        Ok(faults)
     }
 
     /// Makes a new list, and returns its id.
@@ -413,7 +271,7 @@ impl Home {
     /// Takes the lock for a node; waits at most `wait`.
     pub(crate) fn lock_as(&self, holder: &Holder, wait: Duration) -> Result<StoreLock, HomeError> {
         self.make_dir(&self.dir)?;
-        patiently(wait, || StoreLock::try_acquire(&self.dir, holder))
+        patiently(wait, || Ok(StoreLock::try_acquire(&self.dir, holder)?))
     }
 
     /// Returns where the file of a list lies, or would.
@@ -452,9 +310,9 @@ pub(crate) fn holder_of(role: &str, api: Option<String>) -> Holder {
 }
 
 /// Tries to take a lock until it is free; tells who held it to the end of the wait.
-fn patiently<T>(
+pub(crate) fn patiently<T>(
     wait: Duration,
-    mut attempt: impl FnMut() -> Result<Result<T, Option<Holder>>, TrackerError>,
+    mut attempt: impl FnMut() -> Result<Result<T, Option<Holder>>, HomeError>,
 ) -> Result<T, HomeError> {
     let mut waited = Duration::ZERO;
     loop {

@@ -2,6 +2,7 @@
 //!
 //! What a task list is, and what may happen to it, is decided in the tracker.
 
+pub mod access;
 pub mod backup;
 pub mod clerk;
 pub mod entropy;

@@ -394,5 +394,6 @@ fn exit_of(fault: Fault) -> Exit {
         Fault::Invalid => Exit::Invalid,
         Fault::NotAllowed => Exit::NotAllowed,
         Fault::Unavailable | Fault::Internal => Exit::Failed,
+        Fault::Unreachable => Exit::Unreachable,
     }
 }

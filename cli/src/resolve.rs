@@ -10,9 +10,10 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use x0x::access::Access;
 use x0x::home::Home;
+use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
-use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::args::Global;
 use crate::error::CliError;
@@ -107,30 +108,30 @@ impl Session {
     }
 
     /// Opens the task list to read.
-    pub fn reader(&self) -> Result<impl Tracker + use<>, CliError> {
-        Ok(self.told(self.home.read(self.list()?)?))
+    pub fn reader(&self) -> Result<Box<dyn Tracker>, CliError> {
+        Ok(self.told(self.home.reader(self.list()?, self.lock_timeout)?))
     }
 
     /// Opens the task list to write; others wait until it is dropped.
-    pub fn writer(&self) -> Result<impl Tracker + use<>, CliError> {
+    pub fn writer(&self) -> Result<Box<dyn Tracker>, CliError> {
         self.writer_of(self.list()?, false)
     }
 
-    /// Opens a task list to write; others wait until it is dropped. What a dry run writes stays in
-    /// memory, and no file changes.
-    pub fn writer_of(&self, list: ListId, dry_run: bool) -> Result<impl Tracker + use<>, CliError> {
-        let open = if dry_run { Home::rehearse } else { Home::write };
+    /// Opens a task list to write; others wait until it is dropped. Of a dry run, which every request says
+    /// that it is, no file changes.
+    pub fn writer_of(&self, list: ListId, dry_run: bool) -> Result<Box<dyn Tracker>, CliError> {
+        let open = if dry_run { Home::rehearser } else { Home::writer };
         Ok(self.told(open(&self.home, list, self.lock_timeout)?))
     }
 
     /// Returns a task list after telling, once, that its last writer was interrupted.
-    fn told(&self, tracker: LocalTracker) -> LocalTracker {
-        if let Some(repair) = tracker.repair()
+    fn told(&self, access: Access) -> Box<dyn Tracker> {
+        if let Some(repair) = access.repair
             && !self.told_repair.replace(true)
         {
             self.output.note(repair.note());
         }
-        tracker
+        access.tracker
     }
 
     /// Returns the JSONL file of the task list that is meant, if `.x0x.toml` names one.

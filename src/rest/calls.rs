@@ -67,6 +67,11 @@ impl Streamed {
         decoded.ok_or_else(|| not_understood("a header of its answer is missing"))
     }
 
+    /// Returns how many bytes it has, where the node said so.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
     /// Returns the error of an answer that broke off.
     pub(super) fn gone(&self) -> TrackerError {
         self.client.gone()

@@ -272,20 +272,7 @@ pub(super) async fn export(
         Ok((file, report))
     });
     let (file, report) = made.await?;
-    let parts = stream::unfold(Some(file), |file| async move {
-        let mut file = file?;
-        let mut part = vec![0; PART_BYTES];
-        match file.read(&mut part) {
-            Ok(0) => None,
-            Ok(length) => {
-                part.truncate(length);
-                Some((Ok(Bytes::from(part)), Some(file)))
-            }
-            Err(error) => Some((Err(error), None)),
-        }
-    });
-    let mut response =
-        ([(header::CONTENT_TYPE, JSONL_TYPE)], Body::from_stream(parts)).into_response();
+    let mut response = ([(header::CONTENT_TYPE, JSONL_TYPE)], in_parts(file)).into_response();
     let tag = format!("\"{}\"", HEXLOWER.encode(&report.hash));
     let mut put = |name, value: String| {
         let value = HeaderValue::from_str(&value);
@@ -297,6 +284,22 @@ pub(super) async fn export(
         put(header::HeaderName::from_static(REPORT_HEADER), HEXLOWER.encode(&report));
     }
     Ok(response)
+}
+
+/// Returns a file as a body that is read part by part.
+pub(super) fn in_parts(file: File) -> Body {
+    Body::from_stream(stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let mut part = vec![0; PART_BYTES];
+        match file.read(&mut part) {
+            Ok(0) => None,
+            Ok(length) => {
+                part.truncate(length);
+                Some((Ok(Bytes::from(part)), Some(file)))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
 }
 
 impl Answer for ExportReport {

@@ -1,21 +1,23 @@
 //! Task lists and who belongs to them, over HTTP.
 
+use std::fs::File;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::AgentId;
-use x0x_tracker::interface::ListInfo;
+use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::journal::charter::Role;
 
 use super::answer::{Answer, Form, answer};
 use super::body::{Unread, named};
 use super::errors::{Failure, Failures};
+use super::exchange::in_parts;
 use super::issues::reading;
 use super::requests::{InviteBody, JoinBody};
 use super::schema;
@@ -33,10 +35,7 @@ pub(super) struct TaskList {
 }
 
 impl TaskList {
-    fn of(
-        tracker: &x0x_tracker::LocalTracker,
-        me: AgentId,
-    ) -> Result<Self, x0x_tracker::TrackerError> {
+    fn of(tracker: &x0x_tracker::LocalTracker, me: AgentId) -> Result<Self, TrackerError> {
         Ok(Self { info: tracker.info()?, role: tracker.charter()?.role(me) })
     }
 
@@ -92,6 +91,36 @@ pub(super) async fn task_list(
     let (me, list) = (node.agent(), named(list)?);
     let list = reading(&node, Some(list), move |tracker| TaskList::of(tracker, me)).await?;
     answer(form, &list)
+}
+
+/// A copy of a task list in one file, as `x0x restore` takes it. The agent's key is not in it.
+#[utoipa::path(get, path = "/task-lists/{list}/backup", params(("list" = String, Path)),
+    tag = "task lists",
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), Failures))]
+pub(super) async fn backup(
+    State(node): State<Node>,
+    list: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let dir = node.keeper().dir().to_owned();
+    let copied = reading(&node, Some(named(list)?), move |tracker| {
+        let failed = |source| TrackerError::Io {
+            what: format!("cannot keep a file in {}", dir.display()),
+            source,
+        };
+        // The file goes with the folder, once it was sent.
+        let folder = tempfile::tempdir_in(&dir).map_err(failed)?;
+        let path = folder.path().join("backup");
+        tracker.copy_to(&path, &mut |_| {})?;
+        let file = File::open(&path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        Ok((file, bytes))
+    });
+    let (file, bytes) = copied.await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, bytes.to_string()),
+    ];
+    Ok((headers, in_parts(file)).into_response())
 }
 
 #[derive(Debug, Serialize)]

@@ -23,6 +23,7 @@ mod serving;
 
 pub use answer::API_VERSION;
 pub use remote::RemoteTracker;
+pub(crate) use remote::lists_of;
 pub use routes::document;
 
 use std::fs;

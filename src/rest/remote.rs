@@ -23,7 +23,7 @@ use super::client::Client;
 use super::edits::AllDisputed;
 use super::exchange::{ExportWanted, Frame, ImportWanted, REPORT_HEADER};
 use super::issues::{ExactAgenda, ExactPage, Handoffs};
-use super::lists::TaskList;
+use super::lists::{TaskList, TaskLists};
 use super::patch;
 use super::query::{PAGE_MAX, Wanted};
 use super::requests::{
@@ -52,6 +52,35 @@ impl RemoteTracker {
         let remote = Self { client, list };
         remote.info()?;
         Ok(remote)
+    }
+
+    /// Copies the list as it stands into a file that must not exist.
+    ///
+    /// `progress` is told how many bytes have come.
+    pub(crate) fn back_up(
+        &self,
+        file: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), TrackerError> {
+        let call = Call::get(&format!("/task-lists/{}/backup", self.list));
+        let mut answer = self.client.stream(call)?;
+        let whole = answer.length().ok_or_else(|| self.client.gone())?;
+        let failed =
+            |source| TrackerError::Io { what: format!("cannot write {}", file.display()), source };
+        let dir = file.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
+        let mut partial = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+        let (mut part, mut bytes) = (vec![0; 64 << 10], 0);
+        while let length @ 1.. = answer.read(&mut part).map_err(|_gone| self.client.gone())? {
+            partial.write_all(&part[..length]).map_err(failed)?;
+            bytes += length as u64;
+            progress(bytes);
+        }
+        if bytes != whole {
+            return Err(self.client.gone());
+        }
+        partial.as_file().sync_all().map_err(failed)?;
+        partial.persist_noclobber(file).map_err(|error| failed(error.error))?;
+        Ok(())
     }
 
     fn get<T: DeserializeOwned>(
@@ -87,6 +116,13 @@ impl RemoteTracker {
     fn list_id(&self) -> Option<String> {
         Some(self.list.to_string())
     }
+}
+
+/// Returns the lists of the node that has a data directory.
+pub(crate) fn lists_of(dir: &Path, api: &str) -> Result<Vec<ListInfo>, TrackerError> {
+    let client = Client::with(dir, api).map_err(|error| error.to_tell())?;
+    let lists: TaskLists = client.exact(Call::get("/task-lists"))?;
+    Ok(lists.task_lists.into_iter().map(|list| list.info).collect())
 }
 
 /// Returns the path of an issue, or of something under it. A name that is one of the words under `/issues`

@@ -48,6 +48,7 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(lists::task_lists))
         .routes(routes!(lists::task_list))
         .routes(routes!(lists::members))
+        .routes(routes!(lists::backup))
         .routes(routes!(lists::invite))
         .routes(routes!(lists::join))
         .routes(routes!(issues::list, edits::create, edits::edit_all))

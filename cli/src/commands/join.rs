@@ -50,7 +50,7 @@ pub fn run(session: &Session, args: &JoinArgs) -> Result<Exit, CliError> {
             joined.ok_or(stopped)??.name().to_owned()
         }
     };
-    let info = session.home.read(ticket.list)?.info()?;
+    let info = session.home.reader(ticket.list, session.lock_timeout)?.tracker.info()?;
     let output = session.output;
     let id = ticket.list.to_string();
     if output.json {

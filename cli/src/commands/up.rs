@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use tokio::time::interval;
 use x0x::hub::Note;
 use x0x::node::{Node, Status, block_on};
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::Filter;
+use x0x_tracker::interface::{Filter, Open};
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
@@ -79,7 +80,7 @@ async fn greet(session: &Session, node: &Node) -> Result<(), CliError> {
         up["addresses"] = json!(addresses);
         return output.json(&up);
     }
-    let ready = ready(session, &status);
+    let ready = ready(node, &status).await;
     output.data(|stdout| {
         writeln!(stdout, "agent   {}", status.agent_id)?;
         writeln!(stdout, "listen  {}, for other nodes at {}", status.listen, addresses.join(", "))?;
@@ -103,22 +104,23 @@ async fn greet(session: &Session, node: &Node) -> Result<(), CliError> {
 }
 
 /// Returns the first ready issues of each list.
-fn ready(session: &Session, status: &Status) -> Vec<Vec<String>> {
-    let of_list = |id: &str| {
-        let list = id.parse().ok()?;
-        let tracker = session.home.read(list).ok()?;
-        let mut lines = Vec::new();
-        let filter = Filter { limit: Some(READY_SHOWN), ..Filter::default() };
-        let mut visit = |open| {
-            if let x0x_tracker::interface::Open::Ready(shown) = open {
-                lines.push(issue::line(&shown));
-            }
-            std::ops::ControlFlow::Continue(())
-        };
-        tracker.agenda(&filter, &mut visit).ok()?;
-        Some(lines)
-    };
-    status.lists.iter().map(|list| of_list(&list.id).unwrap_or_default()).collect()
+async fn ready(node: &Node, status: &Status) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for list in &status.lists {
+        let lines = node.keeper().read_long(Some(list.id.clone()), |tracker| {
+            let mut lines = Vec::new();
+            let filter = Filter { limit: Some(READY_SHOWN), ..Filter::default() };
+            tracker.agenda(&filter, &mut |open| {
+                if let Open::Ready(shown) = open {
+                    lines.push(issue::line(&shown));
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(lines)
+        });
+        all.push(lines.await.ok().and_then(Result::ok).unwrap_or_default());
+    }
+    all
 }
 
 fn tell(session: &Session, note: &Note) -> Result<(), CliError> {

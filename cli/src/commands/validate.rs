@@ -57,7 +57,7 @@ pub fn run(session: &Session, args: &ValidateArgs) -> Result<Exit, CliError> {
 fn store(session: &Session) -> Result<Exit, CliError> {
     let issues = session.reader()?.info()?.issues;
     let list = session.list()?;
-    let faults = session.home.check(list)?;
+    let faults = session.home.check(list, session.lock_timeout)?;
     let output = session.output;
     if output.json {
         let listed: Value = faults.iter().map(|fault| json!({"reason": fault})).collect();

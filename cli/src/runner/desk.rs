@@ -15,7 +15,7 @@ use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::report::Held;
 use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Terms};
 use x0x_tracker::timestamp::Timestamp;
-use x0x_tracker::{LocalTracker, Tracker, TrackerError};
+use x0x_tracker::{Tracker, TrackerError};
 
 use super::foreman::{Act, Beat, Job, Outcome};
 use super::handoff::{self, Seen};
@@ -98,17 +98,22 @@ pub struct Record {
 
 impl Desk {
     /// Opens the list to write.
-    pub fn open(&self) -> Result<LocalTracker, CliError> {
+    pub fn open(&self) -> Result<Box<dyn Tracker>, CliError> {
         self.open_unless(Haste::AT_ONCE)
     }
 
+    /// Opens a list to read.
+    pub fn reader(&self, list: ListId) -> Result<Box<dyn Tracker>, CliError> {
+        Ok(self.home.reader(list, self.wait)?.tracker)
+    }
+
     /// Opens the list to write; does not wait for other writers once haste is so great.
-    fn open_unless(&self, haste: u8) -> Result<LocalTracker, CliError> {
+    fn open_unless(&self, haste: u8) -> Result<Box<dyn Tracker>, CliError> {
         let mut left = self.wait;
         loop {
             let wait = left.min(WAIT_AT_A_STRETCH);
             left -= wait;
-            match self.home.write(self.list, wait) {
+            match self.home.writer(self.list, wait).map(|access| access.tracker) {
                 Err(HomeError::Tracker(error))
                     if matches!(error, TrackerError::Busy { .. })
                         && !left.is_zero()
@@ -231,7 +236,7 @@ impl Desk {
 
     /// Returns what a command did with its claim that ended it itself.
     fn left(&self, issue: &str) -> Result<Record, CliError> {
-        let tracker = self.home.read(self.list)?;
+        let tracker = self.reader(self.list)?;
         let is_handed_off = match tracker.show(issue) {
             Ok(shown) => shown.row.state.as_deref() == Some("review"),
             // It has another name by now.

@@ -141,7 +141,7 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
 
 /// Returns the claims that a worker has before its runner begins, and that are not the runner's.
 fn spared(desk: &Desk, worker: &Worker) -> Result<Vec<RecordHash>, CliError> {
-    let claims = desk.home.read(desk.list)?.claims(Some(&desk.worker))?;
+    let claims = desk.reader(desk.list)?.claims(Some(&desk.worker))?;
     let held = claims.iter().filter_map(|shown| shown.row.held.as_ref());
     let own = held.filter(|held| desk.is_own(held)).map(|held| held.claim);
     // Those of a dead runner that could not be given back just now are none of them.

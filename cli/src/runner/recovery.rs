@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use x0x_tracker::Tracker;
+use x0x_tracker::TrackerError;
 use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::{Holding, Release};
-use x0x_tracker::{LocalTracker, TrackerError};
 
 use super::desk::Desk;
 use super::reaper::{Reaper, SILENT};
@@ -90,7 +90,7 @@ fn pay(
         agent: desk.agent,
         haste: &desk.haste,
     };
-    let completed = reaper.complete(&desk.worker, &lost, &desk.home.read(debt.list)?);
+    let completed = reaper.complete(&desk.worker, &lost, &desk.reader(debt.list)?);
     given_back.and(completed.map_err(CliError::from))
 }
 
@@ -124,7 +124,7 @@ fn give_back(
 
 /// Gives one claim back; returns why it was over already, if it was.
 fn give_back_one(
-    tracker: &mut LocalTracker,
+    tracker: &mut dyn Tracker,
     desk: &Desk,
     claim: RecordHash,
     retry_after_ms: u64,

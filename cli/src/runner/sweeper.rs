@@ -42,7 +42,7 @@ impl Sweeper {
     }
 
     fn reap(&self) -> Result<usize, CliError> {
-        let tracker = self.desk.home.read(self.desk.list)?;
+        let tracker = self.desk.reader(self.desk.list)?;
         let now = Timestamp(time::now_ms());
         let reaper = Reaper {
             proofs: &self.proofs,

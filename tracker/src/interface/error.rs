@@ -187,6 +187,16 @@ pub enum TrackerError {
         /// The number known here.
         known: u32,
     },
+    /// The store holds something that no version of this program wrote.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// What was found.
+        what: String,
+    },
+    /// A node said so.
+    #[error(transparent)]
+    Told(Box<Told>),
+    // Those that cannot travel stand last: what numbers the others on their way leaves these out.
     /// Reading or writing a file failed.
     #[error("{what}")]
     #[serde(skip)]
@@ -207,12 +217,6 @@ pub enum TrackerError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store holds something that no version of this program wrote.
-    #[error("the store is damaged: {what}")]
-    Damaged {
-        /// What was found.
-        what: String,
-    },
     /// A commit could not be signed.
     #[error(transparent)]
     #[serde(skip)]
@@ -225,9 +229,6 @@ pub enum TrackerError {
     #[error(transparent)]
     #[serde(skip)]
     Journal(#[from] JournalError),
-    /// A node said so.
-    #[error(transparent)]
-    Told(Box<Told>),
 }
 
 fn listed(also: &[Loss]) -> String {

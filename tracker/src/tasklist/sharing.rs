@@ -52,4 +52,14 @@ impl LocalTracker {
     pub fn sync(&self) -> Result<(), TrackerError> {
         self.store.sync()
     }
+
+    /// Copies the list as it stands into a file that must not exist, while others may write.
+    ///
+    /// `progress` is told how many bytes were copied.
+    ///
+    /// # Errors
+    /// [`TrackerError::Io`] where the file exists or cannot be written; then nothing is left of it.
+    pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
+        self.store.copy_to(path, progress)
+    }
 }

@@ -1,0 +1,127 @@
+//! One store, two ways in: the files of a data directory or, while a node has them, that node. Whoever asks
+//! gets the same answers.
+
+use std::time::Duration;
+
+use x0x_tracker::id::ListId;
+use x0x_tracker::interface::error::Fault;
+use x0x_tracker::interface::{ListInfo, TrackerError};
+use x0x_tracker::store::{Holder, Repair, SharedLock, StoreLock};
+use x0x_tracker::{LocalTracker, Tracker};
+
+use crate::home::{Home, HomeError, holder_of, patiently};
+use crate::naming;
+use crate::rest::{self, RemoteTracker};
+
+/// What a node says of itself in the lock.
+const NODE_ROLE: &str = "node";
+
+/// A task list that is open, one way or the other.
+pub struct Access {
+    /// The list.
+    pub tracker: Box<dyn Tracker>,
+    /// Whether opening it had to repair what an interrupted writer left.
+    pub repair: Option<Repair>,
+}
+
+impl Access {
+    fn of_store(tracker: LocalTracker) -> Self {
+        let repair = tracker.repair();
+        Self { tracker: Box::new(tracker), repair }
+    }
+
+    fn of_node(tracker: RemoteTracker) -> Self {
+        Self { tracker: Box::new(tracker), repair: None }
+    }
+}
+
+impl Home {
+    /// Returns a list to read. Changes nothing, and waits for no writer; for a node that is about to start
+    /// or to stop at most `wait`.
+    pub fn reader(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {
+        patiently(wait, || {
+            // The lock is not tried, since that could be in the way of a writer.
+            if let Some(tracker) = self.of_node(list)? {
+                return Ok(Ok(Access::of_node(tracker)));
+            }
+            match self.read(list) {
+                // A node that has it does not answer yet, or no more.
+                Err(HomeError::Tracker(TrackerError::Busy { .. })) => {
+                    Ok(Err(StoreLock::holder(self.dir())))
+                }
+                opened => Ok(Ok(Access::of_store(opened?))),
+            }
+        })
+    }
+
+    /// Returns a list to write, once no other program writes; waits at most `wait`.
+    pub fn writer(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {
+        self.known_path(list)?;
+        patiently(wait, || match StoreLock::try_acquire(self.dir(), &holder_of("cli", None))? {
+            Ok(lock) => Ok(Ok(Access::of_store(self.write_under(list, lock)?))),
+            Err(other) => {
+                let tracker = other.as_ref().map_or(Ok(None), |other| self.by(other, list))?;
+                Ok(tracker.map(Access::of_node).ok_or(other))
+            }
+        })
+    }
+
+    /// Returns a list for a rehearsal, which changes nothing: every request says that it is one, or what it
+    /// writes stays in memory.
+    pub fn rehearser(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {
+        let node = SharedLock::try_acquire(self.dir())?.err().flatten();
+        match node.map_or(Ok(None), |node| self.by(&node, list))? {
+            Some(tracker) => Ok(Access::of_node(tracker)),
+            None => Ok(Access::of_store(self.rehearse(list, wait)?)),
+        }
+    }
+
+    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
+    pub fn list_named(&self, name_or_id: Option<&str>) -> Result<ListId, HomeError> {
+        if let Some(list) = name_or_id.and_then(|text| text.parse().ok())
+            && self.holds(list)
+        {
+            return Ok(list);
+        }
+        naming::which(self.lists_here()?.iter(), name_or_id, self.dir())
+    }
+
+    /// Returns a list of the node that runs here; `None` where none does.
+    pub(crate) fn of_node(&self, list: ListId) -> Result<Option<RemoteTracker>, HomeError> {
+        let last = StoreLock::holder(self.dir());
+        Ok(last.map_or(Ok(None), |last| self.by(&last, list))?)
+    }
+
+    fn lists_here(&self) -> Result<Vec<ListInfo>, HomeError> {
+        let last = StoreLock::holder(self.dir());
+        let api = last.as_ref().and_then(api_of);
+        match api.map(|api| rest::lists_of(self.dir(), api)) {
+            Some(Err(error)) if !is_away(&error) => Err(error.into()),
+            Some(Ok(lists)) => Ok(lists),
+            _ => self.lists(),
+        }
+    }
+
+    /// Returns a list of the node that holds the lock; `None` where that is no node, or does not answer.
+    fn by(&self, holder: &Holder, list: ListId) -> Result<Option<RemoteTracker>, TrackerError> {
+        let Some(api) = api_of(holder) else { return Ok(None) };
+        match RemoteTracker::connect(self.dir(), api, list) {
+            Ok(tracker) => Ok(Some(tracker)),
+            Err(error) if is_away(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns where a holder of the lock answers, if it is a node that runs.
+fn api_of(holder: &Holder) -> Option<&str> {
+    let api = holder.api.as_deref().filter(|_| holder.role == NODE_ROLE)?;
+    // One that was killed left its word in the lock, and another program may have its address by now.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
+    let runs = rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
+    runs.then_some(api)
+}
+
+fn is_away(error: &TrackerError) -> bool {
+    error.fault() == Fault::Unreachable
+}
