@@ -17,6 +17,7 @@ use x0x_tracker::interface::error::Fault;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
+use super::events::Events;
 use super::readers::Readers;
 use super::shelf::{Shelf, Write, Written};
 use crate::home::{Home, HomeError, io_error};
@@ -107,13 +108,23 @@ impl Keeper {
         lock: StoreLock,
         holder: Holder,
         hub: mpsc::UnboundedSender<Told>,
+        events: Events,
     ) -> Result<(Self, std::thread::JoinHandle<()>), HomeError> {
         let lists = BTreeMap::new();
         let lock = Some(Arc::new(lock));
         let readers = Readers::of(home.dir());
         let (told, failed) = (BTreeMap::new(), Arc::default());
-        let mut shelf =
-            Shelf { home, holder, lock, lists, told, hub, failed, readers: readers.clone() };
+        let mut shelf = Shelf {
+            home,
+            holder,
+            lock,
+            lists,
+            told,
+            hub,
+            failed,
+            readers: readers.clone(),
+            events,
+        };
         shelf.open_all()?;
         let (jobs, mut queue) = mpsc::unbounded_channel();
         let failed = shelf.failed.clone();
@@ -298,7 +309,10 @@ fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
     let mut next = None;
     while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
         match job {
-            Job::Act(act) => act(shelf),
+            Job::Act(act) => {
+                act(shelf);
+                shelf.tell_all();
+            }
             Job::Write(list, write) => {
                 let mut writes = vec![write];
                 while writes.len() < TOGETHER_MAX {

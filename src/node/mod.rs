@@ -5,6 +5,7 @@ mod addresses;
 mod carrier;
 mod errands;
 mod error;
+mod events;
 mod forks;
 mod keeper;
 mod membership;
@@ -41,6 +42,7 @@ use peers_file::PeersFile;
 use streams::Reply;
 
 pub use error::{JoinError, NodeError};
+pub use events::{EVENTS_KEPT, Event, Events, Found};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use runtime::block_on;
 pub use shelf::Shelf;
@@ -86,6 +88,7 @@ pub struct Node {
     addresses: Arc<[SocketAddr]>,
     started_at: Timestamp,
     keeper: Keeper,
+    events: Events,
     hub: mpsc::UnboundedSender<Told>,
     notes: tokio::sync::broadcast::Sender<Note>,
     stopped: watch::Receiver<bool>,
@@ -142,7 +145,9 @@ impl Node {
         let told = |source| NodeError::Io { what: "write", path: home.dir().join("lock"), source };
         lock.tell(&holder).map_err(told)?;
         let (hub_in, inputs) = mpsc::unbounded_channel();
-        let (keeper, stores) = Keeper::start(home.clone(), lock, holder, hub_in.clone())?;
+        let events = Events::new(epoch());
+        let (keeper, stores) =
+            Keeper::start(home.clone(), lock, holder, hub_in.clone(), events.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
         let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
@@ -153,6 +158,7 @@ impl Node {
             addresses: addresses.into(),
             started_at: Timestamp(time::now_ms()),
             keeper: keeper.clone(),
+            events,
             hub: hub_in.clone(),
             notes: notes.clone(),
             stopped,
@@ -189,6 +195,11 @@ impl Node {
     /// Returns what has the stores.
     pub fn keeper(&self) -> &Keeper {
         &self.keeper
+    }
+
+    /// Returns what happens to the task lists.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Returns what happens from now on.
@@ -296,6 +307,13 @@ impl Node {
         self.hub.send(Told::Look(look)).map_err(|_gone| Stopped)?;
         answered.await.map_err(|_gone| Stopped)
     }
+}
+
+/// Returns a number that no other run of a node has.
+fn epoch() -> u64 {
+    let mut bytes = [0; 8];
+    entropy::fill(&mut bytes);
+    u64::from_be_bytes(bytes)
 }
 
 trait OkOrLog<T> {

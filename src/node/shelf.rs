@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
+use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
+use super::events::Events;
 use super::readers::Readers;
 use crate::home::{Home, HomeError};
 use crate::{clerk, hub};
@@ -49,6 +51,8 @@ pub struct Shelf {
     pub(super) failed: Arc<AtomicBool>,
     /// Who reads beside the writing.
     pub(super) readers: Readers,
+    /// Where it is told what happens.
+    pub(super) events: Events,
 }
 
 impl Shelf {
@@ -121,8 +125,13 @@ impl Shelf {
         let written: Vec<Written> = writes.into_iter().map(|write| write(Some(tracker))).collect();
         let synced = if is_shared { tracker.sync() } else { Ok(()) };
         let has_failed = synced.is_err() || written.iter().any(|written| written.has_failed);
-        if synced.is_ok() {
-            self.announce(list);
+        match synced {
+            Ok(()) => {
+                self.announce(list);
+                self.tell(list);
+            }
+            // None of it is there.
+            Err(_) => drop(self.lists.get(&list).map(LocalTracker::take_changes)),
         }
         for Written { answer, .. } in written {
             answer(synced.as_ref().map_or_else(|error| Err(error.in_words()), |()| Ok(())));
@@ -140,6 +149,25 @@ impl Shelf {
             tracing::error!(list = %list.short(), %error, "a list cannot be opened again");
         }
         self.readers.open();
+    }
+
+    /// Tells whoever follows it what changed in a list.
+    fn tell(&self, list: ListId) {
+        let Some(tracker) = self.lists.get(&list) else { return };
+        let changes = tracker.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let members = changes.is_stated.then(|| members_of(tracker)).transpose();
+        match members {
+            Ok(members) => self.events.tell(list, &changes, members),
+            Err(error) => self.fail(list, &error),
+        }
+    }
+
+    /// Tells whoever follows it what changed in any list.
+    pub(super) fn tell_all(&self) {
+        self.lists.keys().for_each(|list| self.tell(*list));
     }
 
     /// Says that a store cannot be used.
@@ -163,8 +191,9 @@ impl Shelf {
 
     fn open(&mut self, list: ListId) -> Result<(), HomeError> {
         let Some(lock) = self.lock.clone() else { return Ok(()) };
-        let tracker = self.home.write_with(list, &lock, OPEN_WAIT)?;
+        let tracker = self.home.write_with(list, &lock, OPEN_WAIT)?.watched();
         let own = tracker.own_place()?;
+        self.events.know_members(list, members_of(&tracker)?);
         self.readers.put(list, &tracker)?;
         self.lists.insert(list, tracker);
         self.told.entry(list).or_insert(own);
@@ -196,6 +225,11 @@ impl Shelf {
         let lists: Vec<ListId> = self.lists.keys().copied().collect();
         for list in lists {
             self.announce(list);
+            self.events.reset(list, "another program had the store");
         }
     }
+}
+
+fn members_of(tracker: &LocalTracker) -> Result<BTreeMap<AgentId, Role>, TrackerError> {
+    Ok(tracker.charter()?.members().into_iter().collect())
 }

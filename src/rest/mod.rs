@@ -8,6 +8,7 @@ mod claims;
 pub mod client;
 mod edits;
 mod errors;
+mod events;
 mod exchange;
 mod guard;
 mod issues;

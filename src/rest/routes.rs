@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::answer::json;
 use super::errors::Failure;
-use super::{claims, edits, exchange, guard, issues, lists, nodes};
+use super::{claims, edits, events, exchange, guard, issues, lists, nodes};
 use crate::node::Node;
 
 /// What a node answers programs of its own machine.
@@ -53,6 +53,7 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(lists::join))
         .routes(routes!(issues::list, edits::create, edits::edit_all))
         .routes(routes!(issues::ready))
+        .routes(routes!(events::events))
         .routes(routes!(issues::stats))
         .routes(routes!(issues::show, edits::edit, edits::remove))
         .routes(routes!(issues::log))

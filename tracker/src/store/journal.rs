@@ -326,6 +326,9 @@ impl Writing {
 
     /// Appends a statement to the charter.
     pub fn append_statement(&self, signed: &Signed) -> Result<(), TrackerError> {
+        if let Some(pending) = &self.pending {
+            pending.note_statement();
+        }
         let number = self.len(Table::Statements)?;
         self.put(Table::Statements, &number.to_be_bytes(), &encode(signed)?)
     }

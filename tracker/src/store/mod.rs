@@ -5,6 +5,7 @@
 //! It keeps and finds bytes; what they mean is decided elsewhere.
 
 mod barrier;
+mod changes;
 mod claims;
 mod copy;
 mod disk;
@@ -23,6 +24,7 @@ mod tables;
 mod upgrade;
 
 pub use barrier::catches_panics;
+pub use changes::{CHANGES_MAX, Change, Changes};
 pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
 pub use journal::{Fork, Journal, Sealed, VOIDS_PER_AGENT_MAX, VoidCommit};
@@ -58,6 +60,8 @@ pub struct Store {
     repair: Option<Repair>,
     /// Whether what is written waits for [`Store::sync`] to be durable.
     syncs_later: AtomicBool,
+    /// Where it is kept what writings change, if anybody asks for that.
+    watched: Option<changes::Watched>,
 }
 
 /// What opening did about a file that its last writer had not closed.
@@ -156,7 +160,13 @@ impl Store {
     }
 
     fn of(path: &Path, access: Access, repair: Option<Repair>) -> Self {
-        Self { path: path.to_owned(), access, repair, syncs_later: AtomicBool::new(false) }
+        Self {
+            path: path.to_owned(),
+            access,
+            repair,
+            syncs_later: AtomicBool::new(false),
+            watched: None,
+        }
     }
 
     /// Starts reading; what is committed later is not seen.
@@ -187,7 +197,17 @@ impl Store {
             tx.set_durability(durability)?;
             Ok::<_, redb::Error>(tx)
         })?;
-        Ok(Writing::new(tx, &self.path))
+        Ok(Writing::new(tx, &self.path, self.watched.as_ref()))
+    }
+
+    /// Keeps from now on what writings change, until it is taken.
+    pub fn watch(&mut self) {
+        self.watched.get_or_insert_default();
+    }
+
+    /// Returns what writings changed since it was last taken.
+    pub fn take_changes(&self) -> Changes {
+        self.watched.as_ref().map(changes::Watched::take).unwrap_or_default()
     }
 
     /// Lets what is written from now on wait for [`Store::sync`] to be durable: one sync of the disk

@@ -71,6 +71,9 @@ impl Writing {
                 self.remove_name(name, key)?;
             }
         }
+        if let Some(pending) = &self.pending {
+            pending.add(self.row(row_key)?, None);
+        }
         self.remove(Table::Rows, row_key)
     }
 

@@ -211,6 +211,9 @@ impl Writing {
             self.put(Table::Names, &name_key(name, row.key), row_key)?;
         }
         self.put_view(row.key, json)?;
+        if let Some(pending) = &self.pending {
+            pending.add(self.row(row_key)?, Some(row.clone()));
+        }
         self.put(Table::Rows, row_key, &encode(row)?)
     }
 }

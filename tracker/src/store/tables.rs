@@ -10,6 +10,7 @@ use redb::{
 };
 
 use super::barrier;
+use super::changes::{Pending, Watched};
 use super::pack::{pack, unpack};
 use crate::interface::TrackerError;
 
@@ -223,11 +224,13 @@ pub struct Writing {
     path: PathBuf,
     /// `None` once it is committed or given up.
     tx: Option<WriteTransaction>,
+    /// What it changes, where that is kept.
+    pub(super) pending: Option<Pending>,
 }
 
 impl Writing {
-    pub(super) fn new(tx: WriteTransaction, path: &Path) -> Self {
-        Self { path: path.to_owned(), tx: Some(tx) }
+    pub(super) fn new(tx: WriteTransaction, path: &Path, watched: Option<&Watched>) -> Self {
+        Self { path: path.to_owned(), tx: Some(tx), pending: watched.map(Pending::of) }
     }
 
     /// Sets the value of a key.
@@ -278,7 +281,11 @@ impl Writing {
     /// Makes it all durable: when this returns, it is on disk.
     pub fn commit(mut self) -> Result<(), TrackerError> {
         let tx = self.tx.take();
-        barrier::call(&self.path, || tx.map_or(Ok(()), WriteTransaction::commit))
+        barrier::call(&self.path, || tx.map_or(Ok(()), WriteTransaction::commit))?;
+        if let Some(pending) = self.pending.take() {
+            pending.written();
+        }
+        Ok(())
     }
 
     fn write(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Host, LocalTracker, Lock};
 use crate::interface::TrackerError;
-use crate::store::{Store, StoreLock};
+use crate::store::{Changes, Store, StoreLock};
 
 impl LocalTracker {
     /// Opens a list to write, and keeps other processes from reading it ([`Store::open_alone`]).
@@ -61,5 +61,16 @@ impl LocalTracker {
     /// [`TrackerError::Io`] where the file exists or cannot be written; then nothing is left of it.
     pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
         self.store.copy_to(path, progress)
+    }
+
+    /// Keeps from now on what writings change, until [`LocalTracker::take_changes`].
+    pub fn watched(mut self) -> Self {
+        self.store.watch();
+        self
+    }
+
+    /// Returns what writings changed since it was last asked for; nothing in a list that is not watched.
+    pub fn take_changes(&self) -> Changes {
+        self.store.take_changes()
     }
 }

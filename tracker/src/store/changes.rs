@@ -1,0 +1,142 @@
+//! What writings change, kept for whoever tells others of it: the rows of issues before and after, and
+//! whether the charter grew. Not: what that means.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::interface::report::Row;
+
+/// How many changes are kept at most until they are taken; of more it is only known that there were.
+pub const CHANGES_MAX: usize = 4_096;
+
+/// One change of one issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The row before; `None` where the issue is new here.
+    pub before: Option<Row>,
+    /// The row now; `None` where the issue is not here any more, since what made it does not count.
+    pub after: Option<Row>,
+}
+
+/// What was changed since it was last asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Changes of issues, in order.
+    pub issues: Vec<Change>,
+    /// Whether there were more than [`CHANGES_MAX`].
+    pub is_cut: bool,
+    /// Whether the charter has new statements.
+    pub is_stated: bool,
+}
+
+impl Changes {
+    /// Tells whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.issues.is_empty() && !self.is_cut && !self.is_stated
+    }
+
+    fn add(&mut self, change: Change) {
+        if self.issues.len() < CHANGES_MAX {
+            self.issues.push(change);
+        } else {
+            self.is_cut = true;
+        }
+    }
+}
+
+/// The changes that were written, and not asked for yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched(Arc<Mutex<Changes>>);
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        // Whoever panicked while holding it leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take(&self) -> Changes {
+        std::mem::take(&mut self.lock())
+    }
+}
+
+/// The changes of a writing that is going on; dropped with it, they never were.
+#[derive(Debug)]
+pub(super) struct Pending {
+    watched: Watched,
+    changes: RefCell<Changes>,
+}
+
+impl Pending {
+    pub(super) fn of(watched: &Watched) -> Self {
+        Self { watched: watched.clone(), changes: RefCell::default() }
+    }
+
+    /// Adds a change of an issue; one of the same issue as the last goes on from there.
+    pub(super) fn add(&self, before: Option<Row>, after: Option<Row>) {
+        let key_of = |before: &Option<Row>, after: &Option<Row>| {
+            before.as_ref().or(after.as_ref()).map(|row| row.key)
+        };
+        let key = key_of(&before, &after);
+        let mut changes = self.changes.borrow_mut();
+        match changes.issues.last_mut() {
+            Some(last) if key_of(&last.before, &last.after) == key => last.after = after,
+            _ => changes.add(Change { before, after }),
+        }
+    }
+
+    pub(super) fn note_statement(&self) {
+        self.changes.borrow_mut().is_stated = true;
+    }
+
+    /// Notes that it was written.
+    pub(super) fn written(self) {
+        let Changes { issues, is_cut, is_stated } = self.changes.into_inner();
+        let mut written = self.watched.lock();
+        issues.into_iter().for_each(|change| written.add(change));
+        written.is_cut |= is_cut;
+        written.is_stated |= is_stated;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::DocumentKey;
+
+    fn row(key: u8, title: &str) -> Option<Row> {
+        let key = DocumentKey([key; 32]);
+        Some(Row { key, title: title.to_owned(), ..crate::testing::row() })
+    }
+
+    #[test]
+    fn what_one_writing_does_to_an_issue_is_one_change_and_a_writing_given_up_is_none() {
+        let watched = Watched::default();
+        let pending = Pending::of(&watched);
+        pending.add(row(1, "a"), None);
+        pending.add(None, row(1, "b"));
+        pending.add(None, row(2, "c"));
+        pending.note_statement();
+        drop(Pending::of(&watched));
+        assert!(watched.take().is_empty());
+        pending.written();
+        let changes = watched.take();
+        let change = |before, after| Change { before, after };
+        assert_eq!(changes.issues, [change(row(1, "a"), row(1, "b")), change(None, row(2, "c"))]);
+        assert!(changes.is_stated && !changes.is_cut && watched.take().is_empty());
+    }
+
+    #[test]
+    fn more_changes_than_are_kept_are_told_as_such() {
+        let watched = Watched::default();
+        for key in [1, 2] {
+            let pending = Pending::of(&watched);
+            for _ in 0..CHANGES_MAX {
+                pending.add(row(key, "a"), row(key, "b"));
+                pending.add(row(9, "a"), row(9, "b"));
+            }
+            pending.written();
+        }
+        let changes = watched.take();
+        assert!(changes.is_cut && changes.issues.len() == CHANGES_MAX);
+    }
+}
