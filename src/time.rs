@@ -3,6 +3,7 @@
 //! Whatever decides takes the time as a value, so that a simulation can move it.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -19,13 +20,19 @@ pub fn now_ms() -> i64 {
 /// Returns how long this machine has been running, sleep included (CLOCK_BOOTTIME), and which start
 /// of it this is; the kernel's random id of it, or nothing but zeroes where it tells none.
 pub fn uptime() -> Uptime {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
+    static BOOT: OnceLock<[u8; 16]> = OnceLock::new();
     let time = clock_gettime(BOOT_CLOCK);
     let seconds_ms = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000);
     let ms = seconds_ms.saturating_add(u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0));
-    Uptime { boot: decoded.try_into().unwrap_or_default(), ms }
+    // No process outlives the start of the machine that it began in.
+    Uptime { boot: *BOOT.get_or_init(boot_id), ms }
+}
+
+fn boot_id() -> [u8; 16] {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
+    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
+    decoded.unwrap_or_default().try_into().unwrap_or_default()
 }
 
 #[cfg(target_os = "linux")]

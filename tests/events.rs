@@ -98,8 +98,8 @@ impl Listener {
         loop {
             let text = self.until("\n\n").await;
             let field = |name: &str| {
-                let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-                lines.last().map(str::to_owned)
+                let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+                lines.next_back().map(str::to_owned)
             };
             let (Some(id), Some(kind), Some(data)) =
                 (field("id: "), field("event: "), field("data: "))
