@@ -23,6 +23,10 @@ use x0x::node::{Config, Node};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 
+/// As the program that runs a node has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WAIT: Duration = Duration::from_secs(60);
 
 /// How long each rate is measured.

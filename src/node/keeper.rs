@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use x0x_tracker::LocalTracker;
@@ -21,9 +22,14 @@ use super::events::Events;
 use super::readers::Readers;
 use super::shelf::{Shelf, Write, Written};
 use crate::home::{Home, HomeError, io_error};
+use crate::time;
 
 /// How many writings share a sync of the disk at most.
 const TOGETHER_MAX: usize = 64;
+
+/// How long a writing waits for others that may share its sync, where the last one had company. A guess:
+/// a small part of what a sync takes.
+const GATHER: Duration = Duration::from_micros(200);
 
 /// How many long readings go on at once.
 const LONG_READINGS_MAX: usize = 4;
@@ -306,7 +312,7 @@ impl Keeper {
 /// Does what is asked for, one thing after another, until it is to end; writings that wait behind one of
 /// the same list are done with it.
 fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
-    let mut next = None;
+    let (mut next, mut had_company) = (None, false);
     while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
         match job {
             Job::Act(act) => {
@@ -315,6 +321,9 @@ fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
             }
             Job::Write(list, write) => {
                 let mut writes = vec![write];
+                if had_company {
+                    time::pause(GATHER);
+                }
                 while writes.len() < TOGETHER_MAX {
                     match queue.try_recv() {
                         Ok(Job::Write(also, write)) if also == list => writes.push(write),
@@ -325,6 +334,7 @@ fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
                         Err(_none) => break,
                     }
                 }
+                had_company = writes.len() > 1;
                 shelf.write(list, writes);
             }
             Job::End => break,

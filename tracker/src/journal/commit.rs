@@ -98,9 +98,20 @@ pub struct Opened {
 impl Commit {
     /// Makes and signs the commit that follows `previous` in `header.log`.
     pub fn sign(header: &Header, body: Vec<u8>, signer: &dyn Signer) -> Result<Self, SignError> {
-        let header = encode(header);
-        let signature = signer.sign(&signed_bytes(&header))?;
-        Ok(Self { header, body, signature: Some(signature) })
+        let commit = Self::unsigned(header, body);
+        let signature = commit.signed(signer)?;
+        Ok(Self { signature: Some(signature), ..commit })
+    }
+
+    /// Makes the commit that follows `previous` in `header.log` and that a later one proves, which is
+    /// signed.
+    pub fn unsigned(header: &Header, body: Vec<u8>) -> Self {
+        Self { header: encode(header), body, signature: None }
+    }
+
+    /// Signs the commit.
+    pub fn signed(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+        signer.sign(&signed_bytes(&self.header))
     }
 
     /// Returns the hash that the next commit, and others, name this one by.

@@ -265,6 +265,16 @@ impl Writing {
         self.put(Table::Frontier, &log.to_bytes(), &encode(position)?)
     }
 
+    /// Keeps the signature of a commit that is here.
+    pub fn put_signature(
+        &self,
+        log: LogId,
+        number: u64,
+        signature: &[u8],
+    ) -> Result<(), TrackerError> {
+        self.put(Table::Signatures, &commit_key(log, number), signature)
+    }
+
     /// Keeps the headers that prove the last commit of a log, or forgets them.
     pub fn put_rest(&self, log: LogId, rest: Option<&Run>) -> Result<(), TrackerError> {
         match rest {

@@ -218,14 +218,20 @@ impl Store {
         self.syncs_later.store(true, Ordering::Relaxed);
     }
 
-    /// Makes durable all that was written since [`Store::sync_later`]: when this returns, it is on
-    /// disk, and what is written from now on is again when its commit returns.
+    /// Tells whether what is written now waits for [`Store::sync`].
+    pub fn is_sharing(&self) -> bool {
+        self.syncs_later.load(Ordering::Relaxed)
+    }
+
+    /// Starts the writing that makes durable all that was written since [`Store::sync_later`]: when its
+    /// commit returns, it is on disk, and what is written from now on is again when its own does.
     ///
     /// # Errors
-    /// Where the disk refuses. What was not durable is lost then, and the store has to be closed.
-    pub fn sync(&self) -> Result<(), TrackerError> {
+    /// Where the disk refuses, here or at the commit. What was not durable is lost then, and the store has
+    /// to be closed.
+    pub fn sync(&self) -> Result<Writing, TrackerError> {
         self.syncs_later.store(false, Ordering::Relaxed);
-        self.begin_write(Durability::Immediate)?.commit()
+        self.begin_write(Durability::Immediate)
     }
 
     /// Gives back to the file system what a large writing left free in the file; does nothing where

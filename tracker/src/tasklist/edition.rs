@@ -15,6 +15,7 @@ use crate::journal::JournalError;
 use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, HEADER_BYTES_MAX, Header, Position, RULES_VERSION,
+    SIGNATURE_EVERY,
 };
 use crate::journal::frontier::Frontier;
 use crate::store::{
@@ -349,7 +350,13 @@ impl<'a> Edition<'a> {
             charter: self.charter.clone(),
             rules: RULES_VERSION,
         };
-        let commit = Commit::sign(&header, body, self.host.signer.as_ref())?;
+        // Of several that are durable together the last is signed, and proves the others.
+        let is_proved_later =
+            self.store.is_sharing() && !header.number.is_multiple_of(SIGNATURE_EVERY);
+        let commit = match is_proved_later {
+            true => Commit::unsigned(&header, body),
+            false => Commit::sign(&header, body, self.host.signer.as_ref())?,
+        };
         if commit.header.len() > HEADER_BYTES_MAX {
             // Nobody would take it, nor what follows it in this log.
             let (what, bytes_max) = ("header", HEADER_BYTES_MAX);

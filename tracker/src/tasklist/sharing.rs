@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::{Host, LocalTracker, Lock};
 use crate::interface::TrackerError;
-use crate::store::{Changes, Store, StoreLock};
+use crate::journal::commit::Commit;
+use crate::store::{Changes, Journal, Meta, Store, StoreLock, Writing};
 
 impl LocalTracker {
     /// Opens a list to write, and keeps other processes from reading it ([`Store::open_alone`]).
@@ -50,7 +51,25 @@ impl LocalTracker {
     /// # Errors
     /// Where the disk refuses: nothing of it is kept then, and the list has to be closed.
     pub fn sync(&self) -> Result<(), TrackerError> {
-        self.store.sync()
+        let writing = self.store.sync()?;
+        self.sign_last(&writing)?;
+        writing.commit()
+    }
+
+    /// Signs the last commit of this store's own log, which proves those before it.
+    fn sign_last(&self, writing: &Writing) -> Result<(), TrackerError> {
+        let Some(log) = writing.own_log()? else { return Ok(()) };
+        let Some(last) = writing.frontier()?.position(log) else { return Ok(()) };
+        let commit = writing.commit_at(log, last.number)?;
+        // One that came back from others is proved by what is kept of its log.
+        let unproved = |commit: &Commit| commit.signature.is_none();
+        if let Some(commit) = commit.filter(unproved)
+            && writing.rest(log)?.is_none()
+        {
+            let signature = commit.signed(self.host()?.signer.as_ref())?;
+            writing.put_signature(log, last.number, &signature)?;
+        }
+        Ok(())
     }
 
     /// Copies the list as it stands into a file that must not exist, while others may write.
