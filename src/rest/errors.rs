@@ -26,7 +26,7 @@ pub struct ErrorBody {
     pub retryable: bool,
     /// What some errors say beside that: who holds an issue, or which names could be meant.
     #[serde(flatten)]
-    #[schema(additional_properties)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     pub details: Map<String, Value>,
 }
 

@@ -10,6 +10,7 @@ use x0x_tracker::interface::{Choice, ExportReport, Holding, Release, Ruling, Ter
 #[serde(deny_unknown_fields)]
 pub(super) struct CommentBody {
     /// Its text.
+    #[schema(min_length = 1)]
     pub(super) body: String,
     /// Who says it; by default this agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,6 +22,7 @@ pub(super) struct CommentBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClaimBody {
     /// Which runner or terminal of this agent.
+    #[schema(min_length = 1, max_length = 64)]
     worker: String,
     /// How long the claim lives without a heartbeat, in milliseconds; by default 3,600,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ impl ClaimBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct HoldingBody {
     /// Which runner or terminal of this agent.
+    #[schema(min_length = 1, max_length = 64)]
     worker: String,
     /// The issue, by any of its names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +74,7 @@ impl HoldingBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReleaseBody {
     /// Which runner or terminal of this agent.
+    #[schema(min_length = 1, max_length = 64)]
     worker: String,
     /// The issue, by any of its names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +111,7 @@ impl ReleaseBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct HandoffBody {
     /// Which runner or terminal of this agent.
+    #[schema(min_length = 1, max_length = 64)]
     worker: String,
     /// The issue, by any of its names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +194,7 @@ impl RulingBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReshardBody {
     /// Why.
+    #[schema(min_length = 1)]
     pub(super) reason: String,
     /// How long claims live from now on without a heartbeat, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,6 +206,7 @@ pub(super) struct ReshardBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct WorkerBody {
     /// Which runner or terminal of this agent.
+    #[schema(min_length = 1, max_length = 64)]
     pub(super) worker: String,
 }
 

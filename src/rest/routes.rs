@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::json;
-use super::errors::Failure;
+use super::errors::{ErrorBody, Failure};
 use super::{claims, edits, events, exchange, guard, issues, lists, nodes};
 use crate::node::Node;
 
@@ -20,6 +20,7 @@ use crate::node::Node;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "x0x", description = "A task list in a gossip mesh, as one node has it."),
+    components(schemas(ErrorBody)),
     modifiers(&Token),
     security(("token" = []))
 )]

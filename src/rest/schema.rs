@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What a member of a task list may do; each may do what the next may.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum RoleName {
     Maintainer,
     Worker,
@@ -18,7 +19,7 @@ pub(super) enum RoleName {
 }
 
 /// A new issue. Fields that x0x does not know are kept as they are.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IssueDraft {
     /// At most 1 KiB, not empty.
     #[schema(min_length = 1, max_length = 1024)]
@@ -41,12 +42,12 @@ pub(super) struct IssueDraft {
     assignee: Option<String>,
     links: Option<Vec<Link>>,
     /// Any other field.
-    #[schema(additional_properties)]
+    #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
 /// Something that an issue points to.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Link {
     kind: String,
     url: String,
@@ -54,51 +55,52 @@ pub(super) struct Link {
 }
 
 /// Changes of an issue: fields with their new values, and what is to be taken out, added and removed.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IssuePatch {
     /// Fields to take out.
-    #[schema(rename = "_unset")]
+    #[serde(rename = "_unset")]
     unset: Option<Vec<String>>,
     /// Elements to add to list fields.
-    #[schema(rename = "_add")]
+    #[serde(rename = "_add")]
     add: Option<BTreeMap<String, Vec<Value>>>,
     /// Elements to remove from list fields.
-    #[schema(rename = "_remove")]
+    #[serde(rename = "_remove")]
     remove: Option<BTreeMap<String, Vec<Value>>>,
     /// Fields to set.
-    #[schema(additional_properties)]
+    #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
 /// An issue: its record as it is exported, with `_version` and what is known of its claim.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Issue {
     id: String,
     identifier: Option<String>,
     title: String,
     state: Option<String>,
-    #[schema(value_type = Object)]
+    /// Who holds it, and how the claim stands.
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
     claim: Option<Value>,
     /// How often it was claimed.
-    #[schema(rename = "_attempts")]
+    #[serde(rename = "_attempts")]
     attempts: Option<u64>,
     /// Its version: what `If-Match` takes, without the quotes.
-    #[schema(rename = "_version")]
+    #[serde(rename = "_version")]
     version: Option<String>,
     /// Every other field of the record.
-    #[schema(additional_properties)]
+    #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
 /// Issues, and where more would follow.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IssuePage {
     issues: Vec<Issue>,
     next_cursor: Option<String>,
 }
 
 /// Issues that can be worked on, and with `explain` why others can not.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     issues: Vec<Issue>,
     next_cursor: Option<String>,
@@ -107,7 +109,7 @@ pub(super) struct Ready {
 }
 
 /// An open issue that is not ready.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WaitingIssue {
     id: String,
     identifier: String,
@@ -116,7 +118,7 @@ pub(super) struct WaitingIssue {
 }
 
 /// How many issues there are of what kind.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Counts {
     issues: u64,
     ready: u64,
@@ -137,7 +139,7 @@ pub(super) struct Counts {
 }
 
 /// What happened to an issue, newest first.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Log {
     id: String,
     identifier: String,
@@ -146,7 +148,7 @@ pub(super) struct Log {
 }
 
 /// One change of an issue.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LogEntry {
     at: String,
     agent: String,
@@ -159,7 +161,7 @@ pub(super) struct LogEntry {
 }
 
 /// Work that was handed off.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Handoff {
     summary: Option<String>,
     files_changed: Option<Vec<String>>,
@@ -169,7 +171,7 @@ pub(super) struct Handoff {
 }
 
 /// A command that was run, and what came of it.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Check {
     command: String,
     status: String,
@@ -177,19 +179,19 @@ pub(super) struct Check {
 }
 
 /// Every handoff of an issue.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Handoffs {
     handoffs: Vec<Value>,
 }
 
 /// Claims that a worker has no longer.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Losses {
     lost: Vec<Loss>,
 }
 
 /// A claim that a worker has no longer.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Loss {
     identifier: String,
     claim: String,
@@ -197,32 +199,32 @@ pub(super) struct Loss {
 }
 
 /// What was taken back.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Undone {
     /// The issue, or the list of issues of a commit, each with what was restored and what is left.
-    #[schema(additional_properties)]
+    #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
 /// Issues with fields that hold several values.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ConflictPage {
     issues: Vec<Conflicts>,
     next_cursor: Option<String>,
 }
 
 /// The disputed fields of an issue.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Conflicts {
     id: String,
     identifier: String,
     conflicts: Vec<Value>,
-    #[schema(rename = "_version")]
+    #[serde(rename = "_version")]
     version: String,
 }
 
 /// What an import did, or would do.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Imported {
     file: String,
     dry_run: bool,
@@ -241,13 +243,13 @@ pub(super) struct Imported {
 }
 
 /// What a file is known to hold.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Noted {
     hash: String,
 }
 
 /// A task list.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct TaskList {
     id: String,
     name: String,
@@ -259,26 +261,26 @@ pub(super) struct TaskList {
 }
 
 /// Task lists.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct TaskLists {
     task_lists: Vec<TaskList>,
 }
 
 /// Who belongs to a task list.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Members {
     members: Vec<Member>,
 }
 
 /// A member of a task list.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Member {
     agent_id: String,
     role: RoleName,
 }
 
 /// A ticket for one agent.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Invited {
     ticket: String,
     role: RoleName,
@@ -287,7 +289,7 @@ pub(super) struct Invited {
 }
 
 /// A task list that was joined.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Joined {
     list: String,
     name: String,
@@ -295,7 +297,7 @@ pub(super) struct Joined {
 }
 
 /// That somebody is there.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
     status: String,
     /// The version of the program.
@@ -305,7 +307,7 @@ pub(super) struct Health {
 }
 
 /// Who this agent is.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Agent {
     agent_id: String,
     name: Option<String>,
@@ -313,7 +315,7 @@ pub(super) struct Agent {
 }
 
 /// What a node says of itself.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     agent_id: String,
     version: String,
@@ -327,7 +329,7 @@ pub(super) struct Status {
 }
 
 /// A task list of a node.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ListStatus {
     id: String,
     name: String,
@@ -338,13 +340,13 @@ pub(super) struct ListStatus {
 }
 
 /// The linked peers.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Peers {
     peers: Vec<Peer>,
 }
 
 /// A linked peer.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Peer {
     agent_id: String,
     address: String,
@@ -356,7 +358,7 @@ pub(super) struct Peer {
 }
 
 /// That the node is about to end.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Stopping {
     stopping: bool,
 }
