@@ -74,7 +74,14 @@ impl Place {
         let home = Home::at(dir.path().to_owned());
         let list = home.found("bench", "B", WAIT).unwrap();
         let any = Some("127.0.0.1:0".parse().unwrap());
-        let config = Config { home, listen: any, api: any, advertise: Vec::new(), lock_wait: WAIT };
+        let config = Config {
+            home,
+            listen: any,
+            api: any,
+            advertise: Vec::new(),
+            lock_wait: WAIT,
+            allow_remote: false,
+        };
         let node = Node::start(config).await.unwrap();
         let token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
         let description = "words of a description ".repeat(70);

@@ -32,7 +32,8 @@ impl Place {
         let list = home.found("pump", "PUMP", WAIT).unwrap();
         let any = Some("127.0.0.1:0".parse().unwrap());
         let (listen, advertise) = (any, Vec::new());
-        let config = Config { home, listen, api: any, advertise, lock_wait: WAIT };
+        let config =
+            Config { home, listen, api: any, advertise, lock_wait: WAIT, allow_remote: false };
         Self { dir, node: Node::start(config).await.unwrap(), list }
     }
 

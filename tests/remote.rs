@@ -18,7 +18,8 @@ const WAIT: Duration = Duration::from_secs(10);
 async fn node(home: &Home) -> Node {
     let any = Some("127.0.0.1:0".parse().unwrap());
     let (home, advertise) = (home.clone(), Vec::new());
-    let config = Config { home, listen: any, api: any, advertise, lock_wait: WAIT };
+    let config =
+        Config { home, listen: any, api: any, advertise, lock_wait: WAIT, allow_remote: false };
     Node::start(config).await.unwrap()
 }
 

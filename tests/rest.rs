@@ -21,7 +21,14 @@ const WAIT: Duration = Duration::from_secs(10);
 fn config(dir: &TempDir, api: SocketAddr) -> Config {
     let home = Home::at(dir.path().to_owned());
     let listen = Some("127.0.0.1:0".parse().unwrap());
-    Config { home, listen, api: Some(api), advertise: Vec::new(), lock_wait: WAIT }
+    Config {
+        home,
+        listen,
+        api: Some(api),
+        advertise: Vec::new(),
+        lock_wait: WAIT,
+        allow_remote: false,
+    }
 }
 
 async fn node() -> (TempDir, Node, ListId) {
@@ -117,7 +124,7 @@ async fn programs_are_answered_on_this_machine_alone() {
     let dir = tempfile::tempdir().unwrap();
     let refused = Node::start(config(&dir, "0.0.0.0:0".parse().unwrap())).await;
     let error = refused.err().unwrap();
-    assert!(matches!(error, NodeError::Api { .. }), "{error}");
+    assert!(matches!(error, NodeError::ApiNotLocal { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,4 +222,133 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
     let (status, body) = ask(&node, "GET /issues/PUMP-0", Some(&token), "").await;
     assert_eq!((status, &body["error"]), (422, &json!("ambiguous")), "{body}");
     assert_eq!(body["candidates"].as_array().unwrap().len(), 3, "{body}");
+}
+
+/// Returns a body of JSON, with the head that it needs.
+fn sent(body: &str) -> String {
+    let length = body.len();
+    format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_is_written_worked_on_and_ended_over_http() {
+    let (dir, node, _) = node().await;
+    let token = token(&dir);
+    let act = async |request: &str, body: &str, expected: u16| {
+        let (status, answer) = ask(&node, request, Some(&token), &sent(body)).await;
+        assert_eq!(status, expected, "{request} {body}: {answer}");
+        answer
+    };
+    let made = act("POST /issues", "{\"title\":\"one\",\"x_weight\":1.50}", 201).await;
+    assert_eq!((&made["identifier"], &made["state"]), (&json!("PUMP-0001"), &json!("todo")));
+    assert_eq!(made["x_weight"].to_string(), "1.50", "as it was spelled");
+    let patch = "{\"priority\":1,\"_add\":{\"labels\":[\"Net\"]},\"_unset\":[\"x_weight\"]}";
+    let edited = act("PATCH /issues/PUMP-0001", patch, 200).await;
+    assert_eq!((&edited["priority"], &edited["labels"]), (&json!(1), &json!(["net"])));
+    assert!(edited.get("x_weight").is_none());
+    act("POST /issues/PUMP-0001/comments", "{\"body\":\"hm\",\"author\":\"ann\"}", 200).await;
+    let claimed = act("POST /issues/claim?label=net", "{\"worker\":\"w\"}", 200).await;
+    assert_eq!(
+        (&claimed["identifier"], &claimed["claim"]["worker"]),
+        (&json!("PUMP-0001"), &json!("w"))
+    );
+    let refused = act("POST /issues/PUMP-0001/claim", "{\"worker\":\"v\"}", 409).await;
+    assert_eq!((&refused["error"], &refused["holder"]["worker"]), (&json!("claimed"), &json!("w")));
+    let token_of_claim = claimed["claim"]["id"].as_str().unwrap();
+    let holding = format!("{{\"worker\":\"w\",\"claim\":\"{token_of_claim}\"}}");
+    act("POST /claims/heartbeat", &holding, 200).await;
+    act("POST /claims/release", "{\"worker\":\"w\",\"reason\":\"lunch\"}", 200).await;
+    let gone = act("POST /claims/heartbeat", &holding, 409).await;
+    assert_eq!(gone["error"], "claim_lost");
+    act("POST /issues/PUMP-0001/claim", "{\"worker\":\"w\"}", 200).await;
+    let handoff = "{\"worker\":\"w\",\"handoff\":{\"summary\":\"done\"}}";
+    assert_eq!(act("POST /claims/handoff", handoff, 200).await["state"], "review");
+    let rule = "POST /issues/PUMP-0001/rulings";
+    act(rule, "{\"ruling\":\"reopened\"}", 200).await;
+    assert_eq!(act(rule, "{\"ruling\":\"done\"}", 200).await["state"], "done");
+    let again = act(rule, "{\"ruling\":\"reopened\",\"reason\":\"not yet\"}", 200).await;
+    assert_eq!(again["state"], "todo");
+    let log = ask(&node, "GET /issues/PUMP-0001/log", Some(&token), "").await.1;
+    assert!(log["entries"].as_array().unwrap().len() > 6, "{log}");
+    assert!(act("DELETE /issues/PUMP-0001", "", 200).await["deleted_at"].is_string());
+    assert_eq!(ask(&node, "GET /issues", Some(&token), "").await.1["issues"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_written_is_refused_with_the_error_object_and_writes_nothing() {
+    let (dir, node, list) = node().await;
+    let token = token(&dir);
+    let (_, made) = ask(&node, "POST /issues", Some(&token), &sent("{\"title\":\"one\"}")).await;
+    let version = made["_version"].as_str().unwrap().to_owned();
+    let stale = |body: &str| format!("If-Match: \"0000000000000000\"\r\n{}", sent(body));
+    let long = "x".repeat(100 << 10);
+    let titled = sent(&format!("{{\"title\":\"{long}\"}}"));
+    let huge = sent(&format!("{{\"title\":\"a\",\"x\":\"{}\"}}", "x".repeat(1 << 20)));
+    for (request, more, status, error) in [
+        ("POST /issues", sent("{}"), 422, "invalid"),
+        ("POST /issues", sent("{\"title\":\"\"}"), 422, "invalid"),
+        ("POST /issues", titled, 422, "invalid"),
+        ("POST /issues", huge, 413, "too_large"),
+        ("POST /issues", sent("{\"title\":\"a\",\"title\":\"b\"}"), 400, "bad_request"),
+        ("POST /issues", sent("[1]"), 400, "bad_request"),
+        ("POST /issues", sent("{\"title\":\"a\"} x"), 400, "bad_request"),
+        ("PATCH /issues/PUMP-0001", sent("{\"state\":\"wont_fix\"}"), 422, "invalid"),
+        ("PATCH /issues/PUMP-0001", sent("{\"id\":\"x\"}"), 422, "invalid"),
+        ("PATCH /issues/PUMP-0001", sent("{}"), 400, "bad_request"),
+        ("PATCH /issues/PUMP-0001", stale("{\"title\":\"b\"}"), 412, "version_mismatch"),
+        ("PATCH /issues/PUMP-0009", sent("{\"title\":\"b\"}"), 404, "not_found"),
+        ("POST /issues/PUMP-0001/rulings", sent("{\"ruling\":\"won\"}"), 422, "invalid"),
+        ("POST /issues/PUMP-0001/rulings", sent("{\"ruling\":\"reopened\"}"), 422, "invalid"),
+        (
+            "POST /issues/PUMP-0001/rulings",
+            sent("{\"ruling\":\"done\",\"of\":\"x\"}"),
+            400,
+            "bad_request",
+        ),
+        ("POST /issues/PUMP-0001/claim", sent("{\"worker\":\"w\",\"x\":1}"), 422, "invalid"),
+        ("POST /claims/heartbeat", sent("{\"worker\":\"w\"}"), 404, "no_claim"),
+        ("POST /issues/import", sent(""), 400, "bad_request"),
+        ("POST /issues/import?file=f", sent("no record\n"), 422, "bad_lines"),
+        ("PUT /issues/PUMP-0001", sent("{}"), 405, "wrong_method"),
+    ] {
+        let (found, body) = ask(&node, request, Some(&token), &more).await;
+        let shown: String = more.chars().rev().take(60).collect::<String>().chars().rev().collect();
+        assert_eq!((found, &body["error"]), (status, &json!(error)), "{request} {shown}: {body}");
+        assert!(!body["hint"].as_str().unwrap().is_empty(), "{body}");
+    }
+    let (_, page) = ask(&node, "GET /issues", Some(&token), "").await;
+    assert_eq!(
+        (page["issues"].as_array().unwrap().len(), &page["issues"][0]["_version"]),
+        (1, &json!(version))
+    );
+    let (status, body) = ask(&node, "GET /status", Some(&token), "x0x-api: 99\r\n").await;
+    assert_eq!((status, &body["error"]), (426, &json!("api_version")));
+    assert!(body["detail"].as_str().unwrap().contains("speaks version 1"), "{body}");
+    let commits = node.keeper().with(list, |tracker| tracker.info().unwrap().commits).await;
+    assert_eq!(commits.unwrap(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_goes_in_and_comes_out_as_it_was() {
+    let (dir, node, _) = node().await;
+    let token = token(&dir);
+    let line = "{\"id\":\"A-1\",\"title\":\"one\",\"x\":1e400}\n";
+    let import = |name: &str| format!("POST /issues/import?file={name}");
+    let (status, report) = ask(&node, &import("f"), Some(&token), &sent(line)).await;
+    assert_eq!((status, &report["created"]), (200, &json!(["A-1"])), "{report}");
+    let mut stream = TcpStream::connect(node.api()).await.unwrap();
+    let head = format!(
+        "GET /issues/export?file=f HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let hash = blake3::hash(line.as_bytes()).to_hex();
+    assert!(text.contains(line) && text.contains(&format!("etag: \"{hash}\"")), "{text}");
+    let noted = format!("{{\"file\":\"f\",\"hash\":\"{hash}\"}}");
+    assert_eq!(ask(&node, "POST /issues/exported", Some(&token), &sent(&noted)).await.0, 200);
+    let other = noted.replace(&hash.to_string(), &"0".repeat(64));
+    let (status, body) = ask(&node, "POST /issues/exported", Some(&token), &sent(&other)).await;
+    assert_eq!((status, &body["error"]), (409, &json!("not_imported")));
 }

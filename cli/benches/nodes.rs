@@ -115,7 +115,14 @@ const ANY: &str = "127.0.0.1:0";
 fn config(dir: &Path) -> Config {
     let any: SocketAddr = ANY.parse().unwrap();
     let home = Home::at(dir.to_owned());
-    Config { home, listen: Some(any), api: Some(any), advertise: Vec::new(), lock_wait: WAIT }
+    Config {
+        home,
+        listen: Some(any),
+        api: Some(any),
+        advertise: Vec::new(),
+        lock_wait: WAIT,
+        allow_remote: false,
+    }
 }
 
 fn hundred(tracker: &mut LocalTracker) {

@@ -28,6 +28,12 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The address for programs is one that other machines reach, which was not allowed.
+    #[error("{address} is not an address of this machine alone")]
+    ApiNotLocal {
+        /// Where.
+        address: SocketAddr,
+    },
     /// A file of the data directory cannot be used.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -51,6 +57,7 @@ impl NodeError {
             Self::Home(error) => error.code(),
             Self::Link(_) => "listen",
             Self::Api { .. } => "api",
+            Self::ApiNotLocal { .. } => "api_not_local",
             Self::Io { .. } => "io",
             Self::Broken => "internal",
         }
@@ -68,6 +75,9 @@ impl NodeError {
                 is any"
                     .to_owned()
             }
+            Self::ApiNotLocal { .. } => "answer on loopback (--api 127.0.0.1:PORT), which others reach \
+                through an SSH tunnel; --allow-remote answers there all the same, without encryption"
+                .to_owned(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Broken => {
                 "start it again: what was answered is on disk; the lines above say what \

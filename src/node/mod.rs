@@ -68,9 +68,11 @@ pub struct Config {
     /// Where it listens for other nodes (UDP); `None` for port [`PORT`] or any free one, on every
     /// address of this machine.
     pub listen: Option<SocketAddr>,
-    /// Where it answers programs of this machine (TCP, loopback); `None` for port [`PORT`] or any free
-    /// one.
+    /// Where it answers programs (TCP); `None` for port [`PORT`] of loopback, or any free one.
     pub api: Option<SocketAddr>,
+    /// Whether that may be an address that other machines reach. What travels is not encrypted, and
+    /// whoever has the token may do what this agent may.
+    pub allow_remote: bool,
     /// Where others can call it, where that is not where it listens: behind a router that passes on a
     /// port, for instance.
     pub advertise: Vec<SocketAddr>,
@@ -125,7 +127,7 @@ impl Node {
     /// # Errors
     /// Where the data directory is in use or a socket cannot be had; nothing goes on then.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let Config { home, listen, api, advertise, lock_wait } = config;
+        let Config { home, listen, api, allow_remote, advertise, lock_wait } = config;
         let mut lock = home.lock_as(&holder_of("node", None), lock_wait)?;
         let identity = Arc::new(home.identity()?);
         let agent = identity.agent();
@@ -139,7 +141,7 @@ impl Node {
             source,
         })?;
         peers.put_port(bound.port());
-        let server = rest::listen(home.dir(), api).await?;
+        let server = rest::listen(home.dir(), api, allow_remote).await?;
         let api = server.address();
         let holder = holder_of("node", Some(api.to_string()));
         let told = |source| NodeError::Io { what: "write", path: home.dir().join("lock"), source };

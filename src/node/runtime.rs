@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Config, Node, NodeError};
@@ -20,6 +21,7 @@ pub fn block_on<F: Future>(
     act: impl FnOnce(Node) -> F,
 ) -> Result<Option<F::Output>, NodeError> {
     let failed = |source| NodeError::Io { what: "start", path: PathBuf::from("threads"), source };
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("node")
@@ -41,4 +43,11 @@ pub fn block_on<F: Future>(
     // What still runs has nothing more to say.
     runtime.shutdown_background();
     done
+}
+
+/// Has as many files and connections allowed as may be: many programs only listen.
+fn allow_many_files() {
+    let all = getrlimit(Resource::Nofile);
+    // Where it is refused, fewer can connect, and are told so.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: all.maximum, ..all });
 }

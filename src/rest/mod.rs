@@ -58,17 +58,21 @@ pub struct Serving {
     stop: oneshot::Sender<()>,
 }
 
-/// Listens for programs on loopback, and writes down where, and what they must show.
+/// Listens for programs, and writes down where, and what they must show.
 ///
 /// # Errors
-/// Where the address is taken or not on loopback, or the files cannot be written.
-pub async fn listen(dir: &Path, api: Option<SocketAddr>) -> Result<Server, NodeError> {
+/// Where the address is taken, or is not on loopback and `allow_remote` is not said, or the files cannot
+/// be written.
+pub async fn listen(
+    dir: &Path,
+    api: Option<SocketAddr>,
+    allow_remote: bool,
+) -> Result<Server, NodeError> {
     let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let failed = |address| move |source| NodeError::Api { address, source };
     let listener = match api {
-        Some(address) if !address.ip().is_loopback() => {
-            let source = std::io::Error::other("only loopback addresses are answered on");
-            return Err(NodeError::Api { address, source });
+        Some(address) if !address.ip().is_loopback() && !allow_remote => {
+            return Err(NodeError::ApiNotLocal { address });
         }
         Some(address) => TcpListener::bind(address).await.map_err(failed(address))?,
         None => match TcpListener::bind(any(PORT)).await {

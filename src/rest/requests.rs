@@ -233,7 +233,7 @@ pub(super) enum ChoiceBody {
     /// One of the others, counted from 1.
     Take(usize),
     /// A new one.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     Value(Box<RawValue>),
 }
 

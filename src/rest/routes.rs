@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -81,7 +81,24 @@ fn guarded() -> OpenApiRouter<Node> {
 /// Returns the OpenAPI document of what a node answers.
 pub fn document() -> Document {
     let open = OpenApiRouter::<Node>::new().routes(routes!(nodes::health));
-    guarded().merge(open).into_openapi()
+    let mut document = guarded().merge(open).into_openapi();
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten();
+        for answers in operations.map(|operation| &mut operation.responses.responses) {
+            for (status, answer) in answers {
+                if let RefOr::T(answer) = answer
+                    && answer.description.is_empty()
+                {
+                    // The specification wants one of each.
+                    answer.description =
+                        if status == "201" { "Created." } else { "Done." }.to_owned();
+                }
+            }
+        }
+    }
+    document
 }
 
 /// Returns what answers programs for a node that show the token.

@@ -67,6 +67,7 @@ impl Place {
             api: Some("127.0.0.1:0".parse().unwrap()),
             advertise: Vec::new(),
             lock_wait: LOCK_WAIT,
+            allow_remote: false,
         };
         let node = Node::start(config.clone()).await.unwrap();
         Self { _dir: dir, config, node, written: AtomicU64::new(0) }

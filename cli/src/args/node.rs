@@ -19,6 +19,10 @@ pub struct ListenArgs {
     /// any port]
     #[arg(long, value_name = "HOST:PORT", env = "X0X_API", hide_env_values = true)]
     pub api: Option<SocketAddr>,
+    /// Answer programs at an address that other machines reach, if `--api` names one; what travels is
+    /// not encrypted
+    #[arg(long)]
+    pub allow_remote: bool,
     /// Where other nodes can call this one, if that is not where it listens; several are allowed
     #[arg(long, value_name = "HOST:PORT", env = "X0X_ADVERTISE", hide_env_values = true)]
     #[arg(value_delimiter = ',')]

@@ -29,6 +29,7 @@ pub fn config(session: &Session, listen: &ListenArgs) -> Config {
         home: session.home.clone(),
         listen: listen.listen,
         api: listen.api,
+        allow_remote: listen.allow_remote,
         advertise: listen.advertise.clone(),
         lock_wait: session.lock_timeout,
     }
