@@ -122,7 +122,7 @@ async fn each_thing_that_happens_to_an_issue_is_told_as_what_it_is() {
     let mut listener = place.follow("", None).await;
     place.create("one").await;
     place.write(|t| t.edit("PUMP-0001", &Patch::default().set("priority", "2"), None)).await;
-    let comment = Comment { body: "hm".to_owned(), author: None };
+    let comment = Comment { body: "hm".to_owned(), author: None, key: None };
     place.write(move |t| t.comment("PUMP-0001", &comment)).await;
     let claim = |worker: &'static str| {
         place.write(move |t| t.claim(&Pick::Issue("PUMP-0001".to_owned()), &terms(worker)))

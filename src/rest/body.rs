@@ -152,3 +152,28 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Version>, Failure> 
         Failure::bad_request("If-Match names no version", hint)
     })
 }
+
+/// The longest key of a wish, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// The header that tells one wish from another.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "what the OpenAPI document says of the header")]
+pub(super) struct Keyed {
+    /// Any text of at most 255 characters (letters, digits and marks of ASCII) that this agent uses for no
+    /// other request.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    key: Option<String>,
+}
+
+/// Returns what tells this request from every other; `None` where nothing does.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        let hint = "send 1 to 255 letters, digits and marks of ASCII";
+        return Err(Failure::bad_request("Idempotency-Key is none", hint));
+    }
+    Ok(Some(text.to_owned()))
+}

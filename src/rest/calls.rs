@@ -26,11 +26,12 @@ pub(super) struct Call {
     path: String,
     body: Option<String>,
     if_version: Option<Version>,
+    key: Option<String>,
 }
 
 impl Call {
     pub(super) fn get(path: &str) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), body: None, if_version: None }
+        Self { method: Method::GET, path: path.to_owned(), body: None, if_version: None, key: None }
     }
 
     pub(super) fn post(path: &str, body: String) -> Self {
@@ -44,6 +45,11 @@ impl Call {
     /// Asks for it only where the issue has this version.
     pub(super) fn if_version(self, if_version: Option<Version>) -> Self {
         Self { if_version, ..self }
+    }
+
+    /// Tells it from every other, so that it is done once.
+    pub(super) fn key(self, key: Option<&str>) -> Self {
+        Self { key: key.map(str::to_owned), ..self }
     }
 
     fn writes(&self) -> bool {
@@ -144,6 +150,9 @@ impl Client {
             .header(API_HEADER, API_VERSION.to_string());
         if let Some(version) = call.if_version {
             request = request.header(header::IF_MATCH, tag_of(version));
+        }
+        if let Some(key) = &call.key {
+            request = request.header("idempotency-key", key);
         }
         let request = request.body(body).map_err(|error| not_understood(&error.to_string()))?;
         let request = self.agent.configure_request(request);

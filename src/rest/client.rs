@@ -141,12 +141,12 @@ impl Client {
         answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, ClientError> {
         let mut response = answered.map_err(|error| self.failed(error))?;
-        let not_understood =
-            |error: ureq::Error| ClientError::NotUnderstood { source: Box::new(error) };
+        // An answer that breaks off is none.
         if response.status().is_success() {
-            return response.body_mut().read_json().map_err(not_understood);
+            return response.body_mut().read_json().map_err(|error| self.failed(error));
         }
-        let body: ErrorBody = response.body_mut().read_json().map_err(not_understood)?;
+        let body: ErrorBody =
+            response.body_mut().read_json().map_err(|error| self.failed(error))?;
         Err(ClientError::Refused(Box::new(body)))
     }
 

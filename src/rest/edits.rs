@@ -9,7 +9,7 @@ use x0x_tracker::interface::{Comment, Disputed, Draft, Patch, Shown, TrackerErro
 use x0x_tracker::{LocalTracker, Tracker};
 
 use super::answer::{Answer, Form, answer, answer_with};
-use super::body::{Unread, fields_of, if_match, named, typed};
+use super::body::{Keyed, Unread, fields_of, idempotency_key, if_match, named, typed};
 use super::errors::{Failure, Failures};
 use super::issues::{ExactPage, reading};
 use super::query::InList;
@@ -28,16 +28,19 @@ pub(super) async fn writing<T: Send + 'static>(
 }
 
 /// Creates an issue. The body is its record: known fields and any others; what is absent gets its default.
-#[utoipa::path(post, path = "/issues", params(InList), request_body = schema::IssueDraft,
+/// Who sends it again with the same `Idempotency-Key` gets the issue that is there already, as it is now.
+#[utoipa::path(post, path = "/issues", params(InList, Keyed), request_body = schema::IssueDraft,
     tag = "issues", responses((status = 201, body = schema::Issue), Failures))]
 pub(super) async fn create(
     State(node): State<Node>,
     form: Form,
     wanted: Result<Query<InList>, QueryRejection>,
+    headers: HeaderMap,
     body: Unread,
 ) -> Result<Response, Failure> {
     let InList { list } = typed(wanted)?;
-    let draft = Draft { fields: body.record().await? };
+    let key = idempotency_key(&headers)?;
+    let draft = Draft { fields: body.record().await?, key };
     let shown = writing(&node, list, move |tracker| tracker.create(&draft)).await?;
     let mut response = answer_with(StatusCode::CREATED, form, &shown)?;
     if let Ok(place) = HeaderValue::from_str(&format!("/issues/{}", shown.row.id)) {
@@ -107,8 +110,8 @@ pub(super) async fn edit_all(
     answer(form, &ExactPage { issues, cursor: None })
 }
 
-/// Adds a comment.
-#[utoipa::path(post, path = "/issues/{name}/comments", params(("name" = String, Path), InList),
+/// Adds a comment; one with the same `Idempotency-Key` is added once.
+#[utoipa::path(post, path = "/issues/{name}/comments", params(("name" = String, Path), InList, Keyed),
     request_body = CommentBody, tag = "issues",
     responses((status = 200, body = schema::Issue), Failures))]
 pub(super) async fn comment(
@@ -116,11 +119,13 @@ pub(super) async fn comment(
     form: Form,
     name: Result<Path<String>, PathRejection>,
     wanted: Result<Query<InList>, QueryRejection>,
+    headers: HeaderMap,
     body: Unread,
 ) -> Result<Response, Failure> {
     let (name, InList { list }) = (named(name)?, typed(wanted)?);
+    let key = idempotency_key(&headers)?;
     let CommentBody { body, author } = body.object().await?;
-    let comment = Comment { body, author };
+    let comment = Comment { body, author, key };
     answer(form, &writing(&node, list, move |tracker| tracker.comment(&name, &comment)).await?)
 }
 

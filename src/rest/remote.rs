@@ -211,7 +211,8 @@ impl Tracker for RemoteTracker {
 
     fn create(&mut self, draft: &Draft) -> Result<Shown, TrackerError> {
         let fields = draft.fields.iter().map(|(name, json)| (name.as_str(), json.as_str()));
-        self.client.exact(Call::post(&self.query("/issues", &[]), object(fields)))
+        let call = Call::post(&self.query("/issues", &[]), object(fields));
+        self.client.exact(call.key(draft.key.as_deref()))
     }
 
     fn edit(
@@ -237,8 +238,10 @@ impl Tracker for RemoteTracker {
     }
 
     fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError> {
-        let Comment { body, author } = comment.clone();
-        self.post(&of(name, "/comments")?, &CommentBody { body, author })
+        let Comment { body, author, key } = comment.clone();
+        let path = self.query(&of(name, "/comments")?, &[]);
+        let call = Call::post(&path, text(&CommentBody { body, author })?);
+        self.client.exact(call.key(key.as_deref()))
     }
 
     fn rule(

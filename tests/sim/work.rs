@@ -90,7 +90,7 @@ impl World {
         let body = self.text(node);
         self.store(node, move |world, node| {
             let saw = world.saw(node);
-            let comment = Comment { body: body.clone(), author: None };
+            let comment = Comment { body: body.clone(), author: None, key: None };
             match world.nodes[node].tracker().comment(&issue, &comment) {
                 Ok(_) => world.acknowledge(node, &saw, vec![(issue, Deed::Comment { body })]),
                 Err(_) => world.create(node),

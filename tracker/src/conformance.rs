@@ -3,6 +3,7 @@
 //!
 //! Panics with a sentence where an implementation does something else.
 
+mod claims;
 mod history;
 
 use std::ops::ControlFlow;
@@ -33,6 +34,7 @@ const CASES: &[(&str, Case)] = &[
     ("a stale version is refused", stale_version_is_refused),
     ("lists change by element", lists_change_by_element),
     ("comments are kept in order", comments_are_kept),
+    ("what is wished once is made once", wishes_are_made_once),
     ("rulings end and reopen", rulings_end_and_reopen),
     ("blockers hold back until they end", blockers_hold_back),
     ("rings are refused by hand and named after an import", rings_are_named),
@@ -47,6 +49,9 @@ const CASES: &[(&str, Case)] = &[
     ("an edited issue changes its own line only", one_line_changes),
     ("a dry run writes nothing", dry_run_writes_nothing),
     ("bad lines stop an import, or are passed over", bad_lines),
+    ("one worker gets an issue, others are told who has it", claims::one_worker_gets_an_issue),
+    ("a claim is kept, given up and handed off", claims::a_claim_is_kept_given_up_and_handed_off),
+    ("who lost a claim is told once", claims::who_lost_a_claim_is_told_once),
     ("a log names each change with its commit, newest first", history::log_names_changes),
     ("an earlier state is shown as it was", history::earlier_states),
     ("undo restores, and does it again when repeated", history::undo_restores),
@@ -171,7 +176,7 @@ fn lists_change_by_element(tracker: &mut dyn Tracker) {
 fn comments_are_kept(tracker: &mut dyn Tracker) {
     create(tracker, "a");
     for body in ["one", "two", "three"] {
-        let comment = Comment { body: body.to_owned(), author: Some("ann".to_owned()) };
+        let comment = Comment { body: body.to_owned(), author: Some("ann".to_owned()), key: None };
         tracker.comment("T-0001", &comment).expect("a comment");
     }
     let json = show(tracker, "T-0001").json.unwrap_or_default();
@@ -183,8 +188,26 @@ fn comments_are_kept(tracker: &mut dyn Tracker) {
         .filter_map(|comment| comment["body"].as_str())
         .collect();
     assert_eq!(bodies, ["one", "two", "three"]);
-    let empty = Comment { body: " ".to_owned(), author: None };
+    let empty = Comment { body: " ".to_owned(), author: None, key: None };
     assert!(tracker.comment("T-0001", &empty).is_err());
+}
+
+fn wishes_are_made_once(tracker: &mut dyn Tracker) {
+    let wish = |key: &str| Draft { key: Some(key.to_owned()), ..Draft::titled("wished") };
+    let made = tracker.create(&wish("a")).expect("an issue");
+    edit(tracker, "title", FieldChange::Set("\"edited since\"".to_owned()));
+    let again = tracker.create(&wish("a")).expect("the same issue");
+    assert_eq!((&again.row.id, again.row.title.as_str()), (&made.row.id, "edited since"));
+    assert_ne!(tracker.create(&wish("b")).expect("another").row.id, made.row.id);
+    let comment =
+        |key: &str| Comment { body: "said".to_owned(), author: None, key: Some(key.to_owned()) };
+    for (name, key, comments) in
+        [("T-0001", "a", 1), ("T-0001", "a", 1), ("T-0001", "b", 2), ("T-0002", "a", 1)]
+    {
+        let shown = tracker.comment(name, &comment(key)).expect("a comment");
+        assert_eq!(shown.row.comments, comments, "{name} {key}");
+    }
+    assert_eq!(info(tracker).issues, 2);
 }
 
 fn rulings_end_and_reopen(tracker: &mut dyn Tracker) {
@@ -316,7 +339,7 @@ fn filters_apply(tracker: &mut dyn Tracker) {
     for draft in &drafts {
         tracker.create(draft).expect("a draft");
     }
-    let comment = Comment { body: "needle".to_owned(), author: None };
+    let comment = Comment { body: "needle".to_owned(), author: None, key: None };
     tracker.comment("T-0003", &comment).expect("a comment");
     let strings = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
     let all = Filter::default;

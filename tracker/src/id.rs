@@ -236,6 +236,19 @@ pub fn issue_id(prefix: &str, entropy: [u8; 8]) -> String {
     id
 }
 
+/// Returns the entropy of the id of what an agent wishes once in a list, whatever it is told apart by.
+pub fn entropy_of_wish(list: ListId, agent: AgentId, wish: &[&str]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"x0x/wish/v1\0").update(&list.0).update(&agent.0);
+    for part in wish {
+        // With its length, so that no two wishes are the same bytes.
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+    }
+    let mut entropy = [0; 8];
+    hasher.finalize_xof().fill(&mut entropy);
+    entropy
+}
+
 /// Tells whether `id` has the form that [`issue_id`] gives, whatever its prefix.
 ///
 /// Export uses it to know the lines that x0x placed, on every machine alike.

@@ -39,7 +39,8 @@ fn small_list() -> List {
     list.create("Second");
     list.set("T-0002", "blocked_by", "[\"T-0001\"]");
     list.set("T-0001", "labels", "[\"bug\",\"ui\"]");
-    let comment = Comment { body: "line\nline".to_owned(), author: Some("ann".to_owned()) };
+    let comment =
+        Comment { body: "line\nline".to_owned(), author: Some("ann".to_owned()), key: None };
     list.tracker.comment("T-0001", &comment).unwrap();
     list.tracker.rule("T-0001", &Ruling::Done, None).unwrap();
     list

@@ -58,7 +58,7 @@ fn change_list(list: &mut List, name: &str, field: &str, add: &[&str], remove: &
 }
 
 fn comment(list: &mut List, name: &str, body: &str) {
-    let comment = Comment { body: body.to_owned(), author: Some("ann".to_owned()) };
+    let comment = Comment { body: body.to_owned(), author: Some("ann".to_owned()), key: None };
     list.tracker.comment(name, &comment).unwrap();
 }
 

@@ -330,7 +330,7 @@ impl Run {
 
     fn comment(&mut self, operation: u64) {
         let Some(id) = self.some_issue() else { return self.create(operation) };
-        let comment = Comment { body: format!("at {operation}"), author: None };
+        let comment = Comment { body: format!("at {operation}"), author: None, key: None };
         self.tracker().comment(&id, &comment).unwrap();
     }
 

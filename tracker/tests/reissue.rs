@@ -82,7 +82,9 @@ fn lost_edits_stand_beside_what_was_written_meanwhile() {
         b.set("T-0001", "title", "\"lost 2\"");
         b.set("T-0001", "priority", "1");
         b.set("T-0001", "labels", "[\"lost\"]");
-        b.tracker.comment("T-0001", &Comment { author: None, body: "lost".to_owned() }).unwrap();
+        b.tracker
+            .comment("T-0001", &Comment { author: None, body: "lost".to_owned(), key: None })
+            .unwrap();
     };
     let kept = |b: &mut List| drop(b.set("T-0001", "title", "\"kept\""));
     let meanwhile = |c: &mut List| drop(c.set("T-0001", "labels", "[\"other\"]"));

@@ -157,7 +157,7 @@ impl World {
         match act {
             1 => {
                 let body = format!("comment {:04}", self.count);
-                let comment = Comment { author: None, body: body.clone() };
+                let comment = Comment { author: None, body: body.clone(), key: None };
                 list.tracker.comment(&issue, &comment).unwrap();
                 self.elements.push((issue, body));
             }

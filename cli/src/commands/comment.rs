@@ -11,7 +11,7 @@ use crate::resolve::Session;
 /// Adds a comment.
 pub fn run(session: &Session, args: CommentArgs) -> Result<Exit, CliError> {
     let typed = args.body.or(args.body_option).unwrap_or_default();
-    let comment = Comment { body: Texts::default().read(&typed)?, author: args.author };
+    let comment = Comment { body: Texts::default().read(&typed)?, author: args.author, key: None };
     let mut tracker = session.writer()?;
     let shown = tracker.comment(&args.id, &comment)?;
     super::answer(session, &tracker, &shown)?;

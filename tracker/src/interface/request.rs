@@ -34,6 +34,9 @@ pub struct Filter {
 pub struct Draft {
     /// Fields other than those that x0x sets itself.
     pub fields: Vec<(String, String)>,
+    /// What tells this wish from every other of this agent: who says it again, since no answer came, gets
+    /// the issue that is there already, as it is now.
+    pub key: Option<String>,
 }
 
 /// One change of one field.
@@ -64,12 +67,14 @@ pub struct Patch {
 }
 
 /// A new comment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Comment {
     /// Its text.
     pub body: String,
     /// Who says it; the agent's id where nothing is given.
     pub author: Option<String>,
+    /// What tells this comment from every other of this agent; the same one is added once.
+    pub key: Option<String>,
 }
 
 /// A verdict on an issue.
@@ -127,7 +132,8 @@ impl Patch {
 impl Draft {
     /// Returns the draft of an issue with this title.
     pub fn titled(title: &str) -> Self {
-        Self { fields: vec![("title".to_owned(), serde_json::Value::from(title).to_string())] }
+        let title = serde_json::Value::from(title).to_string();
+        Self { fields: vec![("title".to_owned(), title)], key: None }
     }
 
     /// Sets a field to compact JSON text.

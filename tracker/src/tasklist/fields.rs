@@ -155,6 +155,13 @@ pub(super) fn of_comment(
         quoted(body)
     );
     let mut comments = content.issue.elements("comments");
+    let is_same = |there: &String| {
+        let there: Option<serde_json::Value> = serde_json::from_str(there).ok();
+        there.is_some_and(|there| there["id"] == *id)
+    };
+    if comments.iter().any(is_same) {
+        return Ok(Edit::default());
+    }
     comments.push(comment);
     let comments = list_of(&comments);
     check("comments", &comments, &content.issue.elements("comments"))?;

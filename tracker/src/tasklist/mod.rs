@@ -10,6 +10,7 @@ mod check;
 mod claiming;
 mod claims;
 mod conflicts;
+mod editing;
 mod edition;
 mod exchange;
 mod export;
@@ -52,7 +53,7 @@ use crate::interface::{
 use crate::journal::JournalError;
 use crate::journal::signature::{Signer, Verifier};
 use crate::store::{
-    Journal, Meta, Reading, Repair, RowKey, SharedLock, Store, StoreLock, Table, Tables,
+    Journal, Meta, Reading, Repair, Rows, SharedLock, Store, StoreLock, Table, Tables,
 };
 use crate::timestamp::Timestamp;
 
@@ -66,6 +67,7 @@ pub use salvage::{LostEdit, OutgoingLost};
 pub use tickets::{TICKETS_MAX, TicketRefusal, Welcome};
 pub use watching::Outlook;
 
+use editing::{date, edit_one};
 use ruling::may_rule;
 
 /// Below this many written issues the file of a store is not shrunk.
@@ -230,37 +232,6 @@ impl LocalTracker {
     }
 }
 
-/// Makes one edit of several in a writing; returns the issue's place among the rows.
-fn edit_one(
-    edition: &mut edition::Edition<'_>,
-    host: &Host,
-    name: &str,
-    patch: &Patch,
-    may_rule: bool,
-) -> Result<RowKey, TrackerError> {
-    let tables = edition.tables();
-    let row_key = names::resolve(tables, name)?;
-    let mut document = names::document(tables, names::row(tables, &row_key)?.key)?;
-    let content = document.read();
-    let mut edit = fields::of_patch(tables, &content, patch)?;
-    if edit.needs_maintainer(&content) && !may_rule {
-        return Err(JournalError::NotAllowed { agent: host.signer.agent() }.into());
-    }
-    if !edit.is_empty() {
-        date(&mut edit, &content, edition.now());
-        edition.write(&mut document, &edit, None)?;
-        fields::fits_a_line(edition.tables(), document.key())?;
-    }
-    Ok(row_key)
-}
-
-/// Dates an edit now, or after the version that it was made from where that is later.
-fn date(edit: &mut Edit, content: &Content, now: Timestamp) {
-    let before = content.issue.text("updated_at");
-    let at = now.after(before.as_deref().and_then(Timestamp::parse));
-    edit.set(content, "updated_at", Some(&fields::quoted(&at.to_string())));
-}
-
 impl Tracker for LocalTracker {
     fn info(&self) -> Result<ListInfo, TrackerError> {
         let reading = self.store.read()?;
@@ -307,7 +278,17 @@ impl Tracker for LocalTracker {
         let now = (host.clock)();
         let given = fields::of_draft(&reading, draft)?;
         let prefix = reading.prefix()?;
-        let id = names::unused_id(&reading, host, &prefix)?;
+        let id = match &draft.key {
+            None => names::unused_id(&reading, host, &prefix)?,
+            Some(key) => {
+                let (list, agent) = (reading.list_id()?, host.signer.agent());
+                let id = id::issue_id(&prefix, id::entropy_of_wish(list, agent, &["issue", key]));
+                if let Some(there) = reading.rows_named(&id)?.first() {
+                    return self.shown(there);
+                }
+                id
+            }
+        };
         let created_at = fields::quoted(&now.to_string());
         let birth = Birth { id, created_at: Some(created_at.clone()) };
         let empty = Content::empty(&birth);
@@ -363,10 +344,17 @@ impl Tracker for LocalTracker {
     fn comment(&mut self, name: &str, comment: &Comment) -> Result<Shown, TrackerError> {
         let host = self.host()?;
         let author = comment.author.clone().unwrap_or_else(|| host.signer.agent().to_string());
-        let mut random = [0; 8];
+        let (agent, mut random) = (host.signer.agent(), [0; 8]);
         (host.entropy)(&mut random);
-        let id = id::issue_id("c", random);
-        self.change(name, None, |_, content, now| {
+        self.change(name, None, |reading, content, now| {
+            let entropy = match &comment.key {
+                None => random,
+                Some(key) => {
+                    let wish = ["comment", content.issue.id(), key];
+                    id::entropy_of_wish(reading.list_id()?, agent, &wish)
+                }
+            };
+            let id = id::issue_id("c", entropy);
             fields::of_comment(content, &id, &author, &comment.body, now)
         })
     }
