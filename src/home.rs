@@ -263,9 +263,11 @@ impl Home {
         Ok((lock, loan))
     }
 
-    /// Tells whether no program has the lock that writers hold.
-    pub fn is_free(&self) -> Result<bool, HomeError> {
-        Ok(SharedLock::try_acquire(&self.dir)?.is_ok())
+    /// Returns the process that has the lock that writers hold, as far as it says so; `None` where none
+    /// has it.
+    pub fn holder(&self) -> Result<Option<u32>, HomeError> {
+        let taken = SharedLock::try_acquire(&self.dir)?.err();
+        Ok(taken.map(|holder| holder.map_or(0, |holder| holder.pid)))
     }
 
     /// Takes the lock for a node; waits at most `wait`.

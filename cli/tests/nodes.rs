@@ -180,6 +180,18 @@ fn level(sites: &[&Site], issues: usize) -> Duration {
 }
 
 #[test]
+fn a_node_whose_stores_are_borrowed_is_stopped_all_the_same() {
+    let mut site = Site::founder();
+    site.up();
+    let home = x0x::home::Home::at(site.data());
+    let list = home.list_named(None).unwrap();
+    let borrowed = home.write(list, LONG).unwrap();
+    site.stop();
+    drop(borrowed);
+    site.ok(&["issues", "create", "--title", "afterwards"]);
+}
+
+#[test]
 fn three_data_directories_of_one_machine_become_one_list() {
     let mut a = Site::founder();
     a.create("before anybody joined");

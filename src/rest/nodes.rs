@@ -69,6 +69,7 @@ pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Peers>, Failu
 #[derive(Serialize)]
 struct Stopping {
     stopping: bool,
+    pid: u32,
 }
 
 /// Has the node stop.
@@ -76,7 +77,7 @@ struct Stopping {
     responses((status = 200, body = schema::Stopping), Failures))]
 pub(super) async fn stop(State(node): State<Node>) -> Response {
     node.stop_soon();
-    Json(Stopping { stopping: true }).into_response()
+    Json(Stopping { stopping: true, pid: std::process::id() }).into_response()
 }
 
 /// Lends the stores for as long as the connection lasts: the body says that they are lent, and ends when

@@ -361,4 +361,6 @@ pub(super) struct Peer {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stopping {
     stopping: bool,
+    /// The process that ends.
+    pid: u32,
 }

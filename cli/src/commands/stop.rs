@@ -17,9 +17,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Stops the node, and returns when it has stopped.
 pub fn run(session: &Session) -> Result<Exit, CliError> {
-    let _answer: Value = client(session)?.post("/stop", &json!({}))?;
+    let stopping: Value = client(session)?.post("/stop", &json!({}))?;
+    let is_node = |pid: u32| stopping["pid"] == pid;
     let mut waited = Duration::ZERO;
-    while running(session)?.is_some() || !session.home.is_free()? {
+    // Another may have the stores by then: one that had borrowed them, or that waited for the node's end.
+    while running(session)?.is_some() || session.home.holder()?.is_some_and(is_node) {
         if waited >= STOP_MAX {
             return Err(CliError::Missing {
                 detail: format!("the node still runs after {} s", STOP_MAX.as_secs()),

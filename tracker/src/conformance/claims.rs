@@ -73,7 +73,7 @@ pub(super) fn who_lost_a_claim_is_told_once(tracker: &mut dyn Tracker) {
     tracker.claim(&one(), &terms("b", false)).expect("a free issue");
     let issue = Some("T-0001".to_owned());
     let force = Release { reason: Some("away".to_owned()), force: true, retry_after_ms: None };
-    tracker.release(&Holding { issue, ..of("boss") }, &force).expect("by force");
+    tracker.release(&Holding { issue, ..of("boss") }, &force).expect("a maintainer may");
     assert!(show(tracker, "T-0001").row.held.is_none());
     let drawn = tracker.reshard("T-0001", "others are nearer", Some(90_000)).expect("a slate");
     assert!(drawn.json.expect("a record").contains("90000"));
