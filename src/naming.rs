@@ -18,6 +18,10 @@ pub(crate) fn which<'a>(
 ) -> Result<ListId, HomeError> {
     let matching: Vec<&ListInfo> = match name_or_id {
         None => lists.collect(),
+        // An id is nobody else's name, whatever a list is called.
+        Some(text) if let Ok(id) = text.parse::<ListId>() => {
+            lists.filter(|info| info.list == id).collect()
+        }
         Some(text) => {
             let named: Vec<&ListInfo> = lists.clone().filter(|info| info.name == text).collect();
             let starts = |info: &&ListInfo| info.list.to_string().starts_with(text);

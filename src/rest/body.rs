@@ -1,5 +1,6 @@
 //! What a request says: its path, its query and its body, each bounded, and refused with what is wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -89,9 +90,9 @@ impl Unread {
 pub(super) fn fields_of(json: &str) -> Result<Vec<(String, String)>, Failure> {
     let record: Record<'_> = serde_json::from_str(json)
         .map_err(|_other| Failure::bad_request("the body is not an object", JSON_HINT))?;
-    let mut fields: Vec<(String, String)> = Vec::new();
+    let (mut fields, mut known) = (Vec::new(), BTreeSet::new());
     for (name, value) in record.fields() {
-        if fields.iter().any(|(known, _)| known == name) {
+        if !known.insert(name) {
             let detail = format!("the field '{name}' is given twice");
             return Err(Failure::bad_request(&detail, "give it once"));
         }

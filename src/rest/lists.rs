@@ -89,7 +89,7 @@ pub(super) async fn task_list(
     list: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
     let (me, list) = (node.agent(), named(list)?);
-    let list = reading(&node, Some(list), move |tracker| TaskList::of(tracker, me)).await?;
+    let list = node.keeper().read(Some(&list), |tracker| TaskList::of(tracker, me)).await??;
     answer(form, &list)
 }
 

@@ -19,7 +19,7 @@ use x0x_tracker::interface::{
 
 use super::calls::{Call, Streamed};
 use super::claims::Losses;
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::edits::AllDisputed;
 use super::exchange::{ExportWanted, Frame, ImportWanted, REPORT_HEADER};
 use super::issues::{ExactAgenda, ExactPage, Handoffs};
@@ -50,7 +50,11 @@ impl RemoteTracker {
     pub fn connect(dir: &Path, api: &str, list: ListId) -> Result<Self, TrackerError> {
         let client = Client::with(dir, api).map_err(|error| error.to_tell())?;
         let remote = Self { client, list };
-        remote.info()?;
+        if remote.info()?.list != list {
+            return Err(
+                ClientError::NotUnderstood { source: "it has another list".into() }.to_tell()
+            );
+        }
         Ok(remote)
     }
 

@@ -198,11 +198,14 @@ fn wishes_are_made_once(tracker: &mut dyn Tracker) {
     edit(tracker, "title", FieldChange::Set("\"edited since\"".to_owned()));
     let again = tracker.create(&wish("a")).expect("the same issue");
     assert_eq!((&again.row.id, again.row.title.as_str()), (&made.row.id, "edited since"));
-    assert_ne!(tracker.create(&wish("b")).expect("another").row.id, made.row.id);
+    let named = |key: &str| wish(key).with("identifier", "\"T-0050\"");
+    let own = tracker.create(&named("c")).expect("a free name");
+    assert_eq!(tracker.create(&named("c")).expect("its own name").row.id, own.row.id);
+    assert_ne!(own.row.id, made.row.id);
     let comment =
         |key: &str| Comment { body: "said".to_owned(), author: None, key: Some(key.to_owned()) };
     for (name, key, comments) in
-        [("T-0001", "a", 1), ("T-0001", "a", 1), ("T-0001", "b", 2), ("T-0002", "a", 1)]
+        [("T-0001", "a", 1), ("T-0001", "a", 1), ("T-0001", "b", 2), ("T-0050", "a", 1)]
     {
         let shown = tracker.comment(name, &comment(key)).expect("a comment");
         assert_eq!(shown.row.comments, comments, "{name} {key}");

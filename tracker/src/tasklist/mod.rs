@@ -276,7 +276,6 @@ impl Tracker for LocalTracker {
         let host = self.host()?;
         let reading = self.store.read()?;
         let now = (host.clock)();
-        let given = fields::of_draft(&reading, draft)?;
         let prefix = reading.prefix()?;
         let id = match &draft.key {
             None => names::unused_id(&reading, host, &prefix)?,
@@ -289,6 +288,7 @@ impl Tracker for LocalTracker {
                 id
             }
         };
+        let given = fields::of_draft(&reading, draft)?;
         let created_at = fields::quoted(&now.to_string());
         let birth = Birth { id, created_at: Some(created_at.clone()) };
         let empty = Content::empty(&birth);
@@ -455,7 +455,9 @@ impl Tracker for LocalTracker {
     ) -> Result<ImportReport, TrackerError> {
         let report = import::run(&self.store, self.host()?, file, input, options, progress)?;
         let issues = self.store.read()?.len(Table::Rows)?;
-        if !options.dry_run && is_large(report.writes() as u64, issues) {
+        // Moving pages makes durable what others wrote and nobody signed yet.
+        let may_shrink = !options.dry_run && !self.store.is_sharing();
+        if may_shrink && is_large(report.writes() as u64, issues) {
             self.store.shrink()?;
         }
         Ok(report)
