@@ -1,13 +1,10 @@
 //! Answers in two forms: JSON for programs, and for x0x itself exactly what the task list said.
 
 use axum::body::Body;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
-use std::convert::Infallible;
 use x0x_tracker::id::Version;
 
 use super::errors::Failure;
@@ -37,14 +34,6 @@ impl Form {
             true => Self::Exact,
             false => Self::Json,
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Form {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
     }
 }
 
@@ -91,15 +80,7 @@ pub(super) fn answer_with(
 ) -> Result<Response, Failure> {
     let mut response = match form {
         Form::Json => json(answer.json()),
-        Form::Exact => {
-            let mut response = StatusCode::OK.into_response();
-            let exact = Exact::of(answer).ok_or_else(|| {
-                let hint = "ask for application/json";
-                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "not encodable", hint)
-            })?;
-            exact.replace(&mut response);
-            response
-        }
+        Form::Exact => exact(answer)?,
     };
     *response.status_mut() = status;
     if let Some(version) = answer.version()
@@ -107,6 +88,17 @@ pub(super) fn answer_with(
     {
         response.headers_mut().insert(header::ETAG, tag);
     }
+    Ok(response)
+}
+
+/// Answers x0x itself.
+pub(super) fn exact(answer: &impl Serialize) -> Result<Response, Failure> {
+    let mut response = StatusCode::OK.into_response();
+    let exact = Exact::of(answer).ok_or_else(|| {
+        let hint = "ask for application/json";
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "not encodable", hint)
+    })?;
+    exact.replace(&mut response);
     Ok(response)
 }
 

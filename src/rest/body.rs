@@ -1,11 +1,9 @@
-//! What a request says: its path, its query and its body, each bounded, and refused with what is wrong.
+//! What a request says in its body and its headers, bounded, and refused with what is wrong.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -115,29 +113,10 @@ pub(super) fn too_slow() -> Failure {
     failure
 }
 
-/// Returns the parameters of a query.
-pub(super) fn typed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
-    match query {
-        Ok(Query(typed)) => Ok(typed),
-        Err(rejection) => Err(bad_query(&rejection.body_text())),
-    }
-}
-
 /// Returns the failure of a query.
 pub(super) fn bad_query(detail: &str) -> Failure {
     let hint = "see /openapi.json for the parameters; several values are separated by commas";
     Failure::bad_request(detail, hint)
-}
-
-/// Returns the names in a path.
-pub(super) fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
-    match path {
-        Ok(Path(name)) => Ok(name),
-        Err(rejection) => {
-            let hint = "write names in UTF-8, with %XX for what may not stand in a path";
-            Err(Failure::bad_request(&rejection.body_text(), hint))
-        }
-    }
 }
 
 /// Returns the version that an issue must have for a request to be carried out; `None` where any will do.

@@ -1,7 +1,5 @@
 //! Claims over HTTP: taking an issue, saying that a worker is still at it, giving it back, handing it off.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,15 +8,14 @@ use x0x_tracker::Tracker;
 use x0x_tracker::id::Version;
 use x0x_tracker::interface::{Kept, Loss, Pick};
 
-use super::answer::{Answer, Form, answer};
-use super::body::{Unread, bad_query, named, typed};
-use super::edits::writing;
+use super::answer::{Answer, answer};
+use super::asked::{Asked, Named, reading, writing};
+use super::body::{Unread, bad_query};
 use super::errors::{Failure, Failures};
-use super::issues::{ExactPage, reading};
+use super::issues::ExactPage;
 use super::query::{InList, Wanted};
 use super::requests::{ClaimBody, HandoffBody, HoldingBody, ReleaseBody, ReshardBody, WorkerBody};
 use super::schema;
-use crate::node::Node;
 
 impl Answer for Kept {
     fn json(&self) -> String {
@@ -35,28 +32,21 @@ impl Answer for Kept {
     request_body = ClaimBody, tag = "claims",
     responses((status = 200, body = schema::Issue), Failures))]
 pub(super) async fn claim(
-    State(node): State<Node>,
-    form: Form,
-    name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<InList>, QueryRejection>,
+    asked: Asked,
+    Named(name): Named,
     body: Unread,
 ) -> Result<Response, Failure> {
-    let (name, InList { list }) = (named(name)?, typed(wanted)?);
     let terms = body.object::<ClaimBody>().await?.terms();
-    let kept = writing(&node, list, move |tracker| tracker.claim(&Pick::Issue(name), &terms));
-    answer(form, &kept.await?)
+    asked.write(move |tracker| tracker.claim(&Pick::Issue(name), &terms)).await
 }
 
 /// Claims the first issue that is ready, of those that the query lets pass.
 #[utoipa::path(post, path = "/issues/claim", params(Wanted), request_body = ClaimBody,
     tag = "claims", responses((status = 200, body = schema::Issue), Failures))]
 pub(super) async fn claim_first(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Asked { node, form, query: wanted }: Asked<Wanted>,
     body: Unread,
 ) -> Result<Response, Failure> {
-    let wanted = typed(wanted)?;
     if wanted.cursor.is_some() || wanted.explain {
         return Err(bad_query("cursor and explain are for lists"));
     }
@@ -69,43 +59,25 @@ pub(super) async fn claim_first(
 /// Says that a worker is still at it: the claim lives for its whole time to live from now.
 #[utoipa::path(post, path = "/claims/heartbeat", params(InList), request_body = HoldingBody,
     tag = "claims", responses((status = 200, body = schema::Issue), Failures))]
-pub(super) async fn heartbeat(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn heartbeat(asked: Asked, body: Unread) -> Result<Response, Failure> {
     let holding = body.object::<HoldingBody>().await?.holding();
-    answer(form, &writing(&node, list, move |tracker| tracker.heartbeat(&holding)).await?)
+    asked.write(move |tracker| tracker.heartbeat(&holding)).await
 }
 
 /// Gives a claim up, so that others can take the issue.
 #[utoipa::path(post, path = "/claims/release", params(InList), request_body = ReleaseBody,
     tag = "claims", responses((status = 200, body = schema::Issue), Failures))]
-pub(super) async fn release(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn release(asked: Asked, body: Unread) -> Result<Response, Failure> {
     let (holding, release) = body.object::<ReleaseBody>().await?.parts();
-    answer(form, &writing(&node, list, move |tracker| tracker.release(&holding, &release)).await?)
+    asked.write(move |tracker| tracker.release(&holding, &release)).await
 }
 
 /// Hands an issue off for review.
 #[utoipa::path(post, path = "/claims/handoff", params(InList), request_body = HandoffBody,
     tag = "claims", responses((status = 200, body = schema::Issue), Failures))]
-pub(super) async fn hand_off(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn hand_off(asked: Asked, body: Unread) -> Result<Response, Failure> {
     let (holding, handoff) = body.object::<HandoffBody>().await?.parts();
-    answer(form, &writing(&node, list, move |tracker| tracker.hand_off(&holding, &handoff)).await?)
+    asked.write(move |tracker| tracker.hand_off(&holding, &handoff)).await
 }
 
 /// Draws the slate of an issue anew. Only a maintainer may.
@@ -113,16 +85,12 @@ pub(super) async fn hand_off(
     request_body = ReshardBody, tag = "claims",
     responses((status = 200, body = schema::Issue), Failures))]
 pub(super) async fn reshard(
-    State(node): State<Node>,
-    form: Form,
-    name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<InList>, QueryRejection>,
+    asked: Asked,
+    Named(name): Named,
     body: Unread,
 ) -> Result<Response, Failure> {
-    let (name, InList { list }) = (named(name)?, typed(wanted)?);
     let ReshardBody { reason, ttl_ms } = body.object().await?;
-    let shown = writing(&node, list, move |tracker| tracker.reshard(&name, &reason, ttl_ms));
-    answer(form, &shown.await?)
+    asked.write(move |tracker| tracker.reshard(&name, &reason, ttl_ms)).await
 }
 
 /// Which worker, and which list.
@@ -140,11 +108,9 @@ pub(super) struct OfWorker {
 #[utoipa::path(get, path = "/claims", params(OfWorker), tag = "claims",
     responses((status = 200, body = schema::IssuePage), Failures))]
 pub(super) async fn claims(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<OfWorker>, QueryRejection>,
+    Asked { node, form, query }: Asked<OfWorker>,
 ) -> Result<Response, Failure> {
-    let OfWorker { list, worker } = typed(wanted)?;
+    let OfWorker { list, worker } = query;
     let issues = reading(&node, list, move |tracker| tracker.claims(worker.as_deref())).await?;
     answer(form, &ExactPage { issues, cursor: None })
 }
@@ -165,14 +131,7 @@ impl Answer for Losses {
 /// Tells a worker which of its claims are lost or over; each is told once.
 #[utoipa::path(post, path = "/claims/losses", params(InList), request_body = WorkerBody,
     tag = "claims", responses((status = 200, body = schema::Losses), Failures))]
-pub(super) async fn losses(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn losses(asked: Asked, body: Unread) -> Result<Response, Failure> {
     let WorkerBody { worker } = body.object().await?;
-    let lost = writing(&node, list, move |tracker| tracker.losses(&worker)).await?;
-    answer(form, &Losses { lost })
+    asked.write(move |tracker| Ok(Losses { lost: tracker.losses(&worker)? })).await
 }

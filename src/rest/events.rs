@@ -5,8 +5,6 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,9 +14,10 @@ use tokio::sync::watch;
 use utoipa::IntoParams;
 use x0x_tracker::id::ListId;
 
-use super::body::{bad_query, typed};
+use super::asked::Asked;
+use super::body::bad_query;
 use super::errors::{Failure, Failures};
-use crate::node::{Events, Found, Node};
+use crate::node::{Events, Found};
 
 /// The header in which a program names the last event that it had.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -51,11 +50,10 @@ pub(super) struct Followed {
 #[utoipa::path(get, path = "/issues/events", params(Followed), tag = "events",
     responses((status = 200, body = String, content_type = "text/event-stream"), Failures))]
 pub(super) async fn events(
-    State(node): State<Node>,
-    wanted: Result<Query<Followed>, QueryRejection>,
+    Asked { node, query, .. }: Asked<Followed>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Followed { list, types, after } = typed(wanted)?;
+    let Followed { list, types, after } = query;
     let list = match list {
         Some(name) => Some(node.keeper().named(Some(&name)).await??),
         None => None,

@@ -8,8 +8,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -21,14 +19,14 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{
-    ExportFrom, ExportReport, ImportOptions, ImportReport, Progress, Share, TrackerError, Undo,
+    ExportFrom, ExportReport, ImportOptions, Progress, Share, TrackerError, Undo,
 };
 
 use super::answer::{Answer, EXACT_TYPE, Form, answer, json};
-use super::body::{Unread, too_large, too_slow, typed};
-use super::edits::{Undone, writing};
+use super::asked::{Asked, reading};
+use super::body::{Unread, too_large, too_slow};
+use super::edits::Undone;
 use super::errors::{Failure, Failures};
-use super::issues::reading;
 use super::query::InList;
 use super::requests::{ExportedBody, UndoBody};
 use super::schema;
@@ -94,31 +92,14 @@ impl ImportWanted {
     }
 }
 
-/// What an import did, with what it was told.
-#[derive(Debug, Serialize)]
-struct Imported {
-    report: ImportReport,
-    file: String,
-    dry_run: bool,
-}
-
-impl Answer for Imported {
-    fn json(&self) -> String {
-        self.report.answer(&self.file, self.dry_run, false).to_string()
-    }
-}
-
 /// Imports a JSONL file by a three-way merge for each field. The body is the file.
 #[utoipa::path(post, path = "/issues/import", params(ImportWanted), tag = "exchange",
     request_body(content = String, content_type = "application/jsonl"),
     responses((status = 200, body = schema::Imported), Failures))]
 pub(super) async fn import(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<ImportWanted>, QueryRejection>,
+    Asked { node, form, query: wanted }: Asked<ImportWanted>,
     body: Unread,
 ) -> Result<Response, Failure> {
-    let wanted = typed(wanted)?;
     if wanted.file.is_empty() {
         let hint = "name the file: what was last imported or exported under that name is the base";
         return Err(Failure::bad_request("the parameter 'file' is missing", hint));
@@ -142,8 +123,7 @@ pub(super) async fn import(
         Form::Exact => Ok(framed(telling, work)),
         Form::Json => {
             let report = work.await??;
-            let (file, dry_run) = (wanted.file, wanted.dry_run);
-            Ok(json(Imported { report, file, dry_run }.json()))
+            Ok(json(report.answer(&wanted.file, wanted.dry_run, false).to_string()))
         }
     }
 }
@@ -151,16 +131,11 @@ pub(super) async fn import(
 /// Takes back the newest change of an issue, or what a commit did.
 #[utoipa::path(post, path = "/issues/undo", params(InList), request_body = UndoBody,
     tag = "history", responses((status = 200, body = schema::Undone), Failures))]
-pub(super) async fn undo(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn undo(asked: Asked, body: Unread) -> Result<Response, Failure> {
+    let Asked { node, form, query } = asked;
     let UndoBody { what, force, dry_run } = body.object().await?;
     let undo = Undo { what, force, dry_run };
-    let list = node.keeper().named(list.as_deref()).await??;
+    let list = node.keeper().named(query.list.as_deref()).await??;
     let (told, telling) = mpsc::channel(4);
     let keeper = node.keeper().clone();
     let work = async move {
@@ -252,11 +227,9 @@ pub(super) struct ExportWanted {
 #[utoipa::path(get, path = "/issues/export", params(ExportWanted), tag = "exchange",
     responses((status = 200, body = String, content_type = "application/jsonl"), Failures))]
 pub(super) async fn export(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<ExportWanted>, QueryRejection>,
+    Asked { node, form, query }: Asked<ExportWanted>,
 ) -> Result<Response, Failure> {
-    let ExportWanted { list, file } = typed(wanted)?;
+    let ExportWanted { list, file } = query;
     let from = file.map_or(ExportFrom::Canonical, ExportFrom::File);
     let dir = node.keeper().dir().to_owned();
     let made = reading(&node, list, move |tracker| {
@@ -311,21 +284,16 @@ impl Answer for ExportReport {
 /// Notes that a file holds now what an export wrote: the next import takes that for its base.
 #[utoipa::path(post, path = "/issues/exported", params(InList), request_body = ExportedBody,
     tag = "exchange", responses((status = 200, body = schema::Noted), Failures))]
-pub(super) async fn exported(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-    body: Unread,
-) -> Result<Response, Failure> {
-    let InList { list } = typed(wanted)?;
+pub(super) async fn exported(asked: Asked, body: Unread) -> Result<Response, Failure> {
     let body: ExportedBody = body.object().await?;
     let report = body.report().ok_or_else(|| {
         let hint = "send the BLAKE3-256 hash of the file in 64 hex digits: the ETag of the export";
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "hash: it is none", hint)
     })?;
-    let noted = writing(&node, list, move |tracker| {
-        tracker.exported(&body.file, &report)?;
-        Ok(report)
-    });
-    answer(form, &noted.await?)
+    asked
+        .write(move |tracker| {
+            tracker.exported(&body.file, &report)?;
+            Ok(report)
+        })
+        .await
 }

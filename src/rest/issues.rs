@@ -3,8 +3,6 @@
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,12 +12,12 @@ use x0x_tracker::id::Version;
 use x0x_tracker::interface::{Agenda, Filter, LogFilter, Moment, Open, Shown, Stats, TrackerError};
 use x0x_tracker::{LocalTracker, Tracker};
 
-use super::answer::{Answer, Form, answer, json as json_answer, tag_of};
-use super::body::{bad_query, named, typed};
+use super::answer::{Answer, Form, answer, exact, json as json_answer, tag_of};
+use super::asked::{Asked, Named, reading};
+use super::body::bad_query;
 use super::errors::{Failure, Failures};
 use super::query::{InList, PAGE_MAX, Wanted};
 use super::schema;
-use crate::node::Node;
 
 impl Answer for Shown {
     fn json(&self) -> String {
@@ -55,11 +53,8 @@ pub(super) struct ExactAgenda {
 #[utoipa::path(get, path = "/issues", params(Wanted), tag = "issues",
     responses((status = 200, body = schema::IssuePage), Failures))]
 pub(super) async fn list(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Asked { node, form, query: wanted }: Asked<Wanted>,
 ) -> Result<Response, Failure> {
-    let wanted = typed(wanted)?;
     if wanted.explain {
         return Err(bad_query("explain is for /issues/ready"));
     }
@@ -80,7 +75,7 @@ pub(super) async fn list(
                 let cursor = visit(tracker, &filter, |shown| issues.push(shown.clone()))?;
                 Ok(ExactPage { issues, cursor })
             });
-            answer(form, &page.await?)
+            exact(&page.await?)
         }
     }
 }
@@ -101,11 +96,8 @@ fn visit(
 #[utoipa::path(get, path = "/issues/ready", params(Wanted), tag = "issues",
     responses((status = 200, body = schema::Ready), Failures))]
 pub(super) async fn ready(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Asked { node, form, query: wanted }: Asked<Wanted>,
 ) -> Result<Response, Failure> {
-    let wanted = typed(wanted)?;
     if wanted.cursor.is_some() {
         return Err(bad_query("what is ready has no cursor"));
     }
@@ -127,7 +119,7 @@ pub(super) async fn ready(
                 })?;
                 Ok(ExactAgenda { open: all, agenda })
             });
-            answer(form, &open.await?)
+            exact(&open.await?)
         }
     }
 }
@@ -171,13 +163,10 @@ pub(super) struct At {
     responses((status = 200, body = schema::Issue),
         (status = 304, description = "The issue has the version that `If-None-Match` names."), Failures))]
 pub(super) async fn show(
-    State(node): State<Node>,
-    form: Form,
-    name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<At>, QueryRejection>,
+    Asked { node, form, query: At { list, at } }: Asked<At>,
+    Named(name): Named,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (name, At { list, at }) = (named(name)?, typed(wanted)?);
     if let Some(text) = at {
         let at = Moment::parse(&text).ok_or_else(|| bad_query("at: no time and no commit"))?;
         let shown = reading(&node, list, move |tracker| tracker.show_at(&name, &at)).await?;
@@ -195,12 +184,8 @@ pub(super) async fn show(
 /// How many issues there are of what kind, and what workers did.
 #[utoipa::path(get, path = "/issues/stats", params(InList), tag = "issues",
     responses((status = 200, body = schema::Counts), Failures))]
-pub(super) async fn stats(
-    State(node): State<Node>,
-    form: Form,
-    wanted: Result<Query<InList>, QueryRejection>,
-) -> Result<Response, Failure> {
-    answer(form, &reading(&node, typed(wanted)?.list, Tracker::stats).await?)
+pub(super) async fn stats(asked: Asked) -> Result<Response, Failure> {
+    asked.read(Tracker::stats).await
 }
 
 /// Which part of a log, and which list.
@@ -226,12 +211,10 @@ impl Answer for x0x_tracker::interface::IssueLog {
 #[utoipa::path(get, path = "/issues/{name}/log", params(("name" = String, Path), LogWanted),
     tag = "history", responses((status = 200, body = schema::Log), Failures))]
 pub(super) async fn log(
-    State(node): State<Node>,
-    form: Form,
-    name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<LogWanted>, QueryRejection>,
+    Asked { node, form, query }: Asked<LogWanted>,
+    Named(name): Named,
 ) -> Result<Response, Failure> {
-    let (name, LogWanted { list, field, limit }) = (named(name)?, typed(wanted)?);
+    let LogWanted { list, field, limit } = query;
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let filter = LogFilter { field, limit };
     answer(form, &reading(&node, list, move |tracker| tracker.log(&name, &filter)).await?)
@@ -252,24 +235,8 @@ impl Answer for Handoffs {
 /// Every handoff that was ever made of an issue.
 #[utoipa::path(get, path = "/issues/{name}/handoffs", params(("name" = String, Path), InList),
     tag = "claims", responses((status = 200, body = schema::Handoffs), Failures))]
-pub(super) async fn handoffs(
-    State(node): State<Node>,
-    form: Form,
-    name: Result<Path<String>, PathRejection>,
-    wanted: Result<Query<InList>, QueryRejection>,
-) -> Result<Response, Failure> {
-    let (name, InList { list }) = (named(name)?, typed(wanted)?);
-    let handoffs = reading(&node, list, move |tracker| tracker.handoffs(&name)).await?;
-    answer(form, &Handoffs { handoffs })
-}
-
-/// Reads one list beside whoever writes.
-pub(super) async fn reading<T: Send + 'static>(
-    node: &Node,
-    list: Option<String>,
-    read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError> + Send + 'static,
-) -> Result<T, Failure> {
-    Ok(node.keeper().read_long(list, read).await??)
+pub(super) async fn handoffs(asked: Asked, Named(name): Named) -> Result<Response, Failure> {
+    asked.read(move |tracker| Ok(Handoffs { handoffs: tracker.handoffs(&name)? })).await
 }
 
 impl Answer for ExactPage {
@@ -277,18 +244,6 @@ impl Answer for ExactPage {
         let mut page = Page::default();
         self.issues.iter().for_each(|shown| page.add(shown));
         page.end(self.cursor.clone(), "")
-    }
-}
-
-impl Answer for ExactAgenda {
-    fn json(&self) -> String {
-        let mut page = Page::default();
-        for open in &self.open {
-            if let Open::Ready(shown) = open {
-                page.add(shown);
-            }
-        }
-        page.end(None, "")
     }
 }
 

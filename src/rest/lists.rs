@@ -4,9 +4,8 @@ use std::fs::File;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::Tracker;
@@ -15,10 +14,10 @@ use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::journal::charter::Role;
 
 use super::answer::{Answer, Form, answer};
-use super::body::{Unread, named};
+use super::asked::{Named, reading};
+use super::body::Unread;
 use super::errors::{Failure, Failures};
 use super::exchange::in_parts;
-use super::issues::reading;
 use super::requests::{InviteBody, JoinBody};
 use super::schema;
 use crate::node::Node;
@@ -74,10 +73,13 @@ impl Answer for TaskLists {
 /// The task lists of this node.
 #[utoipa::path(get, path = "/task-lists", tag = "task lists",
     responses((status = 200, body = schema::TaskLists), Failures))]
-pub(super) async fn task_lists(State(node): State<Node>, form: Form) -> Result<Response, Failure> {
+pub(super) async fn task_lists(
+    State(node): State<Node>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     let me = node.agent();
     let task_lists = node.keeper().each(|tracker| TaskList::of(tracker, me)).await??;
-    answer(form, &TaskLists { task_lists })
+    answer(Form::of(&headers), &TaskLists { task_lists })
 }
 
 /// One task list, by name, id or the start of an id.
@@ -85,12 +87,12 @@ pub(super) async fn task_lists(State(node): State<Node>, form: Form) -> Result<R
     responses((status = 200, body = schema::TaskList), Failures))]
 pub(super) async fn task_list(
     State(node): State<Node>,
-    form: Form,
-    list: Result<Path<String>, PathRejection>,
+    Named(list): Named,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (me, list) = (node.agent(), named(list)?);
+    let me = node.agent();
     let list = node.keeper().read(Some(&list), |tracker| TaskList::of(tracker, me)).await??;
-    answer(form, &list)
+    answer(Form::of(&headers), &list)
 }
 
 /// A copy of a task list in one file, as `x0x restore` takes it. The agent's key is not in it.
@@ -99,10 +101,10 @@ pub(super) async fn task_list(
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), Failures))]
 pub(super) async fn backup(
     State(node): State<Node>,
-    list: Result<Path<String>, PathRejection>,
+    Named(list): Named,
 ) -> Result<Response, Failure> {
     let dir = node.keeper().dir().to_owned();
-    let copied = reading(&node, Some(named(list)?), move |tracker| {
+    let copied = reading(&node, Some(list), move |tracker| {
         let failed = |source| TrackerError::Io {
             what: format!("cannot keep a file in {}", dir.display()),
             source,
@@ -139,9 +141,9 @@ struct Members {
     tag = "task lists", responses((status = 200, body = schema::Members), Failures))]
 pub(super) async fn members(
     State(node): State<Node>,
-    list: Result<Path<String>, PathRejection>,
+    Named(list): Named,
 ) -> Result<Response, Failure> {
-    let members = reading(&node, Some(named(list)?), |tracker| {
+    let members = reading(&node, Some(list), |tracker| {
         let charter = tracker.charter()?;
         let member = |(agent, role): (AgentId, Role)| Member { agent_id: agent.to_string(), role };
         Ok(charter.members().into_iter().map(member).collect())
@@ -162,10 +164,9 @@ struct Invited {
     responses((status = 200, body = schema::Invited), Failures))]
 pub(super) async fn invite(
     State(node): State<Node>,
-    list: Result<Path<String>, PathRejection>,
+    Named(list): Named,
     body: Unread,
 ) -> Result<Response, Failure> {
-    let list = named(list)?;
     let InviteBody { role, lifetime_ms } = body.object().await?;
     let lifetime = Duration::from_millis(lifetime_ms).min(LIFETIME_MAX);
     let list = node.keeper().named(Some(&list)).await??;

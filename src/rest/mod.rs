@@ -2,6 +2,7 @@
 //! shape. It sees handles, never documents or connections.
 
 mod answer;
+mod asked;
 mod body;
 mod calls;
 mod claims;

@@ -33,8 +33,8 @@ pub fn block(session: &Session, args: BlockArgs) -> Result<Exit, CliError> {
     }
     let mut tracker = session.writer()?;
     let before = tracker.show(&args.id)?;
-    let change = blockers::addition(&tracker, &before.row, &others)?;
-    apply(session, &mut tracker, &before, change)
+    let change = blockers::addition(&*tracker, &before.row, &others)?;
+    apply(session, &mut *tracker, &before, change)
 }
 
 /// Makes the edges that stdin names, all of them or none.
@@ -55,7 +55,7 @@ fn block_many(session: &Session) -> Result<Exit, CliError> {
             )));
         }
         let before = tracker.show(id).map_err(CliError::from).map_err(placed)?;
-        let change = blockers::addition(&tracker, &before.row, others).map_err(placed)?;
+        let change = blockers::addition(&*tracker, &before.row, others).map_err(placed)?;
         let changes = vec![("blocked_by".to_owned(), FieldChange::List(change))];
         edits.push((before.name, Patch { changes }));
         numbers.push(at + 1);
@@ -66,7 +66,7 @@ fn block_many(session: &Session) -> Result<Exit, CliError> {
         }
         error => error.into(),
     })?;
-    super::answer_all(session, &tracker, &edited)?;
+    super::answer_all(session, &*tracker, &edited)?;
     Ok(Exit::Done)
 }
 
@@ -89,8 +89,8 @@ pub fn unblock(session: &Session, args: UnblockArgs) -> Result<Exit, CliError> {
     let before = tracker.show(&args.id)?;
     let json = before.json.as_deref().unwrap_or_default();
     let others = if args.all { None } else { Some(args.others.as_slice()) };
-    let change = blockers::removal(&tracker, json, others)?;
-    apply(session, &mut tracker, &before, change)
+    let change = blockers::removal(&*tracker, json, others)?;
+    apply(session, &mut *tracker, &before, change)
 }
 
 fn apply(

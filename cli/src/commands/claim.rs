@@ -38,7 +38,7 @@ pub fn take(
     let mut tracker = session.writer()?;
     match tracker.claim(pick, terms) {
         Ok(kept) => {
-            answer(session, &tracker, kept, shape, terms.ttl_ms)?;
+            answer(session, &*tracker, kept, shape, terms.ttl_ms)?;
             Ok(Exit::Done)
         }
         Err(TrackerError::NothingReady) => nothing_ready(session),

@@ -14,6 +14,6 @@ pub fn run(session: &Session, args: CommentArgs) -> Result<Exit, CliError> {
     let comment = Comment { body: Texts::default().read(&typed)?, author: args.author, key: None };
     let mut tracker = session.writer()?;
     let shown = tracker.comment(&args.id, &comment)?;
-    super::answer(session, &tracker, &shown)?;
+    super::answer(session, &*tracker, &shown)?;
     Ok(Exit::Done)
 }

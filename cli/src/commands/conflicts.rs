@@ -55,7 +55,7 @@ fn settle(
     let mut tracker = session.writer()?;
     let before = tracker.show(id)?;
     let after = tracker.settle(&before.name, field, &choice, args.if_version)?;
-    edit::tell(session, &tracker, &before, &after)?;
+    edit::tell(session, &*tracker, &before, &after)?;
     Ok(Exit::Done)
 }
 

@@ -28,7 +28,7 @@ pub fn run(session: &Session, args: &CreateArgs) -> Result<Exit, CliError> {
     if args.silent {
         session.output.data(|stdout| writeln!(stdout, "{}", shown.row.id))?;
     } else {
-        super::answer(session, &tracker, &shown)?;
+        super::answer(session, &*tracker, &shown)?;
     }
     Ok(Exit::Done)
 }

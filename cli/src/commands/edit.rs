@@ -35,13 +35,13 @@ pub fn run(session: &Session, args: &EditArgs) -> Result<Exit, CliError> {
     for name in looked_up(args) {
         let change = match name {
             "links" => link_change(std::mem::take(&mut links), &before),
-            _ => blocker_change(&tracker, args, &before)?,
+            _ => blocker_change(&*tracker, args, &before)?,
         };
         changes.push((name.to_owned(), FieldChange::List(change)));
     }
     let patch = Patch { changes };
     let after = tracker.edit(&before.name, &patch, args.if_version)?;
-    tell(session, &tracker, &before, &after)?;
+    tell(session, &*tracker, &before, &after)?;
     Ok(Exit::Done)
 }
 

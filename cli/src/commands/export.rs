@@ -38,7 +38,7 @@ pub fn run(session: &Session, args: &ExportArgs) -> Result<Exit, CliError> {
 
 /// Tells whether a file was imported or exported before, so that edits in it could be lost.
 fn is_known(session: &Session, path: &Path) -> Result<bool, CliError> {
-    Ok(base_of(&session.reader()?, file_name(path)?)?.is_some())
+    Ok(base_of(&*session.reader()?, file_name(path)?)?.is_some())
 }
 
 fn base_of(tracker: &dyn Tracker, name: &str) -> Result<Option<[u8; 32]>, CliError> {
@@ -72,9 +72,9 @@ pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exp
     let mut tracker = session.writer()?;
     let io = |error| CliError::file("cannot write", path, error);
     let mut pending = Pending::of(path).map_err(io)?;
-    let mut report = written(&tracker, &from(args, name), &mut pending, path)?;
+    let mut report = written(&*tracker, &from(args, name), &mut pending, path)?;
     if args.canonical {
-        report.base = base_of(&tracker, name)?;
+        report.base = base_of(&*tracker, name)?;
     }
     let current =
         files::content_of(path).map_err(|error| CliError::file("cannot read", path, error))?;
@@ -91,7 +91,7 @@ pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exp
         pending.replace().map_err(io)?;
     }
     if report.base != Some(report.hash) {
-        note_content(&mut tracker, args, path, &report)?;
+        note_content(&mut *tracker, args, path, &report)?;
     }
     Ok(Exported { report, path: name.to_owned(), is_same })
 }
@@ -137,7 +137,7 @@ fn elsewhere(
     let tracker = session.reader()?;
     let io = |error| CliError::file("cannot write", path, error);
     let mut pending = Pending::of(path).map_err(io)?;
-    let report = written(&tracker, &from_bound(args, bound)?, &mut pending, path)?;
+    let report = written(&*tracker, &from_bound(args, bound)?, &mut pending, path)?;
     pending.replace().map_err(io)?;
     answer(session, &report, &path.display().to_string(), false)
 }

@@ -18,14 +18,14 @@ pub fn run(session: &Session, args: &HandoffArgs) -> Result<Exit, CliError> {
     let handoff = typed(&args.report, &mut Texts::default())?;
     let mut tracker = session.writer()?;
     let kept = claim::speak(&args.holding, |holding| tracker.hand_off(holding, &handoff))?;
-    let kept = claim::whole(&tracker, kept)?;
+    let kept = claim::whole(&*tracker, kept)?;
     claim::note_losses(session, &kept);
     claim::note_renewal(session, &kept, None);
     if session.output.json {
         let text = record::shaped_claim(&kept, &Default::default());
         session.output.data(|stdout| writeln!(stdout, "{text}"))?;
     } else {
-        rule::answer(session, &tracker, &kept.issue)?;
+        rule::answer(session, &*tracker, &kept.issue)?;
     }
     Ok(Exit::Done)
 }

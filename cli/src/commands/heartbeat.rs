@@ -12,6 +12,6 @@ use crate::resolve::Session;
 pub fn run(session: &Session, args: &HoldingArgs) -> Result<Exit, CliError> {
     let mut tracker = session.writer()?;
     let kept = claim::speak(args, |holding| tracker.heartbeat(holding))?;
-    claim::answer(session, &tracker, kept, &ShapeArgs::default(), None)?;
+    claim::answer(session, &*tracker, kept, &ShapeArgs::default(), None)?;
     Ok(Exit::Done)
 }

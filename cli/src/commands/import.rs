@@ -58,7 +58,7 @@ pub fn import(session: &Session, args: &ImportArgs, path: &Path) -> Result<Impor
     let report = report.map_err(|error| array::explained(error, path))?;
     let object = report.answer(name, args.dry_run, is_new);
     let summary = if session.output.notes() {
-        import_report::summary(&tracker, args, &report, session.output.verbose)
+        import_report::summary(&*tracker, args, &report, session.output.verbose)
     } else {
         String::new()
     };

@@ -34,7 +34,7 @@ pub fn run(session: &Session, args: &ListArgs) -> Result<Exit, CliError> {
     if let Some(cursor) = &cursor {
         output.note(&format!("more follow: --cursor {cursor}"));
     }
-    let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
+    let is_noted = filtered::note_unknown_states(&output, &*tracker, &args.filter)?;
     if is_empty && !is_noted && args.filter.narrows() && args.filter.limit != Some(0) {
         output.note("nothing matches");
     } else if is_empty && !args.filter.narrows() && args.filter.limit != Some(0) {

@@ -30,6 +30,6 @@ pub fn run(session: &Session, args: &NextArgs) -> Result<Exit, CliError> {
         return claim::nothing_ready(session);
     };
     let shown = tracker.show(&first.name)?;
-    super::page(session, &tracker, &shown, &args.shape)?;
+    super::page(session, &*tracker, &shown, &args.shape)?;
     Ok(Exit::Done)
 }

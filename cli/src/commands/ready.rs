@@ -37,7 +37,7 @@ pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
     if args.explain && !output.json {
         output.data(|stdout| explain(stdout, &waiting, agenda.ready > 0, &output))?;
     }
-    let is_noted = filtered::note_unknown_states(&output, &tracker, &args.filter)?;
+    let is_noted = filtered::note_unknown_states(&output, &*tracker, &args.filter)?;
     if args.filter.limit.is_some_and(|limit| limit > 0 && agenda.ready >= limit as u64) {
         output.note("more may be ready; raise --limit");
     }

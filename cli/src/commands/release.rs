@@ -27,6 +27,6 @@ pub fn run(session: &Session, args: &ReleaseArgs) -> Result<Exit, CliError> {
         claim::speak(&args.holding, |holding| tracker.release(holding, &release))?
     };
     claim::note_losses(session, &kept);
-    rule::answer(session, &tracker, &kept.issue)?;
+    rule::answer(session, &*tracker, &kept.issue)?;
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ pub fn run(session: &Session, args: &ReshardArgs) -> Result<Exit, CliError> {
     let mut tracker = session.writer()?;
     let shown = tracker.reshard(&args.id, &reason, args.ttl)?;
     if session.output.json {
-        super::answer(session, &tracker, &shown)?;
+        super::answer(session, &*tracker, &shown)?;
         return Ok(Exit::Done);
     }
     let whole = if shown.json.is_some() { shown } else { tracker.show(&shown.name)? };

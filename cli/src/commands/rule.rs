@@ -17,10 +17,10 @@ use crate::resolve::Session;
 /// Rules on issues one after the other; the first failure ends it and says which are done.
 pub fn run(session: &Session, args: RuleArgs, ruling: &Ruling) -> Result<Exit, CliError> {
     let mut tracker = session.writer()?;
-    let ruled = rule_all(session, &mut tracker, &args, ruling)?;
+    let ruled = rule_all(session, &mut *tracker, &args, ruling)?;
     match ruled.as_slice() {
-        [one] => answer(session, &tracker, one)?,
-        several => answer_all(session, &tracker, several)?,
+        [one] => answer(session, &*tracker, one)?,
+        several => answer_all(session, &*tracker, several)?,
     }
     Ok(Exit::Done)
 }
@@ -33,7 +33,7 @@ pub fn done(session: &Session, args: DoneArgs) -> Result<Exit, CliError> {
     }
     let terms = terms.terms()?;
     let mut tracker = session.writer()?;
-    for shown in rule_all(session, &mut tracker, &rule, &Ruling::Done)? {
+    for shown in rule_all(session, &mut *tracker, &rule, &Ruling::Done)? {
         session.output.note(&format!("{}  done", one_line(&shown.name)));
     }
     // Claiming opens the list again.

@@ -13,6 +13,6 @@ pub fn run(session: &Session, args: &ShowArgs) -> Result<Exit, CliError> {
         None => tracker.show(&args.id)?,
         Some(moment) => tracker.show_at(&args.id, moment)?,
     };
-    super::page(session, &tracker, &shown, &args.shape)?;
+    super::page(session, &*tracker, &shown, &args.shape)?;
     Ok(Exit::Done)
 }

@@ -133,7 +133,7 @@ impl Desk {
         let mut tracker = self.open_unless(Haste::ENDING)?;
         let wanted = match name {
             Some(name) => tracker.show(name)?,
-            None => first_ready(&tracker, filter, under_way)?,
+            None => first_ready(&*tracker, filter, under_way)?,
         };
         let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
         let terms =

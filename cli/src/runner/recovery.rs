@@ -90,7 +90,7 @@ fn pay(
         agent: desk.agent,
         haste: &desk.haste,
     };
-    let completed = reaper.complete(&desk.worker, &lost, &desk.reader(debt.list)?);
+    let completed = reaper.complete(&desk.worker, &lost, &*desk.reader(debt.list)?);
     given_back.and(completed.map_err(CliError::from))
 }
 
@@ -112,7 +112,7 @@ fn give_back(
     for shown in tracker.claims(Some(&desk.worker))? {
         let own = shown.row.held.as_ref().filter(|held| desk.is_own(held));
         let Some(held) = own.filter(|held| !debt.spared.contains(&held.claim)) else { continue };
-        match give_back_one(&mut tracker, desk, held.claim, retry_after_ms) {
+        match give_back_one(&mut *tracker, desk, held.claim, retry_after_ms) {
             Ok(lost) => {
                 recovered.found.push(Found { id: shown.row.id, name: shown.name, lost });
             }

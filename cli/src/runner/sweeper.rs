@@ -51,6 +51,6 @@ impl Sweeper {
             agent: self.desk.agent,
             haste: &self.desk.haste,
         };
-        Ok(reaper.reap(self.keep_days, now, &tracker)?.len())
+        Ok(reaper.reap(self.keep_days, now, &*tracker)?.len())
     }
 }

@@ -3,7 +3,6 @@
 //! Names of issues are accepted in every form: id, identifier, or a unique prefix of either.
 
 mod answer;
-mod boxed;
 pub mod claims;
 pub mod error;
 pub mod history;
