@@ -96,8 +96,12 @@ impl Home {
         let last = StoreLock::holder(self.dir());
         let api = last.as_ref().and_then(api_of);
         match api.map(|api| rest::lists_of(self.dir(), api)) {
-            Some(Err(error)) if !is_away(&error) => Err(error.into()),
             Some(Ok(lists)) => Ok(lists),
+            Some(Err(error))
+                if !is_away(&error) && SharedLock::try_acquire(self.dir())?.is_err() =>
+            {
+                Err(error.into())
+            }
             _ => self.lists(),
         }
     }
@@ -108,6 +112,8 @@ impl Home {
         match RemoteTracker::connect(self.dir(), api, list) {
             Ok(tracker) => Ok(Some(tracker)),
             Err(error) if is_away(&error) => Ok(None),
+            // Another program has the address, and another process the number, of a node that is gone.
+            Err(_) if SharedLock::try_acquire(self.dir())?.is_ok() => Ok(None),
             Err(error) => Err(error),
         }
     }

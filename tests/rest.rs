@@ -275,6 +275,9 @@ async fn an_issue_is_written_worked_on_and_ended_over_http() {
     let log = ask(&node, "GET /issues/PUMP-0001/log", Some(&token), "").await.1;
     assert!(log["entries"].as_array().unwrap().len() > 6, "{log}");
     assert!(act("DELETE /issues/PUMP-0001", "", 200).await["deleted_at"].is_string());
+    let stale = "If-Match: \"0000000000000000\"\r\n";
+    let (status, _) = ask(&node, "DELETE /issues/PUMP-0001", Some(&token), stale).await;
+    assert_eq!(status, 412, "also of an issue that was removed");
     assert_eq!(ask(&node, "GET /issues", Some(&token), "").await.1["issues"], json!([]));
 }
 

@@ -23,9 +23,6 @@ use x0x::rest::client::{Client, ClientError};
 
 const CLIENTS: usize = 50;
 
-/// How long the programs write between two things that happen to the node.
-const SPELL: Duration = Duration::from_millis(700);
-
 /// How long a node may take for anything before the test gives up. Machines are slow and busy.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -65,12 +62,9 @@ impl Place {
         let mut command = self.command(&["up", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.up = Some(command.spawn().unwrap());
-        let begin = Instant::now();
-        while Client::of(&self.data()).and_then(|node| node.get::<Value>("/status")).is_err() {
-            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(begin.elapsed() < LONG, "the node does not answer: {log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("the node answers", || {
+            Client::of(&self.data()).and_then(|node| node.get::<Value>("/status")).is_ok()
+        });
     }
 
     fn kill(&mut self) {
@@ -127,7 +121,19 @@ fn write(at: usize, data: &Path, stop: &AtomicBool, told: &Mutex<Told>) {
             Err(error) => panic!("{error:?}"),
         }
         drop(told);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How often it is looked whether something has come about.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until something has come about, up to a limit.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < LONG, "{what}");
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
@@ -143,25 +149,33 @@ fn what_fifty_programs_were_answered_is_there_whatever_happened_to_the_node() {
             std::thread::spawn(move || write(at, &data, &stop, &told))
         })
         .collect();
+    // Each has been answered about ten times more before the next thing happens to the node.
+    let much_is_written = || {
+        let answered = || told.lock().unwrap().answered.len();
+        let before = answered();
+        until("programs are answered", || answered() >= before + 10 * CLIENTS);
+    };
     let file = place.dir.path().join("repo/issues/issues.jsonl");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     for round in 0..2 {
-        std::thread::sleep(SPELL);
+        much_is_written();
         place.stop();
         place.up();
-        std::thread::sleep(SPELL);
+        much_is_written();
         let lines: String = (0..200)
             .map(|n| format!("{{\"id\":\"I-{round}-{n}\",\"title\":\"imported\"}}\n"))
             .collect();
         let before = fs::read_to_string(&file).unwrap_or_default();
         fs::write(&file, before + &lines).unwrap();
         place.ok(&["issues", "import"]);
-        std::thread::sleep(SPELL);
+        much_is_written();
         place.kill();
-        std::thread::sleep(Duration::from_millis(100));
+        let unreachable = || told.lock().unwrap().unreachable;
+        let before = unreachable();
+        until("somebody finds nobody", || unreachable() > before);
         place.up();
     }
-    std::thread::sleep(SPELL);
+    much_is_written();
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         client.join().unwrap();
@@ -189,4 +203,41 @@ fn what_fifty_programs_were_answered_is_there_whatever_happened_to_the_node() {
     assert_eq!(imported, 400);
     assert!(told.answered.len() > CLIENTS && told.unreachable > 0);
     place.ok(&["issues", "validate", "--store"]);
+}
+
+/// Between the reading of the list and the note of what the file holds, others write.
+#[test]
+fn a_file_is_exported_while_others_write() {
+    let mut place = Place::new();
+    place.ok(&["init", "--name", "pump", "--prefix", "PUMP"]);
+    place.ok(&["issues", "create", "--title", "edited all the time"]);
+    place.up();
+    let (stop, data) = (Arc::new(AtomicBool::new(false)), place.data());
+    let writer = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            let (node, mut edits) = (Client::of(&data).unwrap(), 0_u64);
+            while !stop.load(Ordering::Relaxed) {
+                edits += 1;
+                let edit = json!({"edits": [
+                    {"issue": "PUMP-0001", "patch": {"title": format!("edit {edits}")}}
+                ]});
+                let created = node.post::<Value>("/issues", &json!({"title": "more"}));
+                created.unwrap();
+                node.patch::<Value>("/issues", &edit).unwrap();
+            }
+            edits
+        }
+    });
+    for _ in 0..12 {
+        place.ok(&["issues", "export"]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let edits = writer.join().unwrap();
+    place.ok(&["issues", "import"]);
+    let shown: Value =
+        serde_json::from_str(&place.ok(&["issues", "show", "PUMP-0001", "--json"])).unwrap();
+    assert_eq!(shown["title"], format!("edit {edits}"), "an export undoes nothing");
+    place.ok(&["issues", "export"]);
+    place.stop();
 }

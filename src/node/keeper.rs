@@ -4,7 +4,7 @@
 //! While another program of this data directory borrows the stores, everything else waits.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,8 +184,8 @@ impl Keeper {
     /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
     pub async fn named(&self, name: Option<&str>) -> Result<Result<ListId, HomeError>, Stopped> {
         loop {
-            if let Some(open) = self.readers.now() {
-                return Ok(open.named(name));
+            if let Some(found) = self.readers.find(name) {
+                return Ok(found.map(|open| open.list()));
             }
             self.until_open().await?;
         }
@@ -198,8 +198,8 @@ impl Keeper {
         read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError>,
     ) -> Result<Result<T, HomeError>, Stopped> {
         loop {
-            if let Some(open) = self.readers.now() {
-                return Ok(open.read(name, read));
+            if let Some(found) = self.readers.find(name) {
+                return Ok(found.and_then(|open| Ok(read(&open.tracker)?)));
             }
             self.until_open().await?;
         }
@@ -211,8 +211,8 @@ impl Keeper {
         read: impl Fn(&LocalTracker) -> Result<T, TrackerError>,
     ) -> Result<Result<Vec<T>, TrackerError>, Stopped> {
         loop {
-            if let Some(open) = self.readers.now() {
-                return Ok(open.each(read));
+            if let Some(all) = self.readers.all() {
+                return Ok(all.iter().map(|open| read(&open.tracker)).collect());
             }
             self.until_open().await?;
         }
@@ -229,13 +229,43 @@ impl Keeper {
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             loop {
-                if let Some(open) = keeper.readers.now() {
-                    return Ok(open.read(name.as_deref(), read));
+                if let Some(found) = keeper.readers.find(name.as_deref()) {
+                    return Ok(found.and_then(|open| Ok(read(&open.tracker)?)));
                 }
                 runtime.block_on(keeper.until_open())?;
             }
         });
         reading.await.map_err(|_panicked| Stopped)?
+    }
+
+    /// Copies a list into a file that must not exist, as it stands between two writings: what shares a
+    /// sync that has not been made yet is not in it.
+    pub async fn copy(
+        &self,
+        name: Option<String>,
+        path: PathBuf,
+    ) -> Result<Result<(), HomeError>, Stopped> {
+        let permit = self.long.clone().acquire_owned().await.map_err(|_closed| Stopped)?;
+        let snapshot = self.ask(move |shelf| {
+            // With what keeps it open: whoever wants to close it waits for the copy.
+            let found = shelf.readers.find(name.as_deref());
+            let open =
+                found.unwrap_or(Err(HomeError::NoList { dir: shelf.home.dir().to_owned() }))?;
+            let snapshot = open.tracker.snapshot()?;
+            Ok((open, snapshot))
+        });
+        let (open, snapshot) = match snapshot.await? {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let copying = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let copied = snapshot.copy_to(&path, &mut |_| {});
+            drop(snapshot);
+            drop(open);
+            copied.map_err(HomeError::from)
+        });
+        copying.await.map_err(|_panicked| Stopped)
     }
 
     /// Waits until a loan is over: whatever is asked for waits for that.

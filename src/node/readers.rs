@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::home::HomeError;
-use crate::naming;
+use crate::{naming, time};
 
 /// What is open; shared by all who read.
 #[derive(Clone)]
@@ -23,19 +24,17 @@ pub(super) struct Readers {
 struct Lists {
     /// Whether they are lent, or not open yet: who reads has to wait.
     are_shut: bool,
-    open: BTreeMap<ListId, OpenList>,
+    open: BTreeMap<ListId, Arc<OpenList>>,
 }
 
-struct OpenList {
+/// A list that is open for as long as somebody has this.
+pub(super) struct OpenList {
     info: ListInfo,
-    tracker: LocalTracker,
+    pub(super) tracker: LocalTracker,
 }
 
-/// What is open, until it is dropped.
-pub(super) struct Open<'a> {
-    dir: &'a Path,
-    lists: RwLockReadGuard<'a, Lists>,
-}
+/// How often it is looked whether those who read a list are done.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Readers {
     pub(super) fn of(dir: &Path) -> Self {
@@ -46,31 +45,49 @@ impl Readers {
         &self.dir
     }
 
-    /// Returns what is open; `None` while nothing is. Whoever wants to close it waits for its end.
-    pub(super) fn now(&self) -> Option<Open<'_>> {
-        // Whoever panicked while reading changed nothing.
+    /// Returns the list that a name, an id or the start of an id means, where `None` means the only one;
+    /// `None` while nothing is open.
+    pub(super) fn find(&self, name: Option<&str>) -> Option<Result<Arc<OpenList>, HomeError>> {
+        self.look(|lists| {
+            let list = naming::which(lists.open.values().map(|open| &open.info), name, &self.dir)?;
+            let unknown = || HomeError::UnknownList { list, dir: self.dir.clone() };
+            lists.open.get(&list).cloned().ok_or_else(unknown)
+        })
+    }
+
+    /// Returns every list; `None` while nothing is open.
+    pub(super) fn all(&self) -> Option<Vec<Arc<OpenList>>> {
+        self.look(|lists| lists.open.values().cloned().collect())
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Lists) -> T) -> Option<T> {
+        // Whoever panicked while holding it left it whole.
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
-        (!lists.are_shut).then_some(Open { dir: &self.dir, lists })
+        (!lists.are_shut).then(|| look(&lists))
     }
 
     /// Has a list read that was opened to write.
     pub(super) fn put(&self, list: ListId, writer: &LocalTracker) -> Result<(), TrackerError> {
         let (info, tracker) = (writer.info()?, writer.beside()?);
-        self.change(|lists| drop(lists.open.insert(list, OpenList { info, tracker })));
+        self.change(|lists| drop(lists.open.insert(list, Arc::new(OpenList { info, tracker }))));
         Ok(())
     }
 
-    /// Has a list read no more, and no other until [`Readers::open`], once those who read now are done.
+    /// Has a list read no more, and no other until [`Readers::open`]; returns once those who read it now
+    /// are done.
     pub(super) fn take(&self, list: ListId) {
-        self.change(|lists| {
+        let taken = self.change(|lists| {
             lists.are_shut = true;
-            lists.open.remove(&list);
+            lists.open.remove(&list)
         });
+        taken.into_iter().for_each(until_alone);
     }
 
-    /// Has nothing read until [`Readers::open`], once those who read now are done.
+    /// Has nothing read until [`Readers::open`]; returns once those who read now are done.
     pub(super) fn shut(&self) {
-        self.change(|lists| *lists = Lists { are_shut: true, open: BTreeMap::new() });
+        let shut = Lists { are_shut: true, open: BTreeMap::new() };
+        let before = self.change(|lists| std::mem::replace(lists, shut));
+        before.open.into_values().for_each(until_alone);
     }
 
     /// Has lists read again.
@@ -78,33 +95,22 @@ impl Readers {
         self.change(|lists| lists.are_shut = false);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Lists)) {
-        change(&mut self.lists.write().unwrap_or_else(PoisonError::into_inner));
+    fn change<T>(&self, change: impl FnOnce(&mut Lists) -> T) -> T {
+        change(&mut self.lists.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Open<'_> {
-    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
-    pub(super) fn named(&self, name: Option<&str>) -> Result<ListId, HomeError> {
-        naming::which(self.lists.open.values().map(|open| &open.info), name, self.dir)
+impl OpenList {
+    /// Returns its id.
+    pub(super) fn list(&self) -> ListId {
+        self.info.list
     }
+}
 
-    /// Reads a list.
-    pub(super) fn read<T>(
-        &self,
-        name: Option<&str>,
-        read: impl FnOnce(&LocalTracker) -> Result<T, TrackerError>,
-    ) -> Result<T, HomeError> {
-        let list = self.named(name)?;
-        let unknown = || HomeError::UnknownList { list, dir: self.dir.to_owned() };
-        Ok(read(&self.lists.open.get(&list).ok_or_else(unknown)?.tracker)?)
-    }
-
-    /// Reads every list.
-    pub(super) fn each<T>(
-        &self,
-        read: impl Fn(&LocalTracker) -> Result<T, TrackerError>,
-    ) -> Result<Vec<T>, TrackerError> {
-        self.lists.open.values().map(|open| read(&open.tracker)).collect()
+/// Waits until nobody else has a list, and closes it. Nobody gets it any more.
+fn until_alone(mut list: Arc<OpenList>) {
+    while let Err(still) = Arc::try_unwrap(list) {
+        list = still;
+        time::pause(LOOK_EVERY);
     }
 }

@@ -136,6 +136,19 @@ impl Client {
         self.read(request.header("Authorization", &self.token).send_json(body))
     }
 
+    /// Has something changed; waits for as long as that takes.
+    ///
+    /// # Errors
+    /// Where nobody answers, or the node refuses.
+    pub fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = self.agent.patch(format!("{}{path}", self.base));
+        self.read(request.header("Authorization", &self.token).send_json(body))
+    }
+
     fn read<T: DeserializeOwned>(
         &self,
         answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,

@@ -18,6 +18,7 @@ use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
 use crate::node::{Events, Found};
+use crate::time;
 
 /// The header in which a program names the last event that it had.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -73,7 +74,7 @@ pub(super) async fn events(
             (if is_known { number } else { events.newest() }, is_known)
         }
     };
-    let mut opening = format!("retry: {RETRY_MS}\n\n");
+    let mut opening = format!("{}retry: {RETRY_MS}\n\n", place(&events, seen));
     if !is_known {
         let reason = "the event is of another run of the node";
         push_reset(&mut opening, &events, seen, reason);
@@ -103,16 +104,21 @@ impl Follower {
         if let Some(opening) = self.opening.take() {
             return Some(opening);
         }
+        let began = time::origin();
         loop {
             self.told.mark_unchanged();
             let text = self.news();
             if !text.is_empty() {
                 return Some(text);
             }
-            match tokio::time::timeout(SILENCE_MAX, self.told.changed()).await {
+            // What is told to others does not count.
+            let left = SILENCE_MAX.saturating_sub(began.elapsed());
+            match tokio::time::timeout(left, self.told.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_gone)) => return None,
-                Err(_silence) => return Some(": still here\n\n".to_owned()),
+                Err(_silence) => {
+                    return Some(format!(": still here\n{}\n", place(&self.events, self.seen)));
+                }
             }
         }
     }
@@ -137,10 +143,14 @@ impl Follower {
     }
 }
 
+/// Returns the line that says how far events were told: who comes back from there misses none.
+fn place(events: &Events, number: u64) -> String {
+    format!("id: {:x}-{number}\n", events.epoch())
+}
+
 fn push(text: &mut String, events: &Events, number: u64, kind: &str, data: &str) {
     // Writing to a text cannot fail; the data are one line.
-    let _written =
-        write!(text, "id: {:x}-{number}\nevent: {kind}\ndata: {data}\n\n", events.epoch());
+    let _written = write!(text, "{}event: {kind}\ndata: {data}\n\n", place(events, number));
 }
 
 fn push_reset(text: &mut String, events: &Events, number: u64, reason: &str) {

@@ -20,6 +20,7 @@ use super::errors::{Failure, Failures};
 use super::exchange::in_parts;
 use super::requests::{InviteBody, JoinBody};
 use super::schema;
+use crate::home::io_error;
 use crate::node::Node;
 use crate::wire::{Ticket, TicketError};
 
@@ -103,21 +104,14 @@ pub(super) async fn backup(
     State(node): State<Node>,
     Named(list): Named,
 ) -> Result<Response, Failure> {
-    let dir = node.keeper().dir().to_owned();
-    let copied = reading(&node, Some(list), move |tracker| {
-        let failed = |source| TrackerError::Io {
-            what: format!("cannot keep a file in {}", dir.display()),
-            source,
-        };
-        // The file goes with the folder, once it was sent.
-        let folder = tempfile::tempdir_in(&dir).map_err(failed)?;
-        let path = folder.path().join("backup");
-        tracker.copy_to(&path, &mut |_| {})?;
-        let file = File::open(&path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
-        Ok((file, bytes))
-    });
-    let (file, bytes) = copied.await?;
+    let dir = node.keeper().dir();
+    let failed = |source| Failure::from(io_error("keep a file in", dir, source));
+    // The file goes with the folder, once it was sent.
+    let folder = tempfile::tempdir_in(dir).map_err(failed)?;
+    let path = folder.path().join("backup");
+    node.keeper().copy(Some(list), path.clone()).await??;
+    let file = File::open(&path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, bytes.to_string()),

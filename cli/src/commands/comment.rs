@@ -1,6 +1,5 @@
 //! `x0x issues comment`: a word on an issue.
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::Comment;
 
 use crate::args::CommentArgs;

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::history::{Candidate, Choice, Dispute, Disputed};
 use x0x_tracker::issue::list_of;
 

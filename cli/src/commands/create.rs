@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Draft, FieldChange};
 
 use super::fields;

@@ -109,7 +109,8 @@ fn refuse_bad_lines(path: &Path) -> Result<(), CliError> {
     })
 }
 
-/// Notes what the file holds now; the order of a canonical file is learned by reading it.
+/// Notes what the file holds now. The order of a canonical file is learned by reading it, and so is what a
+/// file holds that the list went on from: its values are old news there.
 fn note_content(
     tracker: &mut dyn Tracker,
     args: &ExportArgs,
@@ -117,13 +118,16 @@ fn note_content(
     report: &ExportReport,
 ) -> Result<(), CliError> {
     let name = file_name(path)?;
-    if args.canonical {
-        let read = |error| CliError::file("cannot read", path, error);
-        let mut input = BufReader::new(File::open(path).map_err(read)?);
-        tracker.import(name, &mut input, &ImportOptions::default(), &mut |_| {})?;
-    } else {
-        tracker.exported(name, report)?;
+    if !args.canonical {
+        match tracker.exported(name, report) {
+            // Beside a node others write meanwhile: the list says something else by now than the file.
+            Err(TrackerError::NotImported { .. }) => {}
+            noted => return Ok(noted?),
+        }
     }
+    let read = |error| CliError::file("cannot read", path, error);
+    let mut input = BufReader::new(File::open(path).map_err(read)?);
+    tracker.import(name, &mut input, &ImportOptions::default(), &mut |_| {})?;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use serde::de::IgnoredAny;
-use x0x_tracker::Tracker;
 use x0x_tracker::issue::{elements_of, list_of};
 
 use super::{claim, rule};

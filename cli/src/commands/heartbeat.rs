@@ -1,7 +1,5 @@
 //! `x0x issues heartbeat`: a worker is still at it.
 
-use x0x_tracker::Tracker;
-
 use super::claim;
 use crate::args::claims::HoldingArgs;
 use crate::args::filter::ShapeArgs;

@@ -5,7 +5,6 @@ use std::io::{BufReader, Write};
 use std::path::Path;
 
 use serde_json::Value;
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{ImportOptions, ImportReport};
 
 use super::{array, import_report, validate};

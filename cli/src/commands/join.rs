@@ -9,7 +9,6 @@ use x0x::node::{JoinError, ListView, Node, PeerView, Stopped, block_on};
 use x0x::rest::client::Client;
 use x0x::time;
 use x0x::wire::{Ticket, TicketError};
-use x0x_tracker::Tracker;
 use x0x_tracker::journal::charter::Role;
 
 use super::node::{config, running, short};

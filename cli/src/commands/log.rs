@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::LogFilter;
 use x0x_tracker::interface::history::{FieldEdit, LogEntry, What};
 

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Filter, Open, Pick};
 
 use super::claim;

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use serde_json::json;
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Filter, Open, Shown};
 
 use crate::error::{CliError, Exit};

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Agenda, Open, Waiting};
 
 use super::filtered;

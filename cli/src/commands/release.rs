@@ -1,6 +1,5 @@
 //! `x0x issues release`: a claim is given up, or ended by a maintainer.
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::Release;
 
 use super::{claim, rule};

@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use x0x_tracker::Tracker;
-
 use crate::args::claims::ReshardArgs;
 use crate::error::{CliError, Exit};
 use crate::input::Texts;

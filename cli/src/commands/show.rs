@@ -1,7 +1,5 @@
 //! `x0x issues show`: everything about one issue, now or as it was.
 
-use x0x_tracker::Tracker;
-
 use crate::args::ShowArgs;
 use crate::error::{CliError, Exit};
 use crate::resolve::Session;

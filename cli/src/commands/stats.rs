@@ -1,6 +1,5 @@
 //! `x0x issues stats`: how many of what.
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::Stats;
 use x0x_tracker::interface::shape::priority_name;
 

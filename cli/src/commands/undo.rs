@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Undo, UndoReport, Undone};
 
 use super::account::{left_line, line};

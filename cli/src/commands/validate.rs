@@ -6,7 +6,6 @@ use std::io::{BufReader, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use x0x_tracker::Tracker;
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::jsonl::read::{Content, Lines, Problem, RawLine, parse_line};
 use x0x_tracker::jsonl::record::{self, Seen};

@@ -30,7 +30,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use x0x::home::Home;
-use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::interface::Filter;
 

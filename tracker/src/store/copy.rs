@@ -4,12 +4,23 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::tables::{Table, Tables};
+use super::tables::{Reading, Table, Tables};
 use super::{Store, barrier, open};
 use crate::interface::TrackerError;
 
 impl Store {
-    /// Copies this store to a file that must not exist; others may write to the store meanwhile.
+    /// Copies this store, as it stands, to a file that must not exist ([`Reading::copy_to`]).
+    ///
+    /// # Errors
+    /// [`TrackerError::Io`] where the file exists or cannot be written; then nothing is left of it.
+    pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
+        self.read()?.copy_to(path, progress)
+    }
+}
+
+impl Reading {
+    /// Copies this state of a store to a file that must not exist; others may write to the store
+    /// meanwhile.
     ///
     /// `progress` is told the bytes that were copied so far.
     ///
@@ -21,13 +32,13 @@ impl Store {
 
     fn copy_into(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
         let database = barrier::call(path, || open::builder().create(path))?;
-        let copy = Self::writer(path, database, None);
-        let (reading, writing) = (self.read()?, copy.write()?);
+        let copy = Store::writer(path, database, None);
+        let writing = copy.write()?;
         let mut bytes = 0;
         for table in Table::ALL {
             // An empty table is made too, so that readers find it.
             writing.len(table)?;
-            reading.visit_stored(table, &mut |key, stored| {
+            self.visit_stored(table, &mut |key, stored| {
                 writing.put_stored(table, key, stored)?;
                 bytes += (key.len() + stored.len()) as u64;
                 progress(bytes);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Host, LocalTracker, Lock};
 use crate::interface::TrackerError;
 use crate::journal::commit::Commit;
-use crate::store::{Changes, Journal, Meta, Store, StoreLock, Writing};
+use crate::store::{Changes, Journal, Meta, Reading, Store, StoreLock, Writing};
 
 impl LocalTracker {
     /// Opens a list to write, and keeps other processes from reading it ([`Store::open_alone`]).
@@ -72,14 +72,10 @@ impl LocalTracker {
         Ok(())
     }
 
-    /// Copies the list as it stands into a file that must not exist, while others may write.
-    ///
-    /// `progress` is told how many bytes were copied.
-    ///
-    /// # Errors
-    /// [`TrackerError::Io`] where the file exists or cannot be written; then nothing is left of it.
-    pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), TrackerError> {
-        self.store.copy_to(path, progress)
+    /// Returns the list as it stands, to be copied while others write. Taken while no writings share a
+    /// sync, all of it is durable and proved.
+    pub fn snapshot(&self) -> Result<Reading, TrackerError> {
+        self.store.read()
     }
 
     /// Keeps from now on what writings change, until [`LocalTracker::take_changes`].
