@@ -2,9 +2,12 @@
 //! by a node of another version.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::disallowed_methods, reason = "a wait that nothing ends has a limit")]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::mpsc;
+use std::task::Poll;
 use std::time::Duration;
 
 use x0x::home::Home;
@@ -12,6 +15,7 @@ use x0x::node::{Config, Node};
 use x0x::rest::RemoteTracker;
 use x0x_tracker::conformance;
 use x0x_tracker::id::ListId;
+use x0x_tracker::interface::Draft;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -122,38 +126,61 @@ fn a_list_that_is_called_like_the_id_of_another_is_not_taken_for_it() {
     runtime.block_on(node.stop());
 }
 
+/// Two writings wait behind one that is held up, so they share a sync; the second is held up too.
 #[test]
-fn a_backup_taken_while_others_write_is_proved_whole() {
+fn a_backup_holds_nothing_of_writings_that_are_not_proved_yet() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path().join("one"));
     let list = home.found("pump", "PUMP", WAIT).unwrap();
     let node = runtime.block_on(node(&home));
-    let writers: Vec<_> = (0..8)
-        .map(|_| {
-            let keeper = node.keeper().clone();
-            runtime.spawn(async move {
-                let draft = x0x_tracker::interface::Draft::titled("one of many");
-                while let Ok(written) = {
-                    let draft = draft.clone();
-                    keeper.write(list, move |t| x0x_tracker::Tracker::create(t, &draft)).await
-                } {
-                    written.unwrap();
-                }
-            })
-        })
-        .collect();
-    let other = Home::at(dir.path().join("two"));
-    for n in 0..5 {
-        let file = dir.path().join(format!("backup-{n}"));
-        home.back_up(list, &file, &mut |_| {}).unwrap();
-        other.restore(&file, n > 0, WAIT, &mut |_| {}).unwrap();
-        assert_eq!(other.check(list, WAIT).unwrap(), [""; 0], "backup {n}");
+    let create = |held_up_by: Option<mpsc::Receiver<()>>, made: Option<mpsc::Sender<()>>| {
+        let keeper = node.keeper().clone();
+        // It is asked for at once, so that one stands behind the other.
+        let (asked, is_asked) = mpsc::channel();
+        let written = runtime.spawn(async move {
+            let writing = keeper.write(list, move |tracker| {
+                let created = x0x_tracker::Tracker::create(tracker, &Draft::titled("one"));
+                made.map(|made| made.send(()));
+                held_up_by.map(|until| until.recv());
+                created
+            });
+            let mut writing = std::pin::pin!(writing);
+            let first = std::future::poll_fn(|context| Poll::Ready(writing.as_mut().poll(context)));
+            let is_done = first.await;
+            asked.send(()).unwrap();
+            match is_done {
+                Poll::Ready(done) => done,
+                Poll::Pending => writing.await,
+            }
+        });
+        is_asked.recv_timeout(WAIT).unwrap();
+        written
+    };
+    let ((release_first, first), (release_last, last)) = (mpsc::channel(), mpsc::channel());
+    let (made, is_made) = mpsc::channel();
+    let writings = [create(Some(first), None), create(None, None), create(Some(last), Some(made))];
+    release_first.send(()).unwrap();
+    is_made.recv_timeout(WAIT).unwrap();
+    let file = dir.path().join("backup");
+    let copying = std::thread::spawn({
+        let (home, file) = (home.clone(), file.clone());
+        move || home.back_up(list, &file, &mut |_| {}).map(|info| info.issues)
+    });
+    // Whether it waits cannot be seen; one that does not is done by then.
+    let begin = std::time::Instant::now();
+    while !copying.is_finished() && begin.elapsed() < Duration::from_millis(500) {
+        std::thread::yield_now();
     }
+    release_last.send(()).unwrap();
+    assert_eq!(copying.join().unwrap().unwrap(), 3);
+    let other = Home::at(dir.path().join("two"));
+    other.restore(&file, false, WAIT, &mut |_| {}).unwrap();
+    assert_eq!(other.check(list, WAIT).unwrap(), [""; 0]);
     runtime.block_on(async {
-        node.stop().await;
-        for writer in writers {
-            writer.await.unwrap();
+        for writing in writings {
+            writing.await.unwrap().unwrap().unwrap();
         }
+        node.stop().await;
     });
 }
