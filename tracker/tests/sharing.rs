@@ -1,7 +1,5 @@
 //! One open list used by several: what readers beside a writer see, and what writings are that share a sync.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-
 use x0x_tracker::interface::Draft;
 use x0x_tracker::store::Disk;
 use x0x_tracker::testing::{self, StandInVerifier};
