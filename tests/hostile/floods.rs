@@ -268,7 +268,7 @@ async fn many_links_and_reconnects_leave_nothing_behind() {
     for _ in 0..10 {
         let mut links = Vec::new();
         for _ in 0..10 {
-            links.push(scene.liar.call(&scene.a).await);
+            links.extend(scene.liar.call_once_more(&scene.a).await);
         }
         for wire in links {
             wire.hang_up();

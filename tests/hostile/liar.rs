@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, RecvStream, SendStream, TransportConfig};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, TransportConfig, WriteError};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -119,6 +119,24 @@ impl Liar {
 
     /// Calls a node that may have so many requests open, and says nothing.
     pub async fn call_granting(&self, to: &Place, requests: u32) -> Wire {
+        let connection = self.connect(to, requests).await;
+        self.speak_on(connection).await.unwrap()
+    }
+
+    /// Calls a node that may end the link as soon as it is up: of several links between two it keeps one.
+    pub async fn call_once_more(&self, to: &Place) -> Option<Wire> {
+        let connection = self.connect(to, 32).await;
+        match self.speak_on(connection).await {
+            Ok(wire) => Some(wire),
+            Err(ConnectionError::ApplicationClosed(close)) => {
+                assert_eq!(close.error_code, Farewell::Superfluous.code());
+                None
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn connect(&self, to: &Place, requests: u32) -> Connection {
         let client = tls::client(self.identity.clone(), Expected::agent(to.node.agent())).unwrap();
         let client = QuicClientConfig::try_from(client).unwrap();
         let mut client = quinn::ClientConfig::new(Arc::new(client));
@@ -126,18 +144,24 @@ impl Liar {
         transport.max_concurrent_bidi_streams(requests.into());
         client.transport_config(Arc::new(transport));
         let calling = self.endpoint.connect_with(client, to.node.listen(), tls::SERVER_NAME);
-        let connection = calling.unwrap().await.unwrap();
+        calling.unwrap().await.unwrap()
+    }
+
+    async fn speak_on(&self, connection: Connection) -> Result<Wire, ConnectionError> {
         let open = async |lane: Lane| {
-            let mut stream = connection.open_uni().await.unwrap();
-            stream.write_all(&[lane as u8]).await.unwrap();
-            stream
+            let mut stream = connection.open_uni().await?;
+            match stream.write_all(&[lane as u8]).await {
+                Ok(()) => Ok(stream),
+                Err(WriteError::ConnectionLost(why)) => Err(why),
+                Err(other) => panic!("{other}"),
+            }
         };
-        let (control, gossip) = (open(Lane::Control).await, open(Lane::Pubsub).await);
+        let (control, gossip) = (open(Lane::Control).await?, open(Lane::Pubsub).await?);
         let ((tell, heard), (ask, asked)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(connection.clone(), tell));
         tasks.spawn(take_requests(connection.clone(), ask));
-        Wire { connection, control, gossip, list: self.list, heard, asked, tasks }
+        Ok(Wire { connection, control, gossip, list: self.list, heard, asked, tasks })
     }
 
     /// Calls a node, greets it as a member does, and is a neighbour in its gossip.
