@@ -1,9 +1,18 @@
 //! The charter: signed statements on who belongs to a task list, and in which role.
 //!
-//! An add-only set. Founding and granting are here; taking a role back is not.
+//! An add-only set of statements that name what their authors had seen. A statement is taken if its author
+//! could make it by what it names: that follows from bytes alone, so every store takes the same. Which of
+//! those that were taken stand, some of them stated without knowing of each other, is decided in
+//! `standing`.
+
+mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
+use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
@@ -15,8 +24,19 @@ use crate::timestamp::Timestamp;
 /// The largest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 
-/// The most statements of one charter.
-pub const STATEMENTS_MAX: usize = 1_024;
+/// The most statements of one charter that found or grant.
+pub const GRANTS_MAX: usize = 768;
+
+/// The most statements of one charter that revoke: grants can fill no charter so far that nobody can be
+/// revoked any more.
+pub const REVOCATIONS_MAX: usize = 256;
+
+/// The longest reason of a revocation, in bytes.
+pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// The most statements that a new one names. Where there are more that no other has in its past, the next
+/// statements name the rest.
+const SEEN_MAX: usize = 128;
 
 /// What a member may do; each may do what the next may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +95,21 @@ pub enum Statement {
         /// The newest statements that the signer knew; sorted.
         seen: Vec<StatementHash>,
     },
+    /// Takes every role from an agent, and voids what it stated that the signer had not seen.
+    Revoke {
+        /// In which list.
+        list: ListId,
+        /// Who signs.
+        by: AgentId,
+        /// Who has no role any more.
+        member: AgentId,
+        /// When, by the signer's clock; for people alone.
+        at: Timestamp,
+        /// Why; for people alone.
+        reason: String,
+        /// The newest statements that the signer knew; sorted.
+        seen: Vec<StatementHash>,
+    },
 }
 
 /// A statement as it is stored and sent: bytes, not yet believed.
@@ -106,19 +141,51 @@ impl Signed {
 #[derive(Clone, Debug, Default)]
 pub struct Charter {
     list: Option<ListId>,
+    founder: Option<AgentId>,
     /// Statements that no other has in its past.
     heads: BTreeSet<StatementHash>,
     keys: BTreeMap<AgentId, Vec<u8>>,
-    statements: BTreeMap<StatementHash, Effect>,
+    /// In the order in which they were accepted: each after all that it names.
+    taken: Vec<Taken>,
+    places: BTreeMap<StatementHash, usize>,
+    revocations: usize,
+    /// What follows from all of them.
+    roles: BTreeMap<AgentId, Role>,
 }
 
-/// What a statement that was accepted does.
+/// A statement that was accepted.
 #[derive(Clone, Debug)]
-struct Effect {
+struct Taken {
+    hash: StatementHash,
+    by: AgentId,
     member: AgentId,
-    role: Role,
-    /// The statements that its author had seen.
-    seen: Vec<StatementHash>,
+    /// The role that it grants; `None` where it revokes.
+    role: Option<Role>,
+    /// The places of all statements that come before it.
+    past: FixedBitSet,
+    /// How many grants lie between the founder and its signer; worked out where it matters.
+    distance: OnceLock<u32>,
+    /// What people are told of it.
+    remark: Option<Remark>,
+}
+
+#[derive(Clone, Debug)]
+struct Remark {
+    at: Timestamp,
+    reason: String,
+}
+
+/// An agent that has no role any more, and who took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Who has none.
+    pub agent: AgentId,
+    /// Who took it.
+    pub by: AgentId,
+    /// When, by that agent's clock.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
 }
 
 impl Charter {
@@ -136,7 +203,14 @@ impl Charter {
 
     /// Returns the charter that statements make which were checked when they were accepted.
     pub fn of_accepted(statements: &[Signed]) -> Result<Self, JournalError> {
-        Self::from_statements(statements, &Checked)
+        let mut charter = Self::default();
+        for signed in statements {
+            let statement = decode("statement", &signed.statement)?;
+            charter.check_form(&statement)?;
+            charter.add(signed, statement);
+        }
+        charter.settle();
+        Ok(charter)
     }
 
     /// Checks one more statement and adds it; one that is here already changes nothing.
@@ -147,41 +221,59 @@ impl Charter {
             return Err(JournalError::TooLarge { what: "statement", bytes, bytes_max });
         }
         let hash = signed.hash();
-        if self.statements.contains_key(&hash) {
+        if self.places.contains_key(&hash) {
             return Ok(());
         }
-        if self.statements.len() >= STATEMENTS_MAX {
-            let (what, bytes) = ("number of statements", self.statements.len() + 1);
-            return Err(JournalError::TooLarge { what, bytes, bytes_max: STATEMENTS_MAX });
+        let statement: Statement = decode("statement", &signed.statement)?;
+        self.check_form(&statement)?;
+        match &statement {
+            Statement::Found { founder, .. } => check(signed, founder, verifier)?,
+            Statement::Grant { by, seen, .. } | Statement::Revoke { by, seen, .. } => {
+                let not_allowed = JournalError::NotAllowed { agent: *by };
+                let key = self.public_key(*by).ok_or_else(|| not_allowed.clone())?;
+                check(signed, key, verifier)?;
+                if self.role_under(*by, seen) != Some(Role::Maintainer) {
+                    return Err(not_allowed);
+                }
+            }
         }
-        match decode("statement", &signed.statement)? {
+        self.add(signed, statement);
+        self.settle();
+        Ok(())
+    }
+
+    /// Checks all but who made it.
+    fn check_form(&self, statement: &Statement) -> Result<(), JournalError> {
+        let (grants, revocations) = (self.taken.len() - self.revocations, self.revocations);
+        let (what, known, known_max) = match statement {
+            Statement::Revoke { .. } => ("number of revocations", revocations, REVOCATIONS_MAX),
+            _ => ("number of grants", grants, GRANTS_MAX),
+        };
+        if known >= known_max {
+            return Err(JournalError::TooLarge { what, bytes: known + 1, bytes_max: known_max });
+        }
+        let (what, list, seen, is_formed) = match statement {
             Statement::Found { founder, .. } => {
-                let list = ListId::of(&signed.statement);
                 if self.list.is_some() || founder.len() != PUBLIC_KEY_BYTES {
                     return Err(JournalError::Malformed { what: "founding statement" });
                 }
-                self.check(signed, &founder, verifier)?;
-                self.list = Some(list);
-                self.add(hash, founder, Role::Maintainer, Vec::new());
+                return Ok(());
             }
-            Statement::Grant { list, by, member, role, seen } => {
-                let expected = self.list.ok_or(JournalError::Malformed { what: "grant" })?;
-                if list != expected {
-                    return Err(JournalError::OtherList { found: list, expected });
-                }
-                let known = seen.iter().all(|seen| self.statements.contains_key(seen));
-                let is_sorted = seen.is_sorted_by(|a, b| a < b);
-                if member.len() != PUBLIC_KEY_BYTES || seen.is_empty() || !is_sorted || !known {
-                    return Err(JournalError::Malformed { what: "grant" });
-                }
-                let not_allowed = JournalError::NotAllowed { agent: by };
-                let key = self.public_key(by).ok_or_else(|| not_allowed.clone())?.to_vec();
-                self.check(signed, &key, verifier)?;
-                if self.role_under(by, &seen) != Some(Role::Maintainer) {
-                    return Err(not_allowed);
-                }
-                self.add(hash, member, role, seen);
+            Statement::Grant { list, member, seen, .. } => {
+                ("grant", list, seen, member.len() == PUBLIC_KEY_BYTES)
             }
+            Statement::Revoke { list, reason, seen, .. } => {
+                ("revocation", list, seen, reason.len() <= REASON_BYTES_MAX)
+            }
+        };
+        let expected = self.list.ok_or(JournalError::Malformed { what })?;
+        if *list != expected {
+            return Err(JournalError::OtherList { found: *list, expected });
+        }
+        let known = seen.iter().all(|seen| self.places.contains_key(seen));
+        let is_sorted = seen.is_sorted_by(|a, b| a < b);
+        if !is_formed || seen.is_empty() || !is_sorted || !known {
+            return Err(JournalError::Malformed { what });
         }
         Ok(())
     }
@@ -193,102 +285,134 @@ impl Charter {
 
     /// Returns how many statements it has.
     pub fn len(&self) -> usize {
-        self.statements.len()
+        self.taken.len()
     }
 
     /// Tells whether nothing was stated yet.
     pub fn is_empty(&self) -> bool {
-        self.statements.is_empty()
+        self.taken.is_empty()
     }
 
-    /// Returns the statements that a commit or statement made now names: those that no other has in
-    /// its past, sorted.
+    /// Returns the statements that a commit made now names: those that no other has in its past, sorted.
     pub fn heads(&self) -> Vec<StatementHash> {
         self.heads.iter().copied().collect()
     }
 
-    /// Returns the first of these statements that is not here.
-    pub fn first_unknown(&self, heads: &[StatementHash]) -> Option<StatementHash> {
-        heads.iter().copied().find(|head| !self.statements.contains_key(head))
+    /// Returns the statements that a statement made now names: the heads, or as many as it may name.
+    pub fn seen(&self) -> Vec<StatementHash> {
+        self.heads.iter().take(SEEN_MAX).copied().collect()
     }
 
-    /// Returns a member's public key.
+    /// Returns the first of these statements that is not here.
+    pub fn first_unknown(&self, heads: &[StatementHash]) -> Option<StatementHash> {
+        heads.iter().copied().find(|head| !self.places.contains_key(head))
+    }
+
+    /// Returns the public key of an agent that was ever given a role.
     pub fn public_key(&self, agent: AgentId) -> Option<&[u8]> {
         self.keys.get(&agent).map(Vec::as_slice)
     }
 
     /// Returns every member with its role, sorted.
     pub fn members(&self) -> Vec<(AgentId, Role)> {
-        let with_role = |agent: &AgentId| Some((*agent, self.role(*agent)?));
-        self.keys.keys().filter_map(with_role).collect()
+        self.roles.iter().map(|(agent, role)| (*agent, *role)).collect()
+    }
+
+    /// Returns the agents whose role was taken from them and not given back, sorted; of several who did
+    /// it, the one whose statement was accepted first.
+    pub fn revoked(&self) -> Vec<Revoked> {
+        let stands = self.standing(&self.all());
+        let mut revoked: BTreeMap<AgentId, Revoked> = BTreeMap::new();
+        for place in stands.ones() {
+            let Taken { member, by, remark, .. } = &self.taken[place];
+            let Some(Remark { at, reason }) = remark else { continue };
+            if !self.roles.contains_key(member) {
+                let (agent, reason) = (*member, reason.clone());
+                revoked.entry(agent).or_insert(Revoked { agent, by: *by, at: *at, reason });
+            }
+        }
+        revoked.into_values().collect()
     }
 
     /// Returns the members that may work, sorted.
     pub fn workers(&self) -> Vec<AgentId> {
-        let may_work = |agent: &&AgentId| self.role(**agent).is_some_and(Role::may_write);
-        self.keys.keys().filter(may_work).copied().collect()
+        let may_work = self.roles.iter().filter(|(_, role)| role.may_write());
+        may_work.map(|(agent, _)| *agent).collect()
     }
 
     /// Returns a member's role under all that is known here.
     pub fn role(&self, agent: AgentId) -> Option<Role> {
-        let of_agent = self.statements.values().filter(|effect| effect.member == agent);
-        of_agent.map(|effect| effect.role).max()
+        self.roles.get(&agent).copied()
     }
 
     /// Returns the role that an agent had under some heads: by these statements and those in their
     /// past alone, so that every replica that knows them judges alike.
     pub fn role_under(&self, agent: AgentId, heads: &[StatementHash]) -> Option<Role> {
-        let mut open = heads.to_vec();
-        let mut past = BTreeSet::new();
-        let mut role = None;
-        while let Some(hash) = open.pop() {
-            let Some(effect) = self.statements.get(&hash).filter(|_| past.insert(hash)) else {
-                continue;
-            };
-            if effect.member == agent {
-                role = role.max(Some(effect.role));
-            }
-            open.extend(&effect.seen);
+        if self.heads.len() == heads.len() && heads.iter().all(|head| self.heads.contains(head)) {
+            return self.role_in(agent, &self.all());
         }
-        role
+        self.role_in(agent, &self.past_of(heads))
     }
 
-    fn add(
-        &mut self,
-        hash: StatementHash,
-        public_key: Vec<u8>,
-        role: Role,
-        seen: Vec<StatementHash>,
-    ) {
-        let member = AgentId::of_public_key(&public_key);
-        self.keys.insert(member, public_key);
+    /// Returns the places of all statements.
+    fn all(&self) -> FixedBitSet {
+        let mut all = FixedBitSet::with_capacity(self.taken.len());
+        all.insert_range(..);
+        all
+    }
+
+    /// Returns the places of these statements, as far as they are known, and of those in their past.
+    fn past_of(&self, heads: &[StatementHash]) -> FixedBitSet {
+        let mut past = FixedBitSet::with_capacity(self.taken.len());
+        for place in heads.iter().filter_map(|head| self.places.get(head)) {
+            past.insert(*place);
+            past.union_with(&self.taken[*place].past);
+        }
+        past
+    }
+
+    /// Adds a statement whose form was checked.
+    fn add(&mut self, signed: &Signed, statement: Statement) {
+        let hash = signed.hash();
+        let (by, member, role, seen, remark) = match statement {
+            Statement::Found { founder, .. } => {
+                let agent = AgentId::of_public_key(&founder);
+                self.founder = Some(agent);
+                self.list = Some(ListId::of(&signed.statement));
+                self.keys.insert(agent, founder);
+                (agent, agent, Some(Role::Maintainer), Vec::new(), None)
+            }
+            Statement::Grant { by, member, role, seen, .. } => {
+                let agent = AgentId::of_public_key(&member);
+                self.keys.insert(agent, member);
+                (by, agent, Some(role), seen, None)
+            }
+            Statement::Revoke { by, member, at, reason, seen, .. } => {
+                self.revocations += 1;
+                (by, member, None, seen, Some(Remark { at, reason }))
+            }
+        };
         for hash in &seen {
             self.heads.remove(hash);
         }
         self.heads.insert(hash);
-        self.statements.insert(hash, Effect { member, role, seen });
+        let past = self.past_of(&seen);
+        self.places.insert(hash, self.taken.len());
+        let distance = OnceLock::new();
+        self.taken.push(Taken { hash, by, member, role, past, distance, remark });
     }
 
-    fn check(
-        &self,
-        signed: &Signed,
-        public_key: &[u8],
-        verifier: &dyn Verifier,
-    ) -> Result<(), JournalError> {
-        if verifier.verify(public_key, &signed_bytes(&signed.statement), &signed.signature) {
-            return Ok(());
-        }
-        Err(JournalError::Signature { agent: AgentId::of_public_key(public_key) })
+    /// Works out who has which role now.
+    fn settle(&mut self) {
+        self.roles = self.roles_in(&self.all());
     }
 }
 
-/// Takes every signature for good: what is stored was verified before.
-struct Checked;
-
-impl Verifier for Checked {
-    fn verify(&self, _public_key: &[u8], _message: &[u8], _signature: &[u8]) -> bool {
-        true
+fn check(signed: &Signed, public_key: &[u8], verifier: &dyn Verifier) -> Result<(), JournalError> {
+    if verifier.verify(public_key, &signed_bytes(&signed.statement), &signed.signature) {
+        return Ok(());
     }
+    Err(JournalError::Signature { agent: AgentId::of_public_key(public_key) })
 }
 
 fn signed_bytes(statement: &[u8]) -> Vec<u8> {
