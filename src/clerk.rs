@@ -98,6 +98,18 @@ pub fn state(tracker: &mut LocalTracker, list: ListId, statements: &[Signed]) ->
     }
 }
 
+/// Returns what the hub is to know of the newest statements, which were made here.
+pub fn stated(
+    tracker: &LocalTracker,
+    list: ListId,
+    count: usize,
+) -> Result<Vec<Input>, TrackerError> {
+    let (charter, mut statements) = (tracker.charter()?, tracker.statements()?);
+    let made = statements.split_off(statements.len().saturating_sub(count));
+    let input = |signed| Input::Stated { list, charter: charter.clone(), news: Some(signed) };
+    Ok(made.into_iter().map(input).collect())
+}
+
 /// Returns which role this agent has once the store has dealt with statements.
 pub fn statements_kept(tracker: Option<&mut LocalTracker>, list: ListId) -> Input {
     let role = tracker.and_then(|tracker| {

@@ -323,6 +323,40 @@ async fn a_ticket_is_used_once_and_strangers_are_told_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_two_show_who_were_cut_off_is_used_by_one_and_the_other_is_told() {
+    let (a, list) = founder().await;
+    let ticket = a.node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+    a.node.stop().await;
+    let (b, c) =
+        (start(tempfile::tempdir().unwrap()).await, start(tempfile::tempdir().unwrap()).await);
+    let joining = [&b, &c].map(|place| {
+        let (node, ticket) = (place.node.clone(), ticket.clone());
+        tokio::spawn(async move { node.join(ticket).await.unwrap() })
+    });
+    // Both are waiting for the issuer.
+    let listed = async {
+        for place in [&b, &c] {
+            while place.node.keeper().with(list, |_| ()).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    tokio::time::timeout(AT_ONCE, listed).await.unwrap();
+    let a = start_at(a.dir, a.node.listen()).await;
+    let mut outcomes = Vec::new();
+    for joined in joining {
+        let joined = tokio::time::timeout(Duration::from_secs(60), joined).await;
+        outcomes.push(joined.expect("nobody is answered").unwrap());
+    }
+    let joined: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+    assert!(joined == [true, false] || joined == [false, true], "{outcomes:?}");
+    let refused = outcomes.into_iter().find_map(Result::err).unwrap().to_string();
+    assert!(refused.contains("another agent has used it"), "{refused}");
+    let members = a.node.keeper().with(list, |tracker| tracker.charter().unwrap().members());
+    assert_eq!(members.await.unwrap().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stops_waits_for_nobody_who_borrowed_the_stores() {
     let (a, list) = founder().await;
     let loan = a.node.keeper().lend().await.unwrap();

@@ -6,6 +6,7 @@ pub mod fields;
 pub mod filter;
 pub mod history;
 mod issues;
+pub mod members;
 mod mistyped;
 pub mod node;
 pub mod run;
@@ -23,6 +24,7 @@ use backup::{BackupArgs, RestoreArgs};
 use claims::{ReasonArgs, TermsArgs};
 use filter::{FilterArgs, ShapeArgs};
 pub use issues::IssuesCommand;
+use members::{GrantArgs, RevokeArgs};
 use node::{InviteArgs, JoinArgs, ListenArgs};
 use x0x_tracker::interface::Moment;
 
@@ -108,6 +110,33 @@ Examples:
   x0x invite --role maintainer --expires 1h"
     )]
     Invite(InviteArgs),
+    /// Show who belongs to the list, and what each may do
+    #[command(
+        after_help = "With --json: {\"members\": [{\"agent_id\", \"role\", \"is_own\"}], \"revoked\": [{\"agent_id\", \"by\", \"at\",
+\"reason\"}]}. -v shows whole ids.
+
+Example:
+  x0x members"
+    )]
+    Members,
+    /// Give an agent of the list another role, or the role back that was taken from it
+    #[command(
+        after_help = "Only a maintainer may. A role that becomes lower is revoked and granted anew.
+
+Example:
+  x0x grant 8b236717 --role maintainer"
+    )]
+    Grant(GrantArgs),
+    /// Take every role from an agent: what it writes from now on counts nowhere
+    #[command(
+        after_help = "Only a maintainer may. What others had of it before stays, its claims are free to be taken over, and
+links to it end. `x0x grant` gives a role back. Of two maintainers who revoke each other without
+knowing it, the one who was granted the role nearer to the founder stays.
+
+Example:
+  x0x revoke 8b236717 --reason 'the laptop was stolen'"
+    )]
+    Revoke(RevokeArgs),
     /// Join a list by a ticket, and fetch it
     #[command(
         after_help = "Waits for the agent that issued the ticket, and says so. Afterwards `x0x up` keeps the list in

@@ -23,6 +23,7 @@ mod invite;
 mod join;
 mod list;
 mod log;
+mod members;
 mod merge;
 mod merge_driver;
 mod next;
@@ -66,6 +67,9 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::Up(args) => up::run(session, &args),
         Command::Invite(args) => invite::run(session, &args),
         Command::Join(args) => join::run(session, &args),
+        Command::Members => members::list(session),
+        Command::Grant(args) => members::grant(session, &args),
+        Command::Revoke(args) => members::revoke(session, &args),
         Command::Peers => peers::run(session),
         Command::Status => status::run(session),
         Command::Stop => stop::run(session),

@@ -32,6 +32,9 @@ const CLASSES: &[(&str, Class)] = &[
     ("agent", Reads(&[&[], &["--json"]])),
     ("up", Writes(&[])),
     ("invite", Writes(&[])),
+    ("members", Reads(&[&[], &["--json"]])),
+    ("grant", Writes(&[])),
+    ("revoke", Writes(&[])),
     ("join", Writes(&[])),
     // Where no node runs they say so; tests/nodes.rs has one.
     ("peers", Reads(&[])),

@@ -10,7 +10,8 @@ use x0x_tracker::journal::frontier::Frontier;
 
 use super::forks::Forks;
 use super::gate::{ListGate, Passed};
-use super::links::{LinkState, control};
+use super::link_state::LinkState;
+use super::links::control;
 use super::{Effect, Hub};
 use crate::entropy;
 use crate::mesh::{self, Mesh, MeshConfig};

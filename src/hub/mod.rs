@@ -16,6 +16,7 @@ mod gate;
 mod held;
 mod input;
 mod joining;
+mod link_state;
 mod links;
 mod lists;
 
@@ -33,7 +34,7 @@ use crate::wire::{Standing, WireError};
 use cards::Cards;
 pub use held::Held;
 use joining::Joining;
-use links::LinkState;
+use link_state::LinkState;
 use lists::Shared;
 
 pub use effect::{Effect, Note, Peer};

@@ -128,7 +128,8 @@ impl Shelf {
         match synced {
             Ok(()) => {
                 self.announce(list);
-                self.tell(list);
+                let statements = self.tell(list);
+                self.state(list, statements);
             }
             // None of it is there.
             Err(_) => drop(self.lists.get(&list).map(LocalTracker::take_changes)),
@@ -151,23 +152,35 @@ impl Shelf {
         self.readers.open();
     }
 
-    /// Tells whoever follows it what changed in a list.
-    fn tell(&self, list: ListId) {
-        let Some(tracker) = self.lists.get(&list) else { return };
-        let changes = tracker.take_changes();
-        if changes.is_empty() {
-            return;
-        }
-        let members = changes.is_stated.then(|| members_of(tracker)).transpose();
-        match members {
-            Ok(members) => self.events.tell(list, &changes, members),
+    /// Tells the hub of the newest statements of the charter, which were made here.
+    fn state(&self, list: ListId, count: usize) {
+        let Some(tracker) = self.lists.get(&list).filter(|_| count > 0) else { return };
+        match clerk::stated(tracker, list, count) {
+            Ok(stated) => stated.into_iter().for_each(|stated| self.report(stated)),
             Err(error) => self.fail(list, &error),
         }
     }
 
+    /// Tells whoever follows it what changed in a list; returns how many statements of the charter did.
+    fn tell(&self, list: ListId) -> usize {
+        let Some(tracker) = self.lists.get(&list) else { return 0 };
+        let changes = tracker.take_changes();
+        if changes.is_empty() {
+            return 0;
+        }
+        let members = (changes.statements > 0).then(|| members_of(tracker)).transpose();
+        match members {
+            Ok(members) => self.events.tell(list, &changes, members),
+            Err(error) => self.fail(list, &error),
+        }
+        changes.statements
+    }
+
     /// Tells whoever follows it what changed in any list.
     pub(super) fn tell_all(&self) {
-        self.lists.keys().for_each(|list| self.tell(*list));
+        for list in self.lists.keys() {
+            let _told_to_the_hub_by_whoever_took_them = self.tell(*list);
+        }
     }
 
     /// Says that a store cannot be used.

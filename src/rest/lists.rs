@@ -10,15 +10,15 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::AgentId;
-use x0x_tracker::interface::{ListInfo, TrackerError};
+use x0x_tracker::interface::{ListInfo, Members, TrackerError};
 use x0x_tracker::journal::charter::Role;
 
 use super::answer::{Answer, Form, answer};
-use super::asked::{Named, reading};
+use super::asked::{Named, reading, writing};
 use super::body::Unread;
 use super::errors::{Failure, Failures};
 use super::exchange::in_parts;
-use super::requests::{InviteBody, JoinBody};
+use super::requests::{GrantBody, InviteBody, JoinBody, RevocationBody};
 use super::schema;
 use crate::home::io_error;
 use crate::node::Node;
@@ -119,30 +119,52 @@ pub(super) async fn backup(
     Ok((headers, in_parts(file)).into_response())
 }
 
-#[derive(Debug, Serialize)]
-struct Member {
-    agent_id: String,
-    role: Role,
+impl Answer for Members {
+    fn json(&self) -> String {
+        self.answer_json()
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Members {
-    members: Vec<Member>,
-}
-
-/// Who belongs to a task list, and what each may do.
+/// Who belongs to a task list, what each may do, and who belongs to it no more.
 #[utoipa::path(get, path = "/task-lists/{list}/members", params(("list" = String, Path)),
     tag = "task lists", responses((status = 200, body = schema::Members), Failures))]
 pub(super) async fn members(
     State(node): State<Node>,
     Named(list): Named,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let members = reading(&node, Some(list), |tracker| {
-        let charter = tracker.charter()?;
-        let member = |(agent, role): (AgentId, Role)| Member { agent_id: agent.to_string(), role };
-        Ok(charter.members().into_iter().map(member).collect())
-    });
-    Ok(Json(Members { members: members.await? }).into_response())
+    let members = reading(&node, Some(list), |tracker| tracker.members());
+    answer(Form::of(&headers), &members.await?)
+}
+
+/// Gives an agent a role, a higher or a lower one than it has. Only a maintainer may.
+#[utoipa::path(post, path = "/task-lists/{list}/grants", params(("list" = String, Path)),
+    request_body = GrantBody, tag = "task lists",
+    responses((status = 200, body = schema::Members), Failures))]
+pub(super) async fn grant(
+    State(node): State<Node>,
+    Named(list): Named,
+    headers: HeaderMap,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let GrantBody { agent, role } = body.object().await?;
+    let members = writing(&node, Some(list), move |tracker| tracker.grant(&agent, role));
+    answer(Form::of(&headers), &members.await?)
+}
+
+/// Takes every role from an agent. Only a maintainer may.
+#[utoipa::path(post, path = "/task-lists/{list}/revocations", params(("list" = String, Path)),
+    request_body = RevocationBody, tag = "task lists",
+    responses((status = 200, body = schema::Members), Failures))]
+pub(super) async fn revoke(
+    State(node): State<Node>,
+    Named(list): Named,
+    headers: HeaderMap,
+    body: Unread,
+) -> Result<Response, Failure> {
+    let RevocationBody { agent, reason } = body.object().await?;
+    let members = writing(&node, Some(list), move |tracker| tracker.revoke(&agent, &reason));
+    answer(Form::of(&headers), &members.await?)
 }
 
 #[derive(Serialize)]

@@ -13,9 +13,11 @@ use x0x_tracker::id::{ListId, Version};
 use x0x_tracker::interface::record::object;
 use x0x_tracker::interface::{
     Agenda, Choice, Comment, Disputed, Draft, ExportFrom, ExportReport, Filter, Holding,
-    ImportOptions, ImportReport, IssueLog, Kept, ListInfo, LogFilter, Loss, Moment, Open, Patch,
-    Pick, Progress, Release, Ruling, Share, Shown, Stats, Terms, TrackerError, Undo, UndoReport,
+    ImportOptions, ImportReport, IssueLog, Kept, ListInfo, LogFilter, Loss, Members, Moment, Open,
+    Patch, Pick, Progress, Release, Ruling, Share, Shown, Stats, Terms, TrackerError, Undo,
+    UndoReport,
 };
+use x0x_tracker::journal::charter::Role;
 
 use super::calls::{Call, Streamed};
 use super::claims::Losses;
@@ -27,8 +29,8 @@ use super::lists::{TaskList, TaskLists};
 use super::patch;
 use super::query::{PAGE_MAX, Wanted};
 use super::requests::{
-    ChoiceBody, ClaimBody, CommentBody, EditBody, EditsBody, ExportedBody, HandoffBody,
-    HoldingBody, ReleaseBody, ReshardBody, RulingBody, UndoBody, WorkerBody,
+    ChoiceBody, ClaimBody, CommentBody, EditBody, EditsBody, ExportedBody, GrantBody, HandoffBody,
+    HoldingBody, ReleaseBody, ReshardBody, RevocationBody, RulingBody, UndoBody, WorkerBody,
 };
 
 /// The longest frame of an answer that is still taken, in bytes.
@@ -294,6 +296,20 @@ impl Tracker for RemoteTracker {
         ttl_ms: Option<u64>,
     ) -> Result<Shown, TrackerError> {
         self.post(&of(name, "/reshard")?, &ReshardBody { reason: reason.to_owned(), ttl_ms })
+    }
+
+    fn members(&self) -> Result<Members, TrackerError> {
+        self.get(&format!("/task-lists/{}/members", self.list), &[])
+    }
+
+    fn grant(&mut self, agent: &str, role: Role) -> Result<Members, TrackerError> {
+        let body = GrantBody { agent: agent.to_owned(), role };
+        self.post(&format!("/task-lists/{}/grants", self.list), &body)
+    }
+
+    fn revoke(&mut self, agent: &str, reason: &str) -> Result<Members, TrackerError> {
+        let body = RevocationBody { agent: agent.to_owned(), reason: reason.to_owned() };
+        self.post(&format!("/task-lists/{}/revocations", self.list), &body)
     }
 
     fn claims(&self, worker: Option<&str>) -> Result<Vec<Shown>, TrackerError> {

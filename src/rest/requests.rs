@@ -309,6 +309,28 @@ pub(super) struct InviteBody {
     pub(super) lifetime_ms: u64,
 }
 
+/// Gives a role.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GrantBody {
+    /// The id of an agent that had a role before, or at least the first eight digits of it.
+    pub(super) agent: String,
+    /// What it may do from now on.
+    #[schema(value_type = super::schema::RoleName)]
+    pub(super) role: x0x_tracker::journal::charter::Role,
+}
+
+/// Takes every role.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevocationBody {
+    /// The id of an agent, or at least the first eight digits of it.
+    pub(super) agent: String,
+    /// Why; at most 1 KiB, not empty.
+    #[schema(min_length = 1, max_length = 1024)]
+    pub(super) reason: String,
+}
+
 /// Uses a ticket.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

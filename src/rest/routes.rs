@@ -49,6 +49,8 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(lists::task_lists))
         .routes(routes!(lists::task_list))
         .routes(routes!(lists::members))
+        .routes(routes!(lists::grant))
+        .routes(routes!(lists::revoke))
         .routes(routes!(lists::backup))
         .routes(routes!(lists::invite))
         .routes(routes!(lists::join))

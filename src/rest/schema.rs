@@ -270,6 +270,19 @@ pub(super) struct TaskLists {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Members {
     members: Vec<Member>,
+    /// Whose role was taken and not given back.
+    revoked: Vec<Revoked>,
+}
+
+/// An agent that has no role any more.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Revoked {
+    agent_id: String,
+    /// The agent who took it.
+    by: String,
+    /// When, by that agent's clock.
+    at: String,
+    reason: String,
 }
 
 /// A member of a task list.
@@ -277,6 +290,8 @@ pub(super) struct Members {
 pub(super) struct Member {
     agent_id: String,
     role: RoleName,
+    /// Whether it is the agent of this node.
+    is_own: bool,
 }
 
 /// A ticket for one agent.

@@ -26,6 +26,8 @@ pub const TURN_PARTS: u64 = 8;
 pub struct Sight {
     /// For how long no beat of the claim was seen; `None` where nobody here watches it.
     pub silent_ms: Option<u64>,
+    /// Whether the holder may work no more: nobody needs to wait for it.
+    pub is_holder_out: bool,
     /// For how long the issue was seen unheld.
     pub unheld_ms: u64,
     /// Whether a member of the slate other than the one who asks is online.
@@ -39,7 +41,13 @@ impl Sight {
     /// Returns what a machine knows that is by itself: nobody else is online, and nothing is to be
     /// compared.
     pub fn alone(silent_ms: Option<u64>) -> Self {
-        Self { silent_ms, unheld_ms: 0, slate_online: false, is_settled: true }
+        Self {
+            silent_ms,
+            is_holder_out: false,
+            unheld_ms: 0,
+            slate_online: false,
+            is_settled: true,
+        }
     }
 }
 
@@ -108,6 +116,9 @@ pub fn may_take_over(
     agent: AgentId,
     sight: &Sight,
 ) -> Result<Origin, Refusal> {
+    if sight.is_holder_out {
+        return Ok(Origin::Takeover(claim));
+    }
     let wait_ms = takeover_after_ms(ttl_ms(tree, claim), slot(slate, agent));
     match sight.silent_ms {
         Some(silent_ms) if silent_ms > wait_ms && sight.is_settled => Ok(Origin::Takeover(claim)),

@@ -24,6 +24,18 @@ pub enum TrackerError {
         /// What was asked for.
         name: String,
     },
+    /// No agent that was ever a member has this id.
+    #[error("no agent that is or was a member has the id '{name}'")]
+    NoMember {
+        /// What was asked for.
+        name: String,
+    },
+    /// Nobody would be maintainer any more.
+    #[error("agent {agent} is the only maintainer")]
+    LastMaintainer {
+        /// Who is.
+        agent: crate::id::AgentId,
+    },
     /// No commit has a hash that starts like this.
     #[error("no commit's hash starts with '{name}'")]
     NoCommit {
@@ -305,6 +317,8 @@ impl TrackerError {
             Self::ClaimLost { .. } => "claim_lost",
             Self::UnknownClaim { .. } => "unknown_claim",
             Self::ClaimElsewhere { .. } => "invalid",
+            Self::NoMember { .. } => "unknown_agent",
+            Self::LastMaintainer { .. } => "last_maintainer",
             Self::NoClaim { .. } => "no_claim",
             Self::ManyClaims { .. } => "many_claims",
             Self::NoRoom { .. } => "no_room",
@@ -335,12 +349,14 @@ impl TrackerError {
             | Self::NotYet { .. }
             | Self::UnknownClaim { .. }
             | Self::NoClaim { .. }
+            | Self::NoMember { .. }
             | Self::NothingReady => Fault::NotFound,
             Self::VersionMismatch { .. }
             | Self::NotImported { .. }
             | Self::WrittenSince { .. }
             | Self::Refused { .. }
             | Self::NoRoom { .. }
+            | Self::LastMaintainer { .. }
             | Self::ClaimLost { .. } => Fault::Conflict,
             Self::Ambiguous { .. }
             | Self::ManyClaims { .. }
@@ -360,6 +376,13 @@ impl TrackerError {
         match self {
             Self::NotFound { .. } => {
                 "`x0x issues list` shows every issue; a unique prefix of an id is enough".to_owned()
+            }
+            Self::NoMember { .. } => {
+                "`x0x members` shows who is; eight digits are enough, and `x0x invite` lets others in"
+                    .to_owned()
+            }
+            Self::LastMaintainer { .. } => {
+                "make another one first: x0x grant AGENT --role maintainer".to_owned()
             }
             Self::NoCommit { .. } => {
                 "`x0x issues log ID` names the commits that changed an issue".to_owned()
@@ -485,6 +508,8 @@ mod tests {
         let agent = crate::id::AgentId([0; 32]);
         vec![
             TrackerError::NotFound { name: text() },
+            TrackerError::NoMember { name: text() },
+            TrackerError::LastMaintainer { agent },
             TrackerError::NoCommit { name: text() },
             TrackerError::NotYet { name: text(), at: text(), begun_at: text() },
             TrackerError::WrittenSince { left: Vec::new() },
@@ -564,6 +589,8 @@ mod tests {
             // A new variant has to be added here, and above.
             match error {
                 TrackerError::NotFound { .. }
+                | TrackerError::NoMember { .. }
+                | TrackerError::LastMaintainer { .. }
                 | TrackerError::NoCommit { .. }
                 | TrackerError::NotYet { .. }
                 | TrackerError::WrittenSince { .. }

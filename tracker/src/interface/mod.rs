@@ -6,6 +6,7 @@ mod answer;
 pub mod claims;
 pub mod error;
 pub mod history;
+pub mod members;
 pub mod object;
 pub mod record;
 pub mod report;
@@ -19,6 +20,7 @@ use std::ops::ControlFlow;
 pub use claims::{Holder, Holding, Kept, Loss, Pick, Release, Standing, Terms, Watch};
 pub use error::TrackerError;
 pub use history::{Choice, Disputed, IssueLog, LogFilter, Moment, Share, Undo, UndoReport, Undone};
+pub use members::{Member, Members};
 pub use report::{
     Agenda, ClaimStats, ExportReport, Held, ImportReport, ListInfo, Named, Open, Progress, Reason,
     Shown, Stats, Waiting,
@@ -29,6 +31,7 @@ pub use request::{
 pub use told::Told;
 
 use crate::id::Version;
+use crate::journal::charter::Role;
 
 /// Reading and writing the issues of one task list.
 ///
@@ -141,6 +144,23 @@ pub trait Tracker {
         reason: &str,
         ttl_ms: Option<u64>,
     ) -> Result<Shown, TrackerError>;
+
+    /// Returns who belongs to the list, and who did.
+    fn members(&self) -> Result<Members, TrackerError>;
+
+    /// Gives an agent a role, a higher or a lower one than it has. `agent` is the id of an agent that was
+    /// given one before, by a ticket, or at least the first eight digits of it. Only a maintainer may.
+    ///
+    /// # Errors
+    /// [`TrackerError::NoMember`]; [`TrackerError::LastMaintainer`] where nobody would be one afterwards.
+    fn grant(&mut self, agent: &str, role: Role) -> Result<Members, TrackerError>;
+
+    /// Takes every role from an agent: what it writes from now on counts nowhere, what others had of it
+    /// stays, and its claims are free to be taken over. Only a maintainer may.
+    ///
+    /// # Errors
+    /// As [`Tracker::grant`].
+    fn revoke(&mut self, agent: &str, reason: &str) -> Result<Members, TrackerError>;
 
     /// Returns the issues that workers of this agent hold by claims made here, or those of one worker.
     fn claims(&self, worker: Option<&str>) -> Result<Vec<Shown>, TrackerError>;

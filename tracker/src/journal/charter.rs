@@ -176,7 +176,7 @@ struct Remark {
 }
 
 /// An agent that has no role any more, and who took it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// Who has none.
     pub agent: AgentId,
@@ -311,6 +311,11 @@ impl Charter {
     /// Returns the public key of an agent that was ever given a role.
     pub fn public_key(&self, agent: AgentId) -> Option<&[u8]> {
         self.keys.get(&agent).map(Vec::as_slice)
+    }
+
+    /// Returns every agent that was ever given a role, sorted.
+    pub fn known_agents(&self) -> impl Iterator<Item = AgentId> {
+        self.keys.keys().copied()
     }
 
     /// Returns every member with its role, sorted.

@@ -25,14 +25,14 @@ pub struct Changes {
     pub issues: Vec<Change>,
     /// Whether there were more than [`CHANGES_MAX`].
     pub is_cut: bool,
-    /// Whether the charter has new statements.
-    pub is_stated: bool,
+    /// How many statements of the charter are new.
+    pub statements: usize,
 }
 
 impl Changes {
     /// Tells whether there were none.
     pub fn is_empty(&self) -> bool {
-        self.issues.is_empty() && !self.is_cut && !self.is_stated
+        self.issues.is_empty() && !self.is_cut && self.statements == 0
     }
 
     fn add(&mut self, change: Change) {
@@ -85,16 +85,16 @@ impl Pending {
     }
 
     pub(super) fn note_statement(&self) {
-        self.changes.borrow_mut().is_stated = true;
+        self.changes.borrow_mut().statements += 1;
     }
 
     /// Notes that it was written.
     pub(super) fn written(self) {
-        let Changes { issues, is_cut, is_stated } = self.changes.into_inner();
+        let Changes { issues, is_cut, statements } = self.changes.into_inner();
         let mut written = self.watched.lock();
         issues.into_iter().for_each(|change| written.add(change));
         written.is_cut |= is_cut;
-        written.is_stated |= is_stated;
+        written.statements += statements;
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let changes = watched.take();
         let change = |before, after| Change { before, after };
         assert_eq!(changes.issues, [change(row(1, "a"), row(1, "b")), change(None, row(2, "c"))]);
-        assert!(changes.is_stated && !changes.is_cut && watched.take().is_empty());
+        assert!(changes.statements == 1 && !changes.is_cut && watched.take().is_empty());
     }
 
     #[test]

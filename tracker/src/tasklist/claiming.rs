@@ -48,7 +48,11 @@ pub(super) fn may_claim(
         None => draw(edition, content)?.slate,
     };
     let agent = edition.host().signer.agent();
-    let sight = Sight::alone(silent_ms);
+    let is_holder_out = match &row.held {
+        Some(held) => watching.is_out(held.agent)?,
+        None => false,
+    };
+    let sight = Sight { is_holder_out, ..Sight::alone(silent_ms) };
     let origin = match rules::may_claim(&content.tree, &slate, agent, role(edition)?, &sight) {
         Ok(origin) => origin,
         Err(Refusal::NoWorker) => return Err(JournalError::NotAllowed { agent }.into()),

@@ -1,12 +1,57 @@
-//! One edit of an issue, inside a writing of several or alone: when it is dated, and what it may be.
+//! A new issue, and one edit of an issue, inside a writing of several or alone: when it is dated, and what it
+//! may be.
 
-use super::{Host, edition, fields, names};
-use crate::document::{Content, Edit};
-use crate::interface::TrackerError;
-use crate::interface::request::Patch;
+use super::{Host, LocalTracker, edition, fields, names};
+use crate::document::{Birth, Content, Edit};
+use crate::id;
+use crate::interface::request::{Draft, Patch};
+use crate::interface::{Shown, TrackerError};
 use crate::journal::JournalError;
-use crate::store::RowKey;
+use crate::store::{Meta, RowKey, Rows};
 use crate::timestamp::Timestamp;
+
+impl LocalTracker {
+    /// Creates an issue.
+    pub(super) fn create_from(&mut self, draft: &Draft) -> Result<Shown, TrackerError> {
+        let host = self.host()?;
+        let reading = self.store.read()?;
+        let now = (host.clock)();
+        let prefix = reading.prefix()?;
+        let id = match &draft.key {
+            None => names::unused_id(&reading, host, &prefix)?,
+            Some(key) => {
+                let (list, agent) = (reading.list_id()?, host.signer.agent());
+                let id = id::issue_id(&prefix, id::entropy_of_wish(list, agent, &["issue", key]));
+                if let Some(there) = reading.rows_named(&id)?.first() {
+                    return self.shown(there);
+                }
+                id
+            }
+        };
+        let given = fields::of_draft(&reading, draft)?;
+        let created_at = fields::quoted(&now.to_string());
+        let birth = Birth { id, created_at: Some(created_at.clone()) };
+        let empty = Content::empty(&birth);
+        let mut edit = Edit::default();
+        let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
+        let defaults = fields::defaults().into_iter().filter(|(name, _)| !is_given(name));
+        for (name, json) in defaults.chain(given.clone()) {
+            edit.set(&empty, &name, Some(&json));
+        }
+        edit.set(&empty, "updated_at", Some(&created_at));
+        if !edit.fields().contains(&"identifier") {
+            let identifier = names::next_identifier(&reading, &prefix)?;
+            edit.set(&empty, "identifier", Some(&fields::quoted(&identifier)));
+        }
+        let row_key = crate::store::row_key(&birth);
+        let mut edition = edition::Edition::start(&self.store, host)?;
+        let key = birth.key();
+        edition.create(birth, &edit)?;
+        fields::fits_a_line(edition.tables(), key)?;
+        edition.finish()?;
+        self.shown(&row_key)
+    }
+}
 
 /// Makes one edit of several in a writing; returns the issue's place among the rows.
 pub(super) fn edit_one(

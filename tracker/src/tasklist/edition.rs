@@ -12,7 +12,7 @@ use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHas
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Signed, Statement};
+use crate::journal::charter::{Charter, Role, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, HEADER_BYTES_MAX, Header, Position, RULES_VERSION,
     SIGNATURE_EVERY,
@@ -91,6 +91,8 @@ pub(super) struct Edition<'a> {
     list: ListId,
     prefix: String,
     charter: Vec<StatementHash>,
+    /// Whether others take what this agent writes.
+    may_write: bool,
     log: LogId,
     position: Option<Position>,
     entries: Vec<Entry>,
@@ -129,6 +131,7 @@ impl<'a> Edition<'a> {
             list: writing.list_id()?,
             prefix: writing.prefix()?,
             charter: charter.heads(),
+            may_write: charter.list().is_none() || charter.role(agent).is_some_and(Role::may_write),
             log,
             position: writing.frontier()?.position(log),
             writing,
@@ -240,6 +243,7 @@ impl<'a> Edition<'a> {
         changes: Vec<Vec<u8>>,
         claims: Vec<RecordHash>,
     ) -> Result<(), TrackerError> {
+        self.check_role()?;
         self.keep(document, &changes)?;
         let mut claims = claims.into_iter().map(|claim| (claim, document.key()));
         for change in changes {
@@ -250,8 +254,18 @@ impl<'a> Edition<'a> {
         Ok(())
     }
 
+    /// Refuses an agent whose commits nobody would take. Where no charter is known yet, it is found out once
+    /// the list is joined.
+    fn check_role(&self) -> Result<(), TrackerError> {
+        if self.may_write {
+            return Ok(());
+        }
+        Err(JournalError::NotAllowed { agent: self.log.agent }.into())
+    }
+
     /// Makes a new document that an edit gives its fields; returns its heads.
     pub(super) fn create(&mut self, birth: Birth, edit: &Edit) -> Result<Heads, TrackerError> {
+        self.check_role()?;
         if edit.clone().split(COMMIT_BYTES).len() > 1 {
             let mut document = Document::new(birth);
             self.write(&mut document, edit, None)?;

@@ -15,7 +15,7 @@ use crate::journal::commit::{Body, Commit, Header, Position, decode_body};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::{Proved, Run};
 use crate::journal::stream::{Incoming, Item};
-use crate::store::{Fork, Journal, Meta, Proof, Rivals, Rows, Sealed, VoidCommit};
+use crate::store::{Fork, Journal, Meta, Proof, Rivals, Rows, Sealed, Tables, VoidCommit};
 
 /// The most logs that are taken of one agent from that agent itself. What others took of it is taken from
 /// them, or stores that heard of different ones would part for good.
@@ -176,10 +176,15 @@ impl LocalTracker {
         }
         let mut edition = Edition::start(&self.store, self.host()?)?;
         let own_log = edition.tables().own_log()?;
+        let is_out = is_revoked(edition.tables(), from)?;
         let mut frontier = edition.tables().frontier()?;
         let mut verdicts = Vec::with_capacity(commits.len());
         for commit in commits {
-            let verdict = judge(&mut edition, &mut frontier, from, commit)?;
+            let verdict = match from.filter(|from| is_out && *from == commit.header().log.agent) {
+                // Whoever heard it before it was revoked passes it on.
+                Some(agent) => Verdict::Refused(JournalError::NotAllowed { agent }),
+                None => judge(&mut edition, &mut frontier, from, commit)?,
+            };
             if matches!(verdict, Verdict::Taken) && Some(commit.header().log) == own_log {
                 // Others know more of this store than it does, and maybe more than this.
                 edition.tables().abandon_own_log()?;
@@ -221,6 +226,13 @@ impl LocalTracker {
         }
         edition.finish()
     }
+}
+
+/// Tells whether an agent may not write under the newest charter that is known here.
+fn is_revoked(tables: &impl Tables, agent: Option<AgentId>) -> Result<bool, TrackerError> {
+    let Some(agent) = agent else { return Ok(false) };
+    let charter = Charter::of_accepted(&tables.statements()?)?;
+    Ok(charter.list().is_some() && !charter.role(agent).is_some_and(Role::may_write))
 }
 
 /// What became of pieces of a stream.

@@ -21,6 +21,7 @@ mod history;
 mod holding;
 mod import;
 mod losses;
+mod members;
 mod names;
 mod outgoing;
 mod query;
@@ -41,20 +42,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::claim::Uptime;
-use crate::document::{Birth, Content, Edit};
+use crate::document::{Content, Edit};
 use crate::id;
 use crate::id::Version;
 use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOptions, Patch, Ruling};
 use crate::interface::{
     Agenda, Choice, Disputed, ExportReport, Holding, ImportReport, IssueLog, Kept, ListInfo,
-    LogFilter, Loss, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms, Tracker,
-    TrackerError, Undo, UndoReport,
+    LogFilter, Loss, Members, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms,
+    Tracker, TrackerError, Undo, UndoReport,
 };
 use crate::journal::JournalError;
+use crate::journal::charter::Role;
 use crate::journal::signature::{Signer, Verifier};
-use crate::store::{
-    Journal, Meta, Reading, Repair, Rows, SharedLock, Store, StoreLock, Table, Tables,
-};
+use crate::store::{Journal, Meta, Reading, Repair, SharedLock, Store, StoreLock, Table, Tables};
 use crate::timestamp::Timestamp;
 
 pub use check::FAULTS_MAX;
@@ -273,43 +273,7 @@ impl Tracker for LocalTracker {
     }
 
     fn create(&mut self, draft: &Draft) -> Result<Shown, TrackerError> {
-        let host = self.host()?;
-        let reading = self.store.read()?;
-        let now = (host.clock)();
-        let prefix = reading.prefix()?;
-        let id = match &draft.key {
-            None => names::unused_id(&reading, host, &prefix)?,
-            Some(key) => {
-                let (list, agent) = (reading.list_id()?, host.signer.agent());
-                let id = id::issue_id(&prefix, id::entropy_of_wish(list, agent, &["issue", key]));
-                if let Some(there) = reading.rows_named(&id)?.first() {
-                    return self.shown(there);
-                }
-                id
-            }
-        };
-        let given = fields::of_draft(&reading, draft)?;
-        let created_at = fields::quoted(&now.to_string());
-        let birth = Birth { id, created_at: Some(created_at.clone()) };
-        let empty = Content::empty(&birth);
-        let mut edit = Edit::default();
-        let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
-        let defaults = fields::defaults().into_iter().filter(|(name, _)| !is_given(name));
-        for (name, json) in defaults.chain(given.clone()) {
-            edit.set(&empty, &name, Some(&json));
-        }
-        edit.set(&empty, "updated_at", Some(&created_at));
-        if !edit.fields().contains(&"identifier") {
-            let identifier = names::next_identifier(&reading, &prefix)?;
-            edit.set(&empty, "identifier", Some(&fields::quoted(&identifier)));
-        }
-        let row_key = crate::store::row_key(&birth);
-        let mut edition = edition::Edition::start(&self.store, host)?;
-        let key = birth.key();
-        edition.create(birth, &edit)?;
-        fields::fits_a_line(edition.tables(), key)?;
-        edition.finish()?;
-        self.shown(&row_key)
+        self.create_from(draft)
     }
 
     fn edit(
@@ -398,6 +362,18 @@ impl Tracker for LocalTracker {
         ttl_ms: Option<u64>,
     ) -> Result<Shown, TrackerError> {
         claims::reshard(&self.store, self.host()?, name, reason, ttl_ms)
+    }
+
+    fn members(&self) -> Result<Members, TrackerError> {
+        self.everybody()
+    }
+
+    fn grant(&mut self, agent: &str, role: Role) -> Result<Members, TrackerError> {
+        self.give_role(agent, role)
+    }
+
+    fn revoke(&mut self, agent: &str, reason: &str) -> Result<Members, TrackerError> {
+        self.take_role(agent, reason)
     }
 
     fn claims(&self, worker: Option<&str>) -> Result<Vec<Shown>, TrackerError> {

@@ -126,7 +126,7 @@ fn grant(
     let by = host.signer.agent();
     // An agent that grants is a member, so there is a list.
     let list = charter.list().ok_or(JournalError::NotAllowed { agent: by })?;
-    let (member, seen) = (public_key.to_vec(), charter.heads());
+    let (member, seen) = (public_key.to_vec(), charter.seen());
     let statement = Statement::Grant { list, by, member, role, seen };
     Ok(Signed::new(&statement, host.signer.as_ref())?)
 }

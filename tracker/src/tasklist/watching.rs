@@ -26,8 +26,8 @@ pub struct Outlook {
 pub(super) struct Watching<'a, T: Tables> {
     tables: &'a T,
     outlook: Outlook,
-    /// The members that may claim.
-    workers: OnceCell<Vec<AgentId>>,
+    /// The members that may claim; `None` without a charter, where whoever has the file may.
+    workers: OnceCell<Option<Vec<AgentId>>>,
 }
 
 impl<'a, T: Tables> Watching<'a, T> {
@@ -67,7 +67,7 @@ impl<'a, T: Tables> Watching<'a, T> {
             age_ms: u64::try_from(now.0.saturating_sub(held.at.0)).unwrap_or(0),
             silent_ms,
             deadline: left.map(deadline),
-            is_stale: left.is_some_and(|left| left < 0),
+            is_stale: left.is_some_and(|left| left < 0) || self.is_out(held.agent)?,
             is_own: agent == Some(held.agent),
             standing: if is_confirmed { Standing::Confirmed } else { Standing::Provisional },
             unheard,
@@ -78,6 +78,9 @@ impl<'a, T: Tables> Watching<'a, T> {
     pub(super) fn reason(&self, row: &Row) -> Result<Option<Reason>, TrackerError> {
         if let Some(held) = &row.held {
             let holder = self.holder(held)?;
+            if self.is_out(held.agent)? {
+                return Ok(None);
+            }
             // The workers of one agent have one place on the slate.
             let is_own = self.outlook.agent == Some(held.agent);
             let wait_ms = takeover_after_ms(held.ttl_ms, held.slot);
@@ -100,13 +103,22 @@ impl<'a, T: Tables> Watching<'a, T> {
 
     /// Returns the members that could claim what an agent claimed, and that nobody here has heard.
     fn unheard(&self, holder: AgentId) -> Result<Vec<AgentId>, TrackerError> {
-        if self.workers.get().is_none() {
-            let charter = Charter::of_accepted(&self.tables.statements()?)?;
-            let _first = self.workers.set(charter.workers());
-        }
-        let workers = self.workers.get().map(Vec::as_slice).unwrap_or_default();
         let own = self.outlook.agent;
         let is_other = |agent: &&AgentId| **agent != holder && Some(**agent) != own;
+        let workers = self.workers()?.unwrap_or_default();
         Ok(workers.iter().filter(is_other).copied().collect())
+    }
+
+    /// Tells whether an agent may work no more: its claims wait for nobody.
+    pub(super) fn is_out(&self, agent: AgentId) -> Result<bool, TrackerError> {
+        Ok(self.workers()?.is_some_and(|workers| !workers.contains(&agent)))
+    }
+
+    fn workers(&self) -> Result<Option<&[AgentId]>, TrackerError> {
+        if self.workers.get().is_none() {
+            let charter = Charter::of_accepted(&self.tables.statements()?)?;
+            let _first = self.workers.set(charter.list().map(|_| charter.workers()));
+        }
+        Ok(self.workers.get().and_then(Option::as_deref))
     }
 }

@@ -12,8 +12,13 @@ fn ask(scene: &Scene, by: u8, sight: &Sight) -> Result<Origin, Refusal> {
 }
 
 /// Up to date, a member of the slate is online, and nothing was watched for long.
-const BUSY: Sight =
-    Sight { silent_ms: Some(0), unheld_ms: 0, slate_online: true, is_settled: true };
+const BUSY: Sight = Sight {
+    silent_ms: Some(0),
+    is_holder_out: false,
+    unheld_ms: 0,
+    slate_online: true,
+    is_settled: true,
+};
 
 fn silent_for(silent_ms: u64) -> Sight {
     Sight { silent_ms: Some(silent_ms), ..BUSY }
@@ -127,6 +132,18 @@ fn a_node_that_is_not_up_to_date_takes_nothing_over() {
     let silent_ms = Some(u64::MAX);
     let refused = Err(Refusal::Held { claim, silent_ms, retry_after_ms: Some(1) });
     assert_eq!(ask(&scene, 0, &sight), refused);
+}
+
+#[test]
+fn the_claim_of_an_agent_that_may_work_no_more_waits_for_nobody() {
+    let mut scene = Scene::new();
+    let claim = scene.first(1);
+    for silent_ms in [None, Some(0)] {
+        let sight = Sight { is_holder_out: true, is_settled: false, silent_ms, ..BUSY };
+        for by in [0, 2, 9] {
+            assert_eq!(ask(&scene, by, &sight), Ok(Origin::Takeover(claim)));
+        }
+    }
 }
 
 #[test]
