@@ -467,6 +467,11 @@ impl TrackerError {
                     .to_owned()
             }
             Self::Sign(_) => "check the key file named by `x0x agent`".to_owned(),
+            Self::Journal(JournalError::NotAllowed { .. }) => {
+                "`x0x members` shows what each agent may do; a maintainer gives another role with \
+                 `x0x grant`"
+                    .to_owned()
+            }
             Self::Document(_) | Self::Journal(_) => {
                 "the refused change is kept by its author; other issues are not affected".to_owned()
             }
