@@ -59,19 +59,19 @@ fn newcomer(to: &Site, role: &str) -> Site {
 #[test]
 fn without_a_node_the_only_maintainer_is_shown_and_stays() {
     let place = Place::with_list();
-    let members = place.json(&["members", "--json"]);
+    let members = place.json(&["members"]);
     let all = members["members"].as_array().unwrap();
     assert_eq!(
         (all.len(), &all[0]["role"], &all[0]["is_own"]),
         (1, &"maintainer".into(), &true.into())
     );
     let me = all[0]["agent_id"].as_str().unwrap();
-    let error = place.error(&["revoke", me, "--reason", "tired", "--json"], 4);
+    let error = place.error(&["revoke", me, "--reason", "tired"], 4);
     assert_eq!(error["error"], "last_maintainer");
     assert!(error["hint"].as_str().unwrap().contains("x0x grant"), "{error}");
-    let error = place.error(&["grant", "0123456789", "--role", "worker", "--json"], 3);
+    let error = place.error(&["grant", "0123456789", "--role", "worker"], 3);
     assert_eq!(error["error"], "unknown_agent");
-    assert_eq!(place.json(&["members", "--json"]), members);
+    assert_eq!(place.json(&["members"]), members);
 }
 
 #[test]

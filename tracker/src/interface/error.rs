@@ -336,6 +336,7 @@ impl TrackerError {
             Self::Damaged { .. } => "damaged",
             Self::Sign(_) => "sign",
             Self::Document(_) => "document",
+            Self::Journal(JournalError::NotAllowed { .. }) => "not_allowed",
             Self::Journal(_) => "journal",
             Self::Told(told) => &told.code,
         }
