@@ -122,9 +122,11 @@ fn a_revoked_agent_is_out_on_every_machine_and_comes_back_by_a_grant() {
 fn a_reader_writes_nothing_by_any_way_in() {
     let mut a = Site::founder();
     a.create("one");
+    a.create("two");
+    a.ok(&["issues", "claim", "PUMP-0001", "--worker", "x"]);
     a.up();
     let mut b = newcomer(&a, "reader");
-    level(&[&a, &b], 1);
+    level(&[&a, &b], 2);
     let file = b.dir.path().join("repo/issues.jsonl");
     fs::write(&file, "{\"id\":\"PUMP-9\",\"title\":\"by import\"}\n").unwrap();
     let file = file.to_str().unwrap().to_owned();
@@ -133,9 +135,9 @@ fn a_reader_writes_nothing_by_any_way_in() {
         &["issues", "edit", "PUMP-0001", "--title", "mine"],
         &["issues", "comment", "PUMP-0001", "hello"],
         &["issues", "done", "PUMP-0001"],
-        &["issues", "claim", "PUMP-0001", "--worker", "w"],
+        &["issues", "claim", "PUMP-0002", "--worker", "w"],
         &["issues", "next", "--claim", "--worker", "w"],
-        &["issues", "undo", "PUMP-0001"],
+        &["issues", "undo", "PUMP-0002"],
         &["issues", "import", &file],
         &["issues", "reshard", "PUMP-0001", "--reason", "why not"],
         &["invite"],
@@ -163,7 +165,7 @@ fn a_reader_writes_nothing_by_any_way_in() {
         ("PATCH", "/issues/PUMP-0001", json!({"title": "mine"})),
         ("DELETE", "/issues/PUMP-0001", json!({})),
         ("POST", "/issues/PUMP-0001/comments", json!({"body": "hello"})),
-        ("POST", "/issues/PUMP-0001/claim", json!({"worker": "w"})),
+        ("POST", "/issues/PUMP-0002/claim", json!({"worker": "w"})),
         ("POST", "/issues/PUMP-0001/rulings", json!({"ruling": "done"})),
     ] {
         let (status, answer) = ask(&b, method, path, &body);
@@ -171,8 +173,8 @@ fn a_reader_writes_nothing_by_any_way_in() {
     }
     assert_eq!(b.export(), before);
     // It sees what others write all the same.
-    a.create("two");
-    level(&[&a, &b], 2);
+    a.create("three");
+    level(&[&a, &b], 3);
 }
 
 #[test]
@@ -227,7 +229,4 @@ fn a_worker_ends_no_issue_by_any_way_in() {
     }
     assert_eq!(b.export(), before);
     assert_eq!(a.export(), before);
-    // A new issue that claims to be over is no way around it.
-    let created = b.run(&["issues", "create", "born done", "--state", "done"]);
-    assert_eq!(created.code, 5, "{created:?}");
 }

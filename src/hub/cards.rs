@@ -228,7 +228,8 @@ impl Hub {
         let mut wanted: Vec<AgentId> = Vec::new();
         for shared in self.lists.values() {
             let charter = shared.replica.charter();
-            if charter.role(self.me).is_none() {
+            // One whose role was taken may be given one again.
+            if charter.public_key(self.me).is_none() {
                 continue;
             }
             let members = charter.members().into_iter().map(|(agent, _)| agent);

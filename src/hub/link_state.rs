@@ -41,6 +41,8 @@ pub(super) struct LinkState {
     pub(super) lists: BTreeSet<ListId>,
     /// Gossip that came before the greeting, or before this link stood.
     pub(super) early: Vec<Vec<u8>>,
+    /// Whether its role was taken in the last list that both had.
+    pub(super) is_revoked: bool,
     /// Until when it may share none.
     pub(super) alone_until: Duration,
     /// Tickets of it that the store looks at, and until when that may keep it.
@@ -73,6 +75,7 @@ impl LinkState {
             unshared: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
+            is_revoked: false,
             alone_until: now + GREETING_MAX,
             redeeming: 0,
             redeeming_until: now,

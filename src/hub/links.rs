@@ -158,7 +158,8 @@ impl Hub {
             .filter(|(list, shared)| {
                 named.contains(&shared_tag(&state.binding, peer, **list))
                     && shared.replica.charter().role(peer).is_some()
-                    && shared.replica.charter().role(self.me).is_some()
+                    // One whose role was taken hears from others that it has one again.
+                    && shared.replica.charter().public_key(self.me).is_some()
             })
             .map(|(list, _)| *list)
             .collect();
@@ -184,6 +185,7 @@ impl Hub {
         {
             // Its role was taken.
             state.alone_until = now + REVOKED_MAX;
+            state.is_revoked = true;
         }
         if before.is_empty() && !shared.is_empty() {
             // What it said of itself counts now that it is known for a member.
@@ -384,8 +386,12 @@ impl Hub {
             let waits = self.joining.values().any(|joining| joining.ticket.issuer == state.peer);
             if !waits {
                 state.is_ended = true;
+                let why = match state.is_revoked {
+                    true => Farewell::Revoked,
+                    false => Farewell::NoSharedList,
+                };
                 effects.push(Effect::Note(Note::Stranger { peer: state.peer }));
-                effects.push(Effect::End { link: *link, why: Farewell::NoSharedList });
+                effects.push(Effect::End { link: *link, why });
             }
         }
     }
