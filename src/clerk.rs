@@ -36,6 +36,10 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// How many void commits of an agent it is told at most: one that it lacks makes it ask for all.
 const VOIDS_TOLD_MAX: usize = 16_384;
 
+/// How many statements of a charter a peer is told that was a member: what two sides that took roles from
+/// each other's members lack is new to one of them.
+const STATED_MAX: usize = 128;
+
 /// Tells how far a store is, whatever the hub knew.
 ///
 /// # Errors
@@ -108,6 +112,17 @@ pub fn stated(
     let made = statements.split_off(statements.len().saturating_sub(count));
     let input = |signed| Input::Stated { list, charter: charter.clone(), news: Some(signed) };
     Ok(made.into_iter().map(input).collect())
+}
+
+/// Returns the newest statements of a charter, at most [`STATED_MAX`], for a peer that was a member.
+pub fn name_statements(
+    tracker: &LocalTracker,
+    list: ListId,
+    link: LinkId,
+) -> Result<Input, TrackerError> {
+    let mut statements = tracker.statements()?;
+    let statements = statements.split_off(statements.len().saturating_sub(STATED_MAX));
+    Ok(Input::Statements { list, link, statements })
 }
 
 /// Returns which role this agent has once the store has dealt with statements.

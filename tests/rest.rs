@@ -222,7 +222,10 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
     assert_eq!(get("/task-lists/pump").await, expected);
     let members = get(&format!("/task-lists/{}/members", &list.to_string()[..8])).await;
     let me = node.agent().to_string();
-    assert_eq!(members, json!({"members": [{"agent_id": me, "role": "maintainer"}]}));
+    assert_eq!(
+        members,
+        json!({"members": [{"agent_id": me, "role": "maintainer", "is_own": true}], "revoked": []})
+    );
     let (status, body) = ask(&node, "GET /issues/PUMP-0", Some(&token), "").await;
     assert_eq!((status, &body["error"]), (422, &json!("ambiguous")), "{body}");
     assert_eq!(body["candidates"].as_array().unwrap().len(), 3, "{body}");

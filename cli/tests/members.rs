@@ -230,3 +230,35 @@ fn a_worker_ends_no_issue_by_any_way_in() {
     assert_eq!(b.export(), before);
     assert_eq!(a.export(), before);
 }
+
+#[test]
+fn maintainers_who_revoke_each_other_while_apart_are_judged_alike_once_they_meet() {
+    let mut a = Site::founder();
+    a.up();
+    let mut b = newcomer(&a, "maintainer");
+    let mut c = newcomer(&a, "maintainer");
+    let (b_id, c_id) = (agent(&b), agent(&c));
+    for site in [&a, &b] {
+        site.until("all know all", || role(site, &c_id).is_some() && role(site, &b_id).is_some());
+    }
+    for site in [&mut b, &mut c, &mut a] {
+        site.stop();
+    }
+    b.ok(&["revoke", &c_id, "--reason", "it broke things"]);
+    c.ok(&["revoke", &b_id, "--reason", "no, that one did"]);
+    assert!(role(&b, &c_id).is_none() && role(&c, &b_id).is_none());
+    // First the one that is to go alone with the founder, who takes the other for revoked then.
+    let (stays, goes) = if b_id < c_id { (&mut b, &mut c) } else { (&mut c, &mut b) };
+    let (stays_id, goes_id) = (agent(stays), agent(goes));
+    a.up();
+    goes.up();
+    a.until("a has heard one side", || role(&a, &stays_id).is_none());
+    stays.up();
+    for site in [&a, &*stays, &*goes] {
+        site.until("all judge alike", || {
+            role(site, &stays_id).as_deref() == Some("maintainer") && role(site, &goes_id).is_none()
+        });
+    }
+    stays.create("goes on");
+    level(&[&a, stays], 1);
+}

@@ -11,17 +11,13 @@ mod common;
 mod harness;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::fs;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::site::{LONG, Site, free_address, level, until};
+use common::site::{LONG, Site, level, until};
 use harness::{Conditions, Direction, Network};
 use serde_json::Value;
-use tempfile::TempDir;
 
 #[test]
 fn a_node_whose_stores_are_borrowed_is_stopped_all_the_same() {

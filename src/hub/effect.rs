@@ -155,6 +155,13 @@ pub enum Effect {
         /// Whose.
         of: Vec<AgentId>,
     },
+    /// Look up the newest statements of a charter for a peer, and answer with [`super::Input::Statements`].
+    NameStatements {
+        /// Of which list.
+        list: ListId,
+        /// For whom, on which link.
+        link: LinkId,
+    },
     /// Remember where an agent was reached.
     Remember {
         /// Who.

@@ -159,6 +159,15 @@ pub enum Input {
         /// The statement that was new, if it was not heard by gossip.
         news: Option<Signed>,
     },
+    /// The newest statements of a charter, for a peer that was a member.
+    Statements {
+        /// Of which list.
+        list: ListId,
+        /// On which link it is told.
+        link: LinkId,
+        /// The statements.
+        statements: Vec<Signed>,
+    },
     /// The store redeemed a ticket, or not.
     Redeemed {
         /// In which list.

@@ -14,6 +14,10 @@ use crate::wire::{CONTROL_BYTES_MAX, Control, JoinRefusal, STATEMENTS_MAX, Ticke
 /// The most lists that this agent waits to join.
 const JOINING_MAX: usize = 16;
 
+/// How many frames of statements are taken on one link that nobody asked for: an honest peer sends four
+/// of each list.
+const FRAMES_STATED_MAX: usize = 256;
+
 /// How many bytes of statements go into one frame, unless one alone is longer.
 const PART_BYTES_MAX: usize = CONTROL_BYTES_MAX / 2;
 
@@ -165,6 +169,55 @@ impl Hub {
         if let Some(ticket) = secret.and_then(|secret| self.joined_by(list, secret)) {
             effects.push(Effect::Note(Note::NotJoined { list, ticket, why }));
         }
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// Has a peer told of a charter, once a link, of which it may not be a member any more: it has a right to
+    /// know, and may know what gives it its role back.
+    pub(super) fn tell_charter(&mut self, list: ListId, link: LinkId, effects: &mut Vec<Effect>) {
+        if self.links.get_mut(&link).is_some_and(|state| state.stated.insert(list)) {
+            effects.push(Effect::NameStatements { list, link });
+        }
+    }
+
+    pub(super) fn tell_statements(
+        &mut self,
+        list: ListId,
+        link: LinkId,
+        statements: &[Signed],
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut left = statements;
+        while !left.is_empty() {
+            let (part, rest) = left.split_at(part_of(left));
+            let statements = part.to_vec();
+            effects.push(control(link, &Control::Stated { list, statements }));
+            left = rest;
+        }
+    }
+
+    /// A peer tells of a charter. Whoever was a member may: what is in it proves itself.
+    pub(super) fn stated_by_peer(
+        &mut self,
+        list: ListId,
+        link: LinkId,
+        statements: Vec<Signed>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        state.frames_stated += 1;
+        if state.frames_stated > FRAMES_STATED_MAX {
+            return Err(Fault::Order("statements that nobody asked for, without end"));
+        }
+        let Some(known) = self.lists.get(&list) else { return Ok(()) };
+        if known.replica.charter().public_key(state.peer).is_none() {
+            return Ok(());
+        }
+        effects.push(Effect::State { list, statements, are_shown: false });
+        // The other side may lack what this one knows.
+        self.tell_charter(list, link, effects);
         Ok(())
     }
 }

@@ -41,6 +41,10 @@ pub(super) struct LinkState {
     pub(super) lists: BTreeSet<ListId>,
     /// Gossip that came before the greeting, or before this link stood.
     pub(super) early: Vec<Vec<u8>>,
+    /// Lists of whose charters it was told because it may not be a member any more.
+    pub(super) stated: BTreeSet<ListId>,
+    /// How many frames of statements came of it that nobody asked for.
+    pub(super) frames_stated: usize,
     /// Whether its role was taken in the last list that both had.
     pub(super) is_revoked: bool,
     /// Until when it may share none.
@@ -75,6 +79,8 @@ impl LinkState {
             unshared: 0,
             lists: BTreeSet::new(),
             early: Vec::new(),
+            stated: BTreeSet::new(),
+            frames_stated: 0,
             is_revoked: false,
             alone_until: now + GREETING_MAX,
             redeeming: 0,

@@ -163,8 +163,22 @@ impl Hub {
             })
             .map(|(list, _)| *list)
             .collect();
+        let disputed: Vec<ListId> = self
+            .lists
+            .iter()
+            .filter(|(list, known)| {
+                let charter = known.replica.charter();
+                named.contains(&shared_tag(&state.binding, peer, **list))
+                    && charter.role(peer).is_none()
+                    && charter.public_key(peer).is_some()
+            })
+            .map(|(list, _)| *list)
+            .collect();
         let (before, address) = (state.lists.clone(), state.address);
         let (card, rules) = (hello.card.clone(), hello.rules);
+        for list in disputed {
+            self.tell_charter(list, link, effects);
+        }
         if let Some(state) = self.links.get_mut(&link) {
             state.lists.clone_from(&shared);
         }
@@ -278,6 +292,9 @@ impl Hub {
                 return self.joined(list, link, statements, more, effects);
             }
             Control::NotJoined { list, why } => return self.not_joined(list, link, why, effects),
+            Control::Stated { list, statements } => {
+                return self.stated_by_peer(list, link, statements, effects);
+            }
             Control::Digest(digest) => digest.list,
             Control::News { list, .. }
             | Control::Cards { list, .. }

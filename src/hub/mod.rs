@@ -123,6 +123,9 @@ impl Hub {
             Input::Stated { list, charter, news } => {
                 self.stated(now, list, charter, news, effects);
             }
+            Input::Statements { list, link, statements } => {
+                self.tell_statements(list, link, &statements, effects);
+            }
             Input::Redeemed { list, link, outcome } => {
                 self.redeemed(now, list, link, outcome, effects);
             }

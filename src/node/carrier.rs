@@ -297,6 +297,7 @@ impl Carrier {
                 errands::state(&keeper, list, statements, are_shown);
             }
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
+            Effect::NameStatements { list, link } => errands::name_statements(&keeper, list, link),
             Effect::Redeem { list, link, secret, public_key } => {
                 errands::redeem(&keeper, list, link, secret, public_key);
             }

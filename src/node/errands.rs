@@ -201,6 +201,17 @@ pub(super) fn name_lost(keeper: &Keeper, list: ListId, of: Vec<AgentId>) {
     });
 }
 
+/// Has the newest statements of a charter looked up, for a peer.
+pub(super) fn name_statements(keeper: &Keeper, list: ListId, link: LinkId) {
+    keeper.tell(move |shelf: &mut Shelf| {
+        let Some(tracker) = shelf.list(list) else { return };
+        match clerk::name_statements(tracker, list, link) {
+            Ok(named) => shelf.report(named),
+            Err(error) => shelf.fail(list, &error),
+        }
+    });
+}
+
 /// Has a ticket redeemed.
 pub(super) fn redeem(
     keeper: &Keeper,

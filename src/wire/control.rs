@@ -80,6 +80,14 @@ pub enum Control {
         /// Why.
         why: JoinRefusal,
     },
+    /// Statements of the charter, to an agent that was a member, and of whom it is not clear to both sides
+    /// whether it is one.
+    Stated {
+        /// The list.
+        list: ListId,
+        /// The statements, in an order in which each can be taken; at most [`STATEMENTS_MAX`].
+        statements: Vec<Signed>,
+    },
 }
 
 /// How far a node is in a list.
@@ -137,7 +145,7 @@ impl Control {
             Self::CardsHeld { held, .. } => {
                 at_most("list of cards held", held.len(), CARDS_HELD_MAX)?;
             }
-            Self::Joined { statements, .. } => {
+            Self::Joined { statements, .. } | Self::Stated { statements, .. } => {
                 at_most("list of statements", statements.len(), STATEMENTS_MAX)?;
             }
             Self::Digest(_) | Self::Join { .. } | Self::NotJoined { .. } => {}

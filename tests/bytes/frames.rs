@@ -165,6 +165,7 @@ mod seeds {
             Control::CardsHeld { list, held: vec![(key.agent(), Some(7)), (key.agent(), None)] },
             Control::Lost { list, places: vec![(log, position)] },
             Control::NotJoined { list, why: JoinRefusal::Used },
+            Control::Stated { list, statements: vec![] },
         ]
         .iter()
         .map(|frame| of(0, encode(frame)))

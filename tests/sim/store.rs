@@ -86,6 +86,10 @@ impl World {
                     world.tell(node, told);
                 }
             }),
+            Effect::NameStatements { link, .. } => self.store(node, move |world, node| {
+                let named = clerk::name_statements(world.nodes[node].tracker(), list, link);
+                world.tell(node, named.unwrap());
+            }),
             Effect::Fork { link, with, log, theirs, .. } => {
                 self.counts.forks += 1;
                 self.ask_headers(node, link, with, log, clerk::fork_from(theirs), 0);

@@ -323,20 +323,27 @@ impl Charter {
         self.roles.iter().map(|(agent, role)| (*agent, *role)).collect()
     }
 
-    /// Returns the agents whose role was taken from them and not given back, sorted; of several who did
-    /// it, the one whose statement was accepted first.
+    /// Returns the agents whose role was taken from them and not given back, sorted; of several times, the
+    /// last, and of several that did not know of each other, the one that was accepted first.
     pub fn revoked(&self) -> Vec<Revoked> {
         let stands = self.standing(&self.all());
-        let mut revoked: BTreeMap<AgentId, Revoked> = BTreeMap::new();
+        let mut last: BTreeMap<AgentId, usize> = BTreeMap::new();
         for place in stands.ones() {
-            let Taken { member, by, remark, .. } = &self.taken[place];
-            let Some(Remark { at, reason }) = remark else { continue };
-            if !self.roles.contains_key(member) {
-                let (agent, reason) = (*member, reason.clone());
-                revoked.entry(agent).or_insert(Revoked { agent, by: *by, at: *at, reason });
+            let Taken { member, role, past, .. } = &self.taken[place];
+            if role.is_some() || self.roles.contains_key(member) {
+                continue;
+            }
+            let known = last.entry(*member).or_insert(place);
+            if past.contains(*known) {
+                *known = place;
             }
         }
-        revoked.into_values().collect()
+        let revoked = |(agent, place): (AgentId, usize)| {
+            let Taken { by, remark, .. } = &self.taken[place];
+            let Remark { at, reason } = remark.clone()?;
+            Some(Revoked { agent, by: *by, at, reason })
+        };
+        last.into_iter().filter_map(revoked).collect()
     }
 
     /// Returns the members that may work, sorted.
