@@ -10,6 +10,7 @@ mod claim;
 mod comment;
 mod conflicts;
 mod create;
+mod daemon;
 mod edit;
 mod export;
 mod fields;
@@ -23,6 +24,7 @@ mod invite;
 mod join;
 mod list;
 mod log;
+mod log_level;
 mod merge;
 mod merge_driver;
 mod next;
@@ -64,6 +66,8 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(session, args),
         Command::Agent => agent::run(session),
         Command::Up(args) => up::run(session, &args),
+        Command::Daemon(args) => daemon::run(session, &args),
+        Command::LogLevel(args) => log_level::run(session, &args),
         Command::Invite(args) => invite::run(session, &args),
         Command::Join(args) => join::run(session, &args),
         Command::Peers => peers::run(session),

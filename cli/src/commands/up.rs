@@ -1,22 +1,21 @@
 //! `x0x up`: a node in the foreground.
 
-use std::hint::black_box;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::interval;
 use x0x::hub::Note;
+use x0x::logs;
 use x0x::node::{Node, Status, block_on};
+use x0x::service::args::NodeArgs;
+use x0x::service::give_back;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Filter, Open};
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
-use super::node::{config, short};
-use crate::args::node::ListenArgs;
+use super::node::{settings, short};
 use crate::error::{CliError, Exit};
 use crate::output::issue;
 use crate::resolve::Session;
@@ -24,12 +23,15 @@ use crate::resolve::Session;
 /// How many ready issues are shown of each list.
 const READY_SHOWN: usize = 5;
 
-/// How often memory that is free is given back to the system.
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
+/// The filter of the log where nobody says one: what happens is told on stdout.
+const LEVEL: &str = "warn";
 
 /// Runs a node until it is stopped.
-pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
-    let done = block_on(config(session, args), |node| serve(session, node))?;
+pub fn run(session: &Session, args: &NodeArgs) -> Result<Exit, CliError> {
+    let settings = settings(session, args.given(), args.config(), LEVEL)?;
+    let log = logs::start(settings.level.value.clone(), settings.format.value);
+    let config = settings.node(session.home.clone(), session.lock_timeout, Some(log));
+    let done = block_on(config, |node| serve(session, node))?;
     if let Some(Err(error)) = done {
         return Err(error);
     }
@@ -44,14 +46,12 @@ pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
 async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
     let mut notes = node.notes();
     greet(session, &node).await?;
-    let mut free = interval(GIVE_BACK_EVERY);
+    let give_back = give_back();
+    tokio::pin!(give_back);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
-            _ = free.tick() => {
-                give_back();
-                continue;
-            }
+            () = &mut give_back => continue,
             () = node.stopped() => return Ok(()),
         };
         match note {
@@ -60,13 +60,6 @@ async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
             Err(RecvError::Closed) => return Ok(()),
         }
     }
-}
-
-/// Has the allocator give back what has been free for a second. It looks for that when a page is freed,
-/// and a node at rest frees none: what opening a large store needed would stay for ever.
-fn give_back() {
-    const PAGE_BYTES: usize = 4 << 20;
-    drop(black_box(Vec::<u8>::with_capacity(PAGE_BYTES)));
 }
 
 /// Says who this is, where it can be called, and what is ready.
