@@ -23,8 +23,7 @@ use backup::{BackupArgs, RestoreArgs};
 use claims::{ReasonArgs, TermsArgs};
 use filter::{FilterArgs, ShapeArgs};
 pub use issues::IssuesCommand;
-use node::{DaemonArgs, InviteArgs, JoinArgs, LogLevelArgs};
-use x0x::service::args::NodeArgs;
+use node::{DaemonArgs, InviteArgs, JoinArgs, LogLevelArgs, UpArgs};
 use x0x_tracker::interface::Moment;
 
 /// An issue tracker whose issues live in git and merge without a server.
@@ -91,15 +90,20 @@ Example:
     /// Run a node here, which keeps the lists of this data directory in step with those of others
     #[command(
         after_help = "It runs until Ctrl-C, SIGTERM or `x0x stop`. Every other command works beside it. With --json, each
-event is one object a line: up, shared, gone, joined, breach, stopped.
+event is one object a line: up, shared, gone, joined, breach, stopped, and with --export imported,
+exported, paused, resumed.
+
+With --export the file is left alone while git merges, rebases, picks, bisects or holds its lock, on any
+other branch, and where git took it to an older state; it says so, and when it goes on.
 
 Examples:
   x0x up
   x0x up --listen 0.0.0.0:12700
+  x0x up --export
   x0x up --log-level info 2>node.log
   x0x up --data-dir ./second --listen 127.0.0.1:0 --api 127.0.0.1:0    another one on this machine"
     )]
-    Up(NodeArgs),
+    Up(UpArgs),
     /// Run a node here for a service manager, or in the background
     #[command(
         after_help = "The same node as of `up`, which says what happens in its log alone. It ends on SIGTERM or `x0x stop`;

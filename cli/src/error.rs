@@ -375,7 +375,8 @@ impl CliError {
         }
     }
 
-    fn hint(&self) -> String {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
         match self {
             Self::Tracker(error) => error.hint(),
             Self::Home(error) => error.hint(),

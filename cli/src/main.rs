@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod git;
 mod input;
+mod mirror;
 mod output;
 mod resolve;
 mod runner;

@@ -22,6 +22,7 @@ use crate::output::Output;
 use binding::Binding;
 
 /// What every command needs to know.
+#[derive(Clone)]
 pub struct Session {
     /// The agent's data directory.
     pub home: Home,

@@ -8,6 +8,22 @@ use x0x_tracker::journal::charter::Role;
 
 use super::values;
 
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Keep the JSONL file of this repository written, and read in what others change in it, while the
+    /// branch is checked out that .x0x.toml names
+    #[arg(long)]
+    pub export: bool,
+    /// Read a changed file in after a random time of at most this, so that several nodes do not all do so
+    /// at once
+    #[arg(long, value_name = "SECONDS", default_value = "20", requires = "export")]
+    #[arg(value_parser = values::seconds)]
+    pub import_within: Duration,
+}
+
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
 pub struct DaemonArgs {
