@@ -45,6 +45,13 @@ pub struct FilterError {
     why: String,
 }
 
+impl FilterError {
+    /// Returns what is wrong, without the text.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
 impl FromStr for Filter {
     type Err = FilterError;
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{FILE_BYTES_MAX, Fault, Given, Setting, Source};
-use crate::logs::{FILTER_HINT, Filter, Format, nearest};
+use crate::logs::{Filter, FilterError, Format, nearest};
 
 /// The tables, and the keys of each.
 const TABLES: [(&str, &[&str]); 2] =
@@ -139,9 +139,9 @@ fn addresses(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, String> {
 }
 
 fn level(text: Option<&str>) -> Result<Filter, String> {
-    let wanted = |why: &str| format!("a log filter ({FILTER_HINT}){why}");
-    let text = text.ok_or_else(|| wanted(""))?;
-    text.parse().map_err(|error| wanted(&format!(": {error}")))
+    const WANTED: &str = "a log filter as text, like \"info,x0x::node=debug\"";
+    let text = text.ok_or_else(|| WANTED.to_owned())?;
+    text.parse().map_err(|error: FilterError| format!("{WANTED} ({})", error.why()))
 }
 
 fn format(text: Option<&str>) -> Result<Format, String> {

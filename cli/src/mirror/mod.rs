@@ -299,9 +299,15 @@ impl Mirror {
             }
             Err(error) => return Err(error),
         };
+        // It may be another by now than was written; then the next look sees how it stands.
         let stamp = Stamp::of(&self.path);
-        self.stamp.0 = stamp;
-        self.agreed = Some((stamp, list));
+        let content = files::content_of(&self.path)
+            .map_err(|error| CliError::file("cannot read", &self.path, error))?;
+        let is_written = content.is_some_and(|content| content.hash == exported.report.hash);
+        self.agreed = is_written.then_some((stamp, list));
+        if is_written {
+            self.stamp.0 = stamp;
+        }
         self.resume();
         if !exported.is_same {
             let (changed, added) = (exported.report.changed, exported.report.added);
