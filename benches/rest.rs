@@ -81,6 +81,7 @@ impl Place {
             advertise: Vec::new(),
             lock_wait: WAIT,
             allow_remote: false,
+            log: None,
         };
         let node = Node::start(config).await.unwrap();
         let token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();

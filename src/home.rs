@@ -42,6 +42,20 @@ impl Home {
         Self { dir }
     }
 
+    /// Returns the data directory that is meant: the one that was named, else `x0x` in `XDG_DATA_HOME`, else
+    /// the one below `HOME`; `None` where there is no home. A relative name counts from `current_dir`.
+    pub fn find(named: Option<&Path>, current_dir: &Path) -> Option<Self> {
+        let says = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        if let Some(dir) = named.filter(|dir| !dir.as_os_str().is_empty()) {
+            return Some(Self::at(current_dir.join(dir)));
+        }
+        // A relative XDG path is to be ignored (XDG base directory specification).
+        if let Some(dir) = says("XDG_DATA_HOME").filter(|dir| dir.is_absolute()) {
+            return Some(Self::at(dir.join("x0x")));
+        }
+        says("HOME").map(|home| Self::at(home.join(".local/share/x0x")))
+    }
+
     /// Returns the path.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -294,6 +308,11 @@ impl Home {
     /// Makes the folder of the lists where it is missing.
     pub(crate) fn make_lists_dir(&self) -> Result<(), HomeError> {
         self.make_dir(&self.dir.join(LISTS_DIR))
+    }
+
+    /// Makes the data directory, if it is not there.
+    pub fn make(&self) -> Result<(), HomeError> {
+        self.make_dir(&self.dir)
     }
 
     fn make_dir(&self, dir: &Path) -> Result<(), HomeError> {

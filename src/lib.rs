@@ -5,15 +5,18 @@
 pub mod access;
 pub mod backup;
 pub mod clerk;
+pub mod config;
 pub mod entropy;
 pub mod home;
 pub mod hub;
 pub mod identity;
 pub mod link;
+pub mod logs;
 pub mod mesh;
 mod naming;
 pub mod node;
 pub mod replica;
 pub mod rest;
+pub mod service;
 pub mod time;
 pub mod wire;

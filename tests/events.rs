@@ -32,8 +32,15 @@ impl Place {
         let list = home.found("pump", "PUMP", WAIT).unwrap();
         let any = Some("127.0.0.1:0".parse().unwrap());
         let (listen, advertise) = (any, Vec::new());
-        let config =
-            Config { home, listen, api: any, advertise, lock_wait: WAIT, allow_remote: false };
+        let config = Config {
+            home,
+            listen,
+            api: any,
+            advertise,
+            lock_wait: WAIT,
+            allow_remote: false,
+            log: None,
+        };
         Self { dir, node: Node::start(config).await.unwrap(), list }
     }
 

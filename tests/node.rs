@@ -51,6 +51,7 @@ async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
         advertise: Vec::new(),
         lock_wait: LOCK_WAIT,
         allow_remote: false,
+        log: None,
     };
     // The socket of a node that stopped in this process is closed once its calls are over.
     for _ in 0..1_000 {
@@ -387,7 +388,15 @@ async fn another_list_under_the_name_of_one_is_not_taken_for_it() {
     assert!(home.write(list, LOCK_WAIT).is_ok(), "the list itself is unharmed");
     let any = Some("127.0.0.1:0".parse().unwrap());
     let (advertise, lock_wait) = (Vec::new(), LOCK_WAIT);
-    let config = Config { home, listen: any, api: any, advertise, lock_wait, allow_remote: false };
+    let config = Config {
+        home,
+        listen: any,
+        api: any,
+        advertise,
+        lock_wait,
+        allow_remote: false,
+        log: None,
+    };
     let Err(error) = Node::start(config).await else { panic!("it starts") };
     assert!(error.to_string().contains("another list"), "{error}");
 }

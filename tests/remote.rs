@@ -22,8 +22,15 @@ const WAIT: Duration = Duration::from_secs(10);
 async fn node(home: &Home) -> Node {
     let any = Some("127.0.0.1:0".parse().unwrap());
     let (home, advertise) = (home.clone(), Vec::new());
-    let config =
-        Config { home, listen: any, api: any, advertise, lock_wait: WAIT, allow_remote: false };
+    let config = Config {
+        home,
+        listen: any,
+        api: any,
+        advertise,
+        lock_wait: WAIT,
+        allow_remote: false,
+        log: None,
+    };
     Node::start(config).await.unwrap()
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use x0x::home::Home;
+use x0x::logs::{Filter, Log};
 use x0x::node::{Config, Node, NodeError};
 use x0x::rest::client::{Client, ClientError};
 use x0x_tracker::Tracker;
@@ -28,6 +30,7 @@ fn config(dir: &TempDir, api: SocketAddr) -> Config {
         advertise: Vec::new(),
         lock_wait: WAIT,
         allow_remote: false,
+        log: None,
     }
 }
 
@@ -361,4 +364,58 @@ async fn a_file_goes_in_and_comes_out_as_it_was() {
     let other = noted.replace(&hash.to_string(), &"0".repeat(64));
     let (status, body) = ask(&node, "POST /issues/exported", Some(&token), &sent(&other)).await;
     assert_eq!((status, &body["error"]), (409, &json!("not_imported")));
+}
+
+/// The log of a program, for a node to change.
+#[derive(Debug)]
+struct Kept(std::sync::Mutex<Filter>);
+
+impl Log for Kept {
+    fn filter(&self) -> Filter {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn set_filter(&self, filter: Filter) {
+        *self.0.lock().unwrap() = filter;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_of_the_log_is_shown_and_set_by_who_has_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let log: Arc<dyn Log> = Arc::new(Kept(std::sync::Mutex::new("info".parse().unwrap())));
+    let config = config(&dir, "127.0.0.1:0".parse().unwrap());
+    let node = Node::start(Config { log: Some(log.clone()), ..config }).await.unwrap();
+    let token = token(&dir);
+    let put = |filter: Value| {
+        let body = json!({"filter": filter}).to_string();
+        let length = body.len();
+        format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let (status, shown) = ask(&node, "GET /log-level", Some(&token), "").await;
+    assert_eq!((status, shown), (200, json!({"filter": "info"})));
+    let good = put(json!("warn,x0x::node=debug"));
+    assert_eq!(ask(&node, "PUT /log-level", None, &good).await.0, 401);
+    assert_eq!(log.filter().to_string(), "info");
+    let (status, set) = ask(&node, "PUT /log-level", Some(&token), &good).await;
+    assert_eq!((status, set), (200, json!({"filter": "warn,x0x::node=debug"})));
+    for (filter, why) in [(json!("wran"), "'warn' is meant?"), (json!("info,debug"), "two levels")]
+    {
+        let (status, error) = ask(&node, "PUT /log-level", Some(&token), &put(filter)).await;
+        assert_eq!((status, &error["error"]), (422, &json!("bad_filter")));
+        assert!(error["detail"].as_str().unwrap().contains(why), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("info,x0x::node=debug"), "{error}");
+    }
+    let (status, _) = ask(&node, "PUT /log-level", Some(&token), &put(json!(7))).await;
+    assert_eq!(status, 422);
+    assert_eq!(log.filter().to_string(), "warn,x0x::node=debug");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_without_a_log_to_change_says_so() {
+    let (dir, node, _) = node().await;
+    let (status, error) = ask(&node, "GET /log-level", Some(&token(&dir)), "").await;
+    assert_eq!((status, &error["error"]), (404, &json!("no_log")));
+    node.stop().await;
 }

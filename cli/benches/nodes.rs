@@ -122,6 +122,7 @@ fn config(dir: &Path) -> Config {
         advertise: Vec::new(),
         lock_wait: WAIT,
         allow_remote: false,
+        log: None,
     }
 }
 

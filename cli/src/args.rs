@@ -25,7 +25,7 @@ use claims::{ReasonArgs, TermsArgs};
 use filter::{FilterArgs, ShapeArgs};
 pub use issues::IssuesCommand;
 use members::{GrantArgs, RevokeArgs};
-use node::{InviteArgs, JoinArgs, ListenArgs};
+use node::{DaemonArgs, InviteArgs, JoinArgs, LogLevelArgs, UpArgs};
 use x0x_tracker::interface::Moment;
 
 /// An issue tracker whose issues live in git and merge without a server.
@@ -92,14 +92,44 @@ Example:
     /// Run a node here, which keeps the lists of this data directory in step with those of others
     #[command(
         after_help = "It runs until Ctrl-C, SIGTERM or `x0x stop`. Every other command works beside it. With --json, each
-event is one object a line: up, shared, gone, joined, breach, stopped.
+event is one object a line: up, shared, gone, joined, breach, stopped, and with --export imported,
+exported, paused, resumed.
+
+With --export the file is left alone while git merges, rebases, picks, bisects or holds its lock, on any
+other branch, and where git took it to an older state; it says so, and when it goes on.
 
 Examples:
   x0x up
   x0x up --listen 0.0.0.0:12700
+  x0x up --export
+  x0x up --log-level info 2>node.log
   x0x up --data-dir ./second --listen 127.0.0.1:0 --api 127.0.0.1:0    another one on this machine"
     )]
-    Up(ListenArgs),
+    Up(UpArgs),
+    /// Run a node here for a service manager, or in the background
+    #[command(
+        after_help = "The same node as of `up`, which says what happens in its log alone. It ends on SIGTERM or `x0x stop`;
+where NOTIFY_SOCKET is set, it tells the service manager when it is ready. --detach prints process,
+addresses and log file once the node answers; with --json: {\"pid\", \"version\", \"listen\", \"api\", \"log\"}. It
+exits 4 where a node runs already. --check exits 7 naming every fault of the configuration.
+
+Examples:
+  x0x daemon --detach
+  x0x daemon --check --config /etc/x0x.toml
+  x0x daemon --log-level info,x0x::node=debug --log-format json"
+    )]
+    Daemon(DaemonArgs),
+    /// Show or set what the node that runs here logs
+    #[command(
+        after_help = "A filter is a level (off, error, warn, info, debug, trace), and after commas levels of single parts.
+It holds until the node ends. Exits 6 where none runs. With --json: {\"filter\"}.
+
+Examples:
+  x0x log-level
+  x0x log-level debug
+  x0x log-level info,x0x::node=debug"
+    )]
+    LogLevel(LogLevelArgs),
     /// Make a ticket by which one agent may join the list
     #[command(
         after_help = "The node that runs here redeems the ticket, once; it needs to be up when it is used. The ticket

@@ -10,19 +10,21 @@ mod claim;
 mod comment;
 mod conflicts;
 mod create;
+mod daemon;
 mod edit;
-mod export;
+pub mod export;
 mod fields;
 mod filtered;
 mod handoff;
 mod heartbeat;
-mod import;
+pub mod import;
 mod import_report;
 mod init;
 mod invite;
 mod join;
 mod list;
 mod log;
+mod log_level;
 mod members;
 mod merge;
 mod merge_driver;
@@ -65,6 +67,8 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(session, args),
         Command::Agent => agent::run(session),
         Command::Up(args) => up::run(session, &args),
+        Command::Daemon(args) => daemon::run(session, &args),
+        Command::LogLevel(args) => log_level::run(session, &args),
         Command::Invite(args) => invite::run(session, &args),
         Command::Join(args) => join::run(session, &args),
         Command::Members => members::list(session),

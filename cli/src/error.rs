@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use x0x::config::ConfigError;
 use x0x::home::HomeError;
 use x0x::node::NodeError;
 use x0x::rest::client::ClientError;
@@ -41,6 +42,23 @@ pub enum Exit {
     Invalid = 7,
 }
 
+impl Exit {
+    /// Returns the exit of this code, where there is one.
+    pub fn from_code(code: i32) -> Option<Self> {
+        let all = [
+            Self::Done,
+            Self::Failed,
+            Self::Usage,
+            Self::NotFound,
+            Self::Conflict,
+            Self::NotAllowed,
+            Self::Unreachable,
+            Self::Invalid,
+        ];
+        all.into_iter().find(|exit| *exit as i32 == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -62,6 +80,33 @@ pub enum CliError {
     /// A node could not run.
     #[error(transparent)]
     Node(Box<NodeError>),
+    /// What a node is told cannot be used.
+    #[error(transparent)]
+    Config(Box<ConfigError>),
+    /// A node runs here already.
+    #[error("a node runs here already (process {pid})")]
+    Runs {
+        /// Its process.
+        pid: u64,
+    },
+    /// A node that was started in the background does not answer yet.
+    #[error("the node (process {pid}) does not answer yet")]
+    Slow {
+        /// Its process.
+        pid: u32,
+        /// What it says.
+        log: PathBuf,
+    },
+    /// A node that was started in the background ended at once, without an error of its own.
+    #[error("the node ended at once ({how}); it said last: {said}")]
+    NotStarted {
+        /// How.
+        how: String,
+        /// What it said last.
+        said: String,
+        /// What it said.
+        log: PathBuf,
+    },
     /// A list was not joined.
     #[error("{detail}")]
     NotJoined {
@@ -180,6 +225,12 @@ impl From<HomeError> for CliError {
     }
 }
 
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
 impl From<NodeError> for CliError {
     fn from(error: NodeError) -> Self {
         match error {
@@ -256,6 +307,9 @@ impl CliError {
         if let Self::Partly { done, .. } = self {
             error["done"] = json!(done);
         }
+        if let Self::Config(config) = self {
+            error["faults"] = config.details();
+        }
         if let (Some(tracker), Some(error)) = (self.tracker(), error.as_object_mut()) {
             error.extend(tracker.details());
         }
@@ -300,6 +354,10 @@ impl CliError {
             Self::Client(ClientError::Refused(body)) => &body.error,
             Self::Client(_) => "node_unreachable",
             Self::Node(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Runs { .. } => "node_runs",
+            Self::Slow { .. } => "node_slow",
+            Self::NotStarted { .. } => "node_not_started",
             Self::NotJoined { is_late: true, .. } => "not_joined_yet",
             Self::NotJoined { .. } => "ticket_refused",
             Self::Usage { .. } => "usage",
@@ -317,12 +375,20 @@ impl CliError {
         }
     }
 
-    fn hint(&self) -> String {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
         match self {
             Self::Tracker(error) => error.hint(),
             Self::Home(error) => error.hint(),
             Self::Client(error) => error.hint(),
             Self::Node(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Runs { .. } => "`x0x status` shows it, `x0x stop` ends it".to_owned(),
+            Self::Slow { log, .. } => format!(
+                "it goes on: `x0x status` tells once it answers; what it says is in {}",
+                log.display()
+            ),
+            Self::NotStarted { log, .. } => format!("look at {}", log.display()),
             Self::Usage { hint, .. }
             | Self::NotJoined { hint, .. }
             | Self::Missing { hint, .. }
@@ -342,6 +408,7 @@ impl CliError {
             Self::Home(error) => error.is_retryable(),
             Self::Client(error) => error.is_retryable(),
             Self::NotJoined { is_late, .. } => *is_late,
+            Self::Slow { .. } => true,
             Self::Git { fault, .. } => *fault == GitFault::Locked,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
@@ -357,7 +424,16 @@ impl CliError {
             Self::Client(ClientError::Refused(refusal)) => exit_of_refusal(&refusal.error),
             Self::Client(_) | Self::NotJoined { is_late: true, .. } => Exit::Unreachable,
             Self::NotJoined { .. } => Exit::NotAllowed,
-            Self::Node(_) => Exit::Failed,
+            Self::Node(_) | Self::NotStarted { .. } => Exit::Failed,
+            Self::Config(error) => match &**error {
+                ConfigError::Unreadable { source, .. } => match source.kind() {
+                    io::ErrorKind::NotFound => Exit::NotFound,
+                    _ => Exit::Failed,
+                },
+                _ => Exit::Invalid,
+            },
+            Self::Runs { .. } => Exit::Conflict,
+            Self::Slow { .. } => Exit::Unreachable,
             Self::Usage { .. } => Exit::Usage,
             Self::Missing { .. } => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,
@@ -382,7 +458,7 @@ fn exit_of_refusal(code: &str) -> Exit {
     match code {
         "ticket_refused" | "not_allowed" => Exit::NotAllowed,
         "unknown_list" | "no_list" => Exit::NotFound,
-        "bad_ticket" => Exit::Invalid,
+        "bad_ticket" | "bad_filter" => Exit::Invalid,
         _ => Exit::Failed,
     }
 }

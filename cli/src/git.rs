@@ -13,7 +13,7 @@ use crate::resolve::repository;
 const SAID_LINES_MAX: usize = 20;
 
 /// What git leaves in its directory while it is at work, what that is, and what ends it.
-const UNDER_WAY: [(&str, &str, &str); 6] = [
+pub const UNDER_WAY: [(&str, &str, &str); 6] = [
     ("rebase-merge", "a rebase", "`git rebase --continue`"),
     ("rebase-apply", "a rebase or `git am`", "`git rebase --continue` or `git am --continue`"),
     ("CHERRY_PICK_HEAD", "a cherry-pick", "`git cherry-pick --continue`"),
@@ -73,6 +73,37 @@ impl Git {
         // Three fields, each with a NUL behind it: path, attribute, value.
         let value = output.stdout.split(|byte| *byte == 0).nth(2).map(text_of);
         Ok(value.filter(|value| value != "unspecified"))
+    }
+
+    /// Returns the commit that is checked out; `None` before the first.
+    pub fn head(&self) -> Result<Option<String>, CliError> {
+        self.object("HEAD^{commit}")
+    }
+
+    /// Tells whether a commit is another or one of its ancestors. One that is not there any more is none's.
+    pub fn is_ancestor(&self, ancestor: &str, commit: &str) -> Result<bool, CliError> {
+        let output = self.output(["merge-base", "--is-ancestor", ancestor, commit])?;
+        Ok(output.status.success())
+    }
+
+    /// Returns the id of the content that a commit has for a path; `None` where it has none.
+    pub fn blob(&self, commit: &str, path: &Path) -> Result<Option<String>, CliError> {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        let mut object = OsString::from(format!("{commit}:"));
+        object.push(path);
+        self.object(object)
+    }
+
+    /// Returns the id that the content of a file would have in a commit. Writes nothing.
+    pub fn blob_of_file(&self, path: &Path) -> Result<String, CliError> {
+        let args = [OsStr::new("hash-object"), "--".as_ref(), path.as_os_str()];
+        Ok(text_of(self.run(args)?.stdout))
+    }
+
+    fn object(&self, name: impl AsRef<OsStr>) -> Result<Option<String>, CliError> {
+        let args = ["rev-parse", "--quiet", "--verify"].map(OsStr::new);
+        let output = self.output(args.into_iter().chain([name.as_ref()]))?;
+        Ok(output.status.success().then(|| text_of(output.stdout)))
     }
 
     /// Refuses where a commit of one file cannot be made now, and says why.

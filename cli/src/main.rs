@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod git;
 mod input;
+mod mirror;
 mod output;
 mod resolve;
 mod runner;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    silence_caught_panics();
+    x0x::service::silence_caught_panics();
     if let Some(task) = runner::keeper::Task::from_args(std::env::args_os().skip(1)) {
         return runner::keeper::run(&task);
     }
@@ -32,14 +33,4 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => error.report(&output).into(),
     }
-}
-
-/// Keeps panics off stderr that the tracker turns into errors; those are told like any other.
-fn silence_caught_panics() {
-    let loud = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !x0x_tracker::catches_panics() {
-            loud(panic);
-        }
-    }));
 }

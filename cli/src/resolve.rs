@@ -22,6 +22,7 @@ use crate::output::Output;
 use binding::Binding;
 
 /// What every command needs to know.
+#[derive(Clone)]
 pub struct Session {
     /// The agent's data directory.
     pub home: Home,
@@ -43,10 +44,12 @@ impl Session {
             what: "cannot tell the current directory".to_owned(),
             source,
         })?;
-        let data_dir = data_dir(global.data_dir, &current_dir)?;
+        let home = Home::find(global.data_dir.as_deref(), &current_dir).ok_or_else(|| {
+            CliError::usage("there is no HOME to keep data in", "say where with --data-dir DIR")
+        })?;
         let lock_timeout = global.lock_timeout;
         Ok(Self {
-            home: Home::at(data_dir),
+            home,
             output,
             current_dir,
             lock_timeout,
@@ -179,19 +182,4 @@ pub fn file_name(path: &Path) -> Result<&str, CliError> {
     path.to_str().ok_or_else(|| {
         CliError::usage(format!("{} is not UTF-8", path.display()), "rename the file or directory")
     })
-}
-
-fn data_dir(typed: Option<PathBuf>, current_dir: &Path) -> Result<PathBuf, CliError> {
-    let says = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    if let Some(dir) = typed.filter(|dir| !dir.as_os_str().is_empty()) {
-        return Ok(current_dir.join(dir));
-    }
-    // A relative XDG path is to be ignored (XDG base directory specification).
-    if let Some(dir) = says("XDG_DATA_HOME").filter(|dir| dir.is_absolute()) {
-        return Ok(dir.join("x0x"));
-    }
-    let home = says("HOME").ok_or_else(|| {
-        CliError::usage("there is no HOME to keep data in", "say where with --data-dir DIR")
-    })?;
-    Ok(home.join(".local/share/x0x"))
 }

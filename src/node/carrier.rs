@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
+use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::peers_file::PeersFile;
 use super::queue::{NotPut, Queue};
@@ -214,7 +215,7 @@ impl Carrier {
             Effect::Send { link, lane, frame } => self.send(link, lane, frame),
             Effect::Remember { agent, addresses } => self.peers.put(agent, addresses),
             Effect::Note(note) => {
-                tracing::info!(?note, "mesh");
+                log(&note);
                 // Nobody has to listen.
                 let _nobody = self.notes.send(note);
             }
@@ -374,6 +375,35 @@ async fn answer(endpoint: Endpoint, hub: mpsc::UnboundedSender<Told>) {
                 Err(error) => tracing::debug!(%error, "a call was not answered"),
             }
         });
+    }
+}
+
+/// Logs what happened; what a person should look at, as a warning.
+fn log(note: &Note) {
+    match note {
+        Note::Shared { peer, list } => {
+            tracing::info!(peer = %peer.short(), list = %list.short(), "link up: a peer shares a list");
+        }
+        Note::Gone { peer } => tracing::info!(peer = %peer.short(), "link down"),
+        Note::Breach { peer, what } => {
+            tracing::warn!(peer = %peer.short(), what, "a peer broke the protocol: link ended");
+        }
+        Note::Newer { peer, rules } => {
+            tracing::warn!(peer = %peer.short(), rules, known = RULES_VERSION,
+                "a peer follows newer rules: what it writes waits for a newer program here");
+        }
+        Note::Joined { list, role, .. } => {
+            tracing::info!(list = %list.short(), role = role.name(), "a list was joined");
+        }
+        Note::NotJoined { list, why, .. } => {
+            tracing::warn!(list = %list.short(), why = why.text(), "a ticket was refused");
+        }
+        Note::Stranger { peer } => {
+            tracing::info!(peer = %peer.short(), "a peer that shares no list was refused");
+        }
+        Note::Unreachable { address, why } => {
+            tracing::info!(%address, ?why, "a node refused the link");
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::hub::{self, Hub, Note};
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{self, Endpoint, Link, LinkError};
+use crate::logs::Log;
 use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard};
 use crate::{entropy, rest, time};
 use carrier::Carrier;
@@ -50,6 +51,9 @@ pub use views::{Held, ListView, PeerList, PeerView, Status};
 
 /// The port that a node listens on, and answers programs on, where it is free.
 pub const PORT: u16 = 12_700;
+
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long a node takes to stop at most.
 pub const STOP_MAX: Duration = Duration::from_millis(1_500);
@@ -78,6 +82,8 @@ pub struct Config {
     pub advertise: Vec<SocketAddr>,
     /// How long to wait for another program that has the data directory.
     pub lock_wait: Duration,
+    /// The log of the program, where it has one that may be changed through the node.
+    pub log: Option<Arc<dyn Log>>,
 }
 
 /// A node that runs. It stops when told to, or when the last handle is dropped.
@@ -93,6 +99,7 @@ pub struct Node {
     events: Events,
     hub: mpsc::UnboundedSender<Told>,
     notes: tokio::sync::broadcast::Sender<Note>,
+    log: Option<Arc<dyn Log>>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -127,7 +134,7 @@ impl Node {
     /// # Errors
     /// Where the data directory is in use or a socket cannot be had; nothing goes on then.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let Config { home, listen, api, allow_remote, advertise, lock_wait } = config;
+        let Config { home, listen, api, allow_remote, advertise, lock_wait, log } = config;
         let mut lock = home.lock_as(&holder_of("node", None), lock_wait)?;
         let identity = Arc::new(home.identity()?);
         let agent = identity.agent();
@@ -163,11 +170,12 @@ impl Node {
             events,
             hub: hub_in.clone(),
             notes: notes.clone(),
+            log,
             stopped,
         };
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
-        let hub = Hub::new(agent, env!("CARGO_PKG_VERSION"), Arc::new(MlDsa), seed);
+        let hub = Hub::new(agent, VERSION, Arc::new(MlDsa), seed);
         for input in first_inputs(&identity, node.addresses(), &peers) {
             let _starting = hub_in.send(Told::Input(input));
         }
@@ -176,6 +184,7 @@ impl Node {
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current()
             .spawn(run(hub, carrier, inputs, serving, stores, stopping));
+        tracing::info!(agent = %agent.short(), listen = %bound, %api, version = VERSION, "started");
         Ok(node)
     }
 
@@ -202,6 +211,11 @@ impl Node {
     /// Returns what happens to the task lists.
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// Returns the log of the program, where it has one that may be changed.
+    pub fn log(&self) -> Option<&dyn Log> {
+        self.log.as_deref()
     }
 
     /// Returns what happens from now on.
@@ -259,7 +273,7 @@ impl Node {
             .await?;
         Ok(Status {
             agent_id: me.to_string(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: VERSION,
             pid: std::process::id(),
             listen: self.listen.to_string(),
             api: self.api.to_string(),
@@ -430,6 +444,7 @@ async fn run(
     drop(inputs);
     // Closing a store syncs it; a job that is going on ends first.
     let _joined = tokio::task::spawn_blocking(move || stores.join()).await;
+    tracing::info!("stopped");
     let _nobody_waits = stopping.send(true);
 }
 

@@ -208,6 +208,7 @@ impl Shelf {
         let own = tracker.own_place()?;
         self.events.know_members(list, members_of(&tracker)?);
         self.readers.put(list, &tracker)?;
+        tracing::info!(list = %list.short(), "a list was opened");
         self.lists.insert(list, tracker);
         self.told.entry(list).or_insert(own);
         self.refresh(list);

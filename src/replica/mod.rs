@@ -263,7 +263,7 @@ impl Replica {
     ) {
         let is_level = hash == self.standing.digest(self.list);
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.is_level = is_level;
+            peer.set_level(is_level, self.list);
         }
         if wants_answer {
             effects.push(self.digest_to(from, false));
@@ -355,7 +355,7 @@ impl Replica {
         let is_level =
             (&theirs.logs, &theirs.charter) == (&self.standing.logs, &self.standing.charter);
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.is_level = is_level;
+            peer.set_level(is_level, self.list);
         }
         if is_level && after_all {
             // It knows what it gave, and not what came of it; it would find out at its next repair.

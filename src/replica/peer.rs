@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use x0x_tracker::id::LogId;
+use x0x_tracker::id::{ListId, LogId};
 use x0x_tracker::journal::commit::Position;
 
 use crate::wire::NEWS_MAX;
@@ -30,6 +30,8 @@ struct Reason {
 pub(super) struct Peer {
     /// Whether it was as far as this replica when last compared.
     pub(super) is_level: bool,
+    /// Whether that was so once since it is a neighbour.
+    was_level: bool,
     is_pulling: bool,
     /// When it was last asked, and whether that brought anything.
     started_at: Duration,
@@ -45,6 +47,15 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Notes whether it is as far as this replica; the first time that it is, is told.
+    pub(super) fn set_level(&mut self, is_level: bool, list: ListId) {
+        if is_level && !self.was_level {
+            self.was_level = true;
+            tracing::info!(list = %list.short(), "a list is level with a peer's");
+        }
+        self.is_level = is_level;
+    }
+
     /// Tells whether a pull is going on.
     pub(super) fn is_pulling(&self) -> bool {
         self.is_pulling

@@ -136,6 +136,20 @@ impl Client {
         self.read(request.header("Authorization", &self.token).send_json(body))
     }
 
+    /// Has something put in the place of what is there.
+    ///
+    /// # Errors
+    /// Where nobody answers, or the node refuses.
+    pub fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = self.agent.put(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(Some(ANSWER_MAX)).build();
+        self.read(request.header("Authorization", &self.token).send_json(body))
+    }
+
     /// Has something changed; waits for as long as that takes.
     ///
     /// # Errors

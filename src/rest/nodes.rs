@@ -5,13 +5,16 @@ use std::convert::Infallible;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer::API_VERSION;
+use super::body::Unread;
 use super::errors::{Failure, Failures};
 use super::schema;
+use crate::logs::{FILTER_HINT, Filter, FilterError, Log};
 use crate::node::{Loan, Node, PeerView, Status};
 
 /// What the first line of a loan says.
@@ -78,6 +81,48 @@ struct Stopping {
 pub(super) async fn stop(State(node): State<Node>) -> Response {
     node.stop_soon();
     Json(Stopping { stopping: true, pid: std::process::id() }).into_response()
+}
+
+/// Which events are logged.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogLevel {
+    filter: String,
+}
+
+/// Which events the node's program logs.
+#[utoipa::path(get, path = "/log-level", tag = "node",
+    responses((status = 200, body = schema::LogLevel), Failures))]
+pub(super) async fn log_level(State(node): State<Node>) -> Result<Response, Failure> {
+    let filter = log_of(&node)?.filter().to_string();
+    Ok(Json(LogLevel { filter }).into_response())
+}
+
+/// Has other events logged from now on, until the node ends.
+#[utoipa::path(put, path = "/log-level", tag = "node", request_body = schema::LogLevel,
+    responses((status = 200, body = schema::LogLevel), Failures))]
+pub(super) async fn set_log_level(
+    State(node): State<Node>,
+    unread: Unread,
+) -> Result<Response, Failure> {
+    let log = log_of(&node)?;
+    let LogLevel { filter } = unread.object().await?;
+    let filter: Filter = filter.parse().map_err(|error: FilterError| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Failure::new(status, "bad_filter", &error.to_string(), FILTER_HINT)
+    })?;
+    let told = LogLevel { filter: filter.to_string() };
+    log.set_filter(filter);
+    tracing::info!(filter = told.filter, "the log shows other events from here");
+    Ok(Json(told).into_response())
+}
+
+fn log_of(node: &Node) -> Result<&dyn Log, Failure> {
+    node.log().ok_or_else(|| {
+        let hint = "start the node with `x0x up`, `x0x daemon` or `x0xd`";
+        let detail = "the program that runs this node keeps no log that can be changed";
+        Failure::new(StatusCode::NOT_FOUND, "no_log", detail, hint)
+    })
 }
 
 /// Lends the stores for as long as the connection lasts: the body says that they are lent, and ends when

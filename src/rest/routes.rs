@@ -46,6 +46,7 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(nodes::status))
         .routes(routes!(nodes::peers))
         .routes(routes!(nodes::stop))
+        .routes(routes!(nodes::log_level, nodes::set_log_level))
         .routes(routes!(lists::task_lists))
         .routes(routes!(lists::task_list))
         .routes(routes!(lists::members))
@@ -85,9 +86,10 @@ pub fn document() -> Document {
     let open = OpenApiRouter::<Node>::new().routes(routes!(nodes::health));
     let mut document = guarded().merge(open).into_openapi();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]
-            .into_iter()
-            .flatten();
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+                .into_iter()
+                .flatten();
         for answers in operations.map(|operation| &mut operation.responses.responses) {
             for (status, answer) in answers {
                 if let RefOr::T(answer) = answer

@@ -372,6 +372,15 @@ pub(super) struct Peer {
     lists: Vec<Value>,
 }
 
+/// Which events the node's program logs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LogLevel {
+    /// A level (off, error, warn, info, debug or trace), and after commas levels of single parts, as in
+    /// `info,x0x::node=debug`.
+    #[schema(max_length = 1024)]
+    filter: String,
+}
+
 /// That the node is about to end.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stopping {

@@ -68,6 +68,7 @@ impl Place {
             advertise: Vec::new(),
             lock_wait: LOCK_WAIT,
             allow_remote: false,
+            log: None,
         };
         let node = Node::start(config.clone()).await.unwrap();
         Self { _dir: dir, config, node, written: AtomicU64::new(0) }

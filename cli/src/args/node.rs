@@ -1,32 +1,52 @@
 //! Arguments of the commands around a node.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use x0x::service::args::{ListenArgs, NodeArgs};
 use x0x_tracker::journal::charter::Role;
 
 use super::values;
 
-/// Where a node listens.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ListenArgs {
-    /// Where to listen for other nodes, UDP; port 0 is any [default: the port used before, else
-    /// 12700, else any, on every address]
-    #[arg(long, value_name = "HOST:PORT", env = "X0X_LISTEN", hide_env_values = true)]
-    pub listen: Option<SocketAddr>,
-    /// Where to answer programs of this machine, TCP; port 0 is any [default: 127.0.0.1:12700, else
-    /// any port]
-    #[arg(long, value_name = "HOST:PORT", env = "X0X_API", hide_env_values = true)]
-    pub api: Option<SocketAddr>,
-    /// Answer programs at an address that other machines reach, if `--api` names one; what travels is
-    /// not encrypted
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Keep the JSONL file of this repository written, and read in what others change in it, while the
+    /// branch is checked out that .x0x.toml names
     #[arg(long)]
-    pub allow_remote: bool,
-    /// Where other nodes can call this one, if that is not where it listens; several are allowed
-    #[arg(long, value_name = "HOST:PORT", env = "X0X_ADVERTISE", hide_env_values = true)]
-    #[arg(value_delimiter = ',')]
-    pub advertise: Vec<SocketAddr>,
+    pub export: bool,
+    /// Read a changed file in after a random time of at most this, so that several nodes do not all do so
+    /// at once
+    #[arg(long, value_name = "SECONDS", default_value = "20", requires = "export")]
+    #[arg(value_parser = values::seconds)]
+    pub import_within: Duration,
+}
+
+/// Arguments of `daemon`.
+#[derive(Debug, Args)]
+pub struct DaemonArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Start it in the background, and return once it answers; it writes to daemon.log in the data
+    /// directory
+    #[arg(long, conflicts_with = "check")]
+    pub detach: bool,
+    /// Show what would be used and where each value comes from; start nothing
+    #[arg(long)]
+    pub check: bool,
+    /// Be the node that --detach starts
+    #[arg(long, hide = true, conflicts_with_all = ["detach", "check"])]
+    pub detached: bool,
+}
+
+/// Arguments of `log-level`.
+#[derive(Debug, Args)]
+pub struct LogLevelArgs {
+    /// What to log from now on: a level, and levels of single parts after commas [default: show the
+    /// filter]
+    pub filter: Option<String>,
 }
 
 /// Arguments of `join`.

@@ -41,17 +41,18 @@ fn is_known(session: &Session, path: &Path) -> Result<bool, CliError> {
     Ok(base_of(&*session.reader()?, file_name(path)?)?.is_some())
 }
 
-fn base_of(tracker: &dyn Tracker, name: &str) -> Result<Option<[u8; 32]>, CliError> {
+/// Returns the hash of a file as it was last imported or exported.
+pub fn base_of(tracker: &dyn Tracker, name: &str) -> Result<Option<[u8; 32]>, CliError> {
     let from = ExportFrom::File(name.to_owned());
     Ok(tracker.export(&from, &mut io::sink())?.base)
 }
 
 /// What an export into a known file came to.
 pub struct Exported {
-    report: ExportReport,
+    pub report: ExportReport,
     path: String,
     /// Whether the file said so already.
-    is_same: bool,
+    pub is_same: bool,
 }
 
 impl Exported {

@@ -11,7 +11,7 @@ use x0x::time;
 use x0x::wire::{Ticket, TicketError};
 use x0x_tracker::journal::charter::Role;
 
-use super::node::{config, running, short};
+use super::node::{running, settings, short};
 use crate::args::node::JoinArgs;
 use crate::error::{CliError, Exit};
 use crate::output::progress::Meter;
@@ -39,7 +39,9 @@ pub fn run(session: &Session, args: &JoinArgs) -> Result<Exit, CliError> {
             answer["role"].as_str().unwrap_or_default().to_owned()
         }
         None => {
-            let config = config(session, &args.listen);
+            let listen = &args.listen;
+            let settings = settings(session, listen.given(), listen.config(), "off")?;
+            let config = settings.node(session.home.clone(), session.lock_timeout, None);
             let joined = block_on(config, |node| join(session, node, &ticket, args.timeout))?;
             let stopped = CliError::NotJoined {
                 detail: "stopped before the list was joined".to_owned(),

@@ -1,10 +1,11 @@
 //! What the commands around a node have in common.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
-use x0x::node::Config;
+use x0x::config::{Given, Settings};
 use x0x::rest::client::{Client, ClientError};
 
-use crate::args::node::ListenArgs;
 use crate::error::CliError;
 use crate::resolve::Session;
 
@@ -23,16 +24,16 @@ pub fn running(session: &Session) -> Result<Option<Client>, CliError> {
     }
 }
 
-/// Returns how a node is to run here.
-pub fn config(session: &Session, listen: &ListenArgs) -> Config {
-    Config {
-        home: session.home.clone(),
-        listen: listen.listen,
-        api: listen.api,
-        allow_remote: listen.allow_remote,
-        advertise: listen.advertise.clone(),
-        lock_wait: session.lock_timeout,
-    }
+/// Returns how a node is to run here: as was typed, else as the file says, else as usual.
+pub fn settings(
+    session: &Session,
+    given: Given,
+    file: Option<&PathBuf>,
+    level: &'static str,
+) -> Result<Settings, CliError> {
+    let level = level.parse().unwrap_or_else(|error| unreachable!("a level of our own: {error}"));
+    let file = file.map(|file| session.current_dir.join(file));
+    Ok(Settings::load(session.home.dir(), file.as_deref(), given, level)?)
 }
 
 /// Returns the first digits of an id.

@@ -1,35 +1,44 @@
 //! `x0x up`: a node in the foreground.
 
-use std::hint::black_box;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::interval;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use x0x::hub::Note;
-use x0x::node::{Node, Status, block_on};
+use x0x::logs;
+use x0x::node::{Events, Node, Status, block_on};
+use x0x::service::give_back;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Filter, Open};
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
-use super::node::{config, short};
-use crate::args::node::ListenArgs;
+use super::node::{settings, short};
+use crate::args::node::UpArgs;
 use crate::error::{CliError, Exit};
+use crate::mirror::{Mirror, Told};
 use crate::output::issue;
+use crate::output::plain::paragraph;
 use crate::resolve::Session;
 
 /// How many ready issues are shown of each list.
 const READY_SHOWN: usize = 5;
 
-/// How often memory that is free is given back to the system.
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
+/// The filter of the log where nobody says one: what happens is told on stdout.
+const LEVEL: &str = "warn";
 
 /// Runs a node until it is stopped.
-pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
-    let done = block_on(config(session, args), |node| serve(session, node))?;
+pub fn run(session: &Session, args: &UpArgs) -> Result<Exit, CliError> {
+    let settings = settings(session, args.node.given(), args.node.config(), LEVEL)?;
+    let (telling, told) = unbounded_channel();
+    let mirror = args.export.then(|| Mirror::new(session, args.import_within, telling));
+    let mirror = mirror.transpose()?;
+    let log = logs::start(settings.level.value.clone(), settings.format.value);
+    let config = settings.node(session.home.clone(), session.lock_timeout, Some(log));
+    let done = block_on(config, |node| serve(session, node, mirror, told))?;
     if let Some(Err(error)) = done {
         return Err(error);
     }
@@ -41,15 +50,29 @@ pub fn run(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
+async fn serve(
+    session: &Session,
+    node: Node,
+    mirror: Option<Mirror>,
+    mut told: UnboundedReceiver<Told>,
+) -> Result<(), CliError> {
     let mut notes = node.notes();
     greet(session, &node).await?;
-    let mut free = interval(GIVE_BACK_EVERY);
+    let mut happened = node.events().follow();
+    let wake = mirror.map(|mirror| start(mirror, node.events().clone())).transpose()?;
+    let give_back = give_back();
+    tokio::pin!(give_back);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
-            _ = free.tick() => {
-                give_back();
+            () = &mut give_back => continue,
+            Some(told) = told.recv() => {
+                tell_file(session, &told)?;
+                continue;
+            }
+            Ok(()) = happened.changed(), if wake.is_some() => {
+                // Where it is full, it is awake already.
+                let _awake = wake.as_ref().map(|wake| wake.try_send(()));
                 continue;
             }
             () = node.stopped() => return Ok(()),
@@ -62,11 +85,13 @@ async fn serve(session: &Session, node: Node) -> Result<(), CliError> {
     }
 }
 
-/// Has the allocator give back what has been free for a second. It looks for that when a page is freed,
-/// and a node at rest frees none: what opening a large store needed would stay for ever.
-fn give_back() {
-    const PAGE_BYTES: usize = 4 << 20;
-    drop(black_box(Vec::<u8>::with_capacity(PAGE_BYTES)));
+/// Has a file kept on a thread of its own; it ends when what wakes it is dropped.
+fn start(mirror: Mirror, events: Events) -> Result<SyncSender<()>, CliError> {
+    let (wake, wakes) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("mirror".to_owned());
+    let started = thread.spawn(move || mirror.run(&events, &wakes));
+    started.map_err(|source| CliError::Io { what: "cannot start a thread".to_owned(), source })?;
+    Ok(wake)
 }
 
 /// Says who this is, where it can be called, and what is ready.
@@ -121,6 +146,42 @@ async fn ready(node: &Node, status: &Status) -> Vec<Vec<String>> {
         all.push(lines.await.ok().and_then(Result::ok).unwrap_or_default());
     }
     all
+}
+
+/// Tells what becomes of the file.
+fn tell_file(session: &Session, told: &Told) -> Result<(), CliError> {
+    let output = session.output;
+    if output.json {
+        return output.json(&match told {
+            Told::Paused { why, hint } => json!({"event": "paused", "why": why, "hint": hint}),
+            Told::Resumed => json!({"event": "resumed"}),
+            Told::Imported { created, edited, old_news } => json!({
+                "event": "imported", "created": created, "edited": edited, "old_news": old_news,
+            }),
+            Told::Exported { changed, added } => {
+                json!({"event": "exported", "changed": changed, "added": added})
+            }
+        });
+    }
+    if output.quiet {
+        return Ok(());
+    }
+    let line = match told {
+        Told::Paused { why, hint } => {
+            format!("paused  the file is left alone: {why}\nhint    {hint}")
+        }
+        Told::Resumed => "resumed the file is kept again".to_owned(),
+        Told::Imported { created, edited, old_news: 0 } => {
+            format!("read    the file: {created} created, {edited} edited")
+        }
+        Told::Imported { created, edited, old_news } => format!(
+            "read    the file: {created} created, {edited} edited, {old_news} older values not taken"
+        ),
+        Told::Exported { changed, added } => {
+            format!("written the file: {changed} lines changed, {added} added")
+        }
+    };
+    output.data(|stdout| writeln!(stdout, "{}", paragraph(&line)))
 }
 
 fn tell(session: &Session, note: &Note) -> Result<(), CliError> {

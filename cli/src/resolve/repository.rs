@@ -19,7 +19,7 @@ pub fn branch_of(root: &Path) -> Option<String> {
 }
 
 /// Returns the directory of git's own files; a worktree's `.git` is a file that names it.
-fn git_dir(root: &Path) -> Option<PathBuf> {
+pub fn git_dir(root: &Path) -> Option<PathBuf> {
     let dot_git = root.join(".git");
     if dot_git.is_dir() {
         return Some(dot_git);
