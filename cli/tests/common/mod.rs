@@ -4,6 +4,7 @@
 
 pub mod git;
 pub mod mounts;
+pub mod node;
 
 use std::collections::BTreeMap;
 use std::fs;
