@@ -11,6 +11,7 @@ mod mistyped;
 pub mod node;
 pub mod run;
 pub mod values;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -47,6 +47,7 @@ mod sync;
 mod undo;
 mod up;
 mod validate;
+mod watch;
 
 use std::io::Write;
 
@@ -117,6 +118,7 @@ fn issues(session: &Session, command: IssuesCommand) -> Result<Exit, CliError> {
         IssuesCommand::Conflicts(args) => conflicts::run(session, &args),
         IssuesCommand::Sync(args) => sync::run(session, &args),
         IssuesCommand::Stats => stats::run(session),
+        IssuesCommand::Watch(args) => watch::run(session, &args),
     }
 }
 

@@ -87,6 +87,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("backup", Writes(&[])),
     ("restore", Writes(&[])),
     ("issues stats", Reads(&[&[], &["--json"]])),
+    // Where no node runs it says so; tests/watch.rs has one.
+    ("issues watch", Reads(&[])),
 ];
 
 /// Returns every way to call a command that changes nothing.

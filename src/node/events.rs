@@ -16,6 +16,23 @@ use x0x_tracker::store::{Change, Changes};
 /// How many events are kept. Who was away for more is told to look again.
 pub const EVENTS_KEPT: usize = 1_024;
 
+/// Every kind of event there is; `reset` says that something was missed.
+pub const KINDS: [&str; 13] = [
+    "created",
+    "edited",
+    "commented",
+    "claimed",
+    "lost",
+    "released",
+    "handed_off",
+    "ended",
+    "reopened",
+    "removed",
+    "conflict",
+    "member",
+    "reset",
+];
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

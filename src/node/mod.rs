@@ -43,7 +43,7 @@ use peers_file::PeersFile;
 use streams::Reply;
 
 pub use error::{JoinError, NodeError};
-pub use events::{EVENTS_KEPT, Event, Events, Found};
+pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use runtime::block_on;
 pub use shelf::Shelf;

@@ -14,7 +14,7 @@ use super::nodes::LENT;
 use super::{ADDRESS_FILE, TOKEN_FILE};
 
 /// How long an answer may take that waits for nothing.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// How long a node that is there may take to take the call.
 const CONNECT_MAX: Duration = Duration::from_secs(2);

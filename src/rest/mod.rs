@@ -11,6 +11,7 @@ mod edits;
 mod errors;
 mod events;
 mod exchange;
+pub mod follow;
 mod guard;
 mod issues;
 mod lists;

@@ -8,6 +8,7 @@ use super::claims::{
 use super::fields::{CreateArgs, EditArgs};
 use super::history::{ConflictsArgs, LogArgs, UndoArgs};
 use super::run::RunArgs;
+use super::watch::WatchArgs;
 use super::{
     BlockArgs, CommentArgs, DuplicateArgs, ExportArgs, ImportArgs, ListArgs, MergeArgs, NextArgs,
     ReadyArgs, ShowArgs, SyncArgs, UnblockArgs, ValidateArgs,
@@ -270,4 +271,21 @@ Examples:
     /// Count issues by state and priority
     #[command(after_help = "Example:\n  x0x issues stats --json")]
     Stats,
+    /// Show what happens to the list, as it happens; the node that runs here tells it
+    #[command(
+        after_help = "On a terminal: a view of the open issues, who holds them, and the newest events, until Ctrl-C.
+Elsewhere: one line an event. With --jsonl (or --json) each is one object {\"event_id\", \"type\",
+\"list\", \"id\", \"identifier\", \"title\", \"state\", \"version\", ...}.
+
+Kinds: created, edited, commented, claimed, lost, released, handed_off, ended, reopened, removed,
+conflict, member; and reset, which says that events were missed: list the issues again then. A node
+keeps its last 1,024 events for as long as it runs. Exits 6 where none runs (`x0x up` starts one);
+one that is started anew is waited for.
+
+Examples:
+  x0x issues watch
+  x0x issues watch --jsonl --kind claimed,lost
+  x0x issues watch --jsonl --since 5f1c09d2a7e344b1-17 --limit 1"
+    )]
+    Watch(WatchArgs),
 }

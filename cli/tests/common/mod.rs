@@ -4,6 +4,7 @@
 
 pub mod git;
 pub mod mounts;
+pub mod node;
 pub mod site;
 
 use std::collections::BTreeMap;
