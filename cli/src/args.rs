@@ -141,6 +141,18 @@ Examples:
   x0x invite --role maintainer --expires 1h"
     )]
     Invite(InviteArgs),
+    /// Look whether all is as it should be here, and say what to do where it is not
+    #[command(
+        after_help = "Changes nothing; with --fix it says what could be put right without losing anything, with --fix
+--yes it does that. Exits 1 where a line says FAIL. With --json: {\"checks\": [{\"name\", \"status\",
+\"detail\", \"hint\", \"fix\"}], \"worst\"}, where a status is pass, warn or fail.
+
+Examples:
+  x0x doctor
+  x0x doctor --deep               also every page and commit of each list
+  x0x doctor --fix --yes"
+    )]
+    Doctor(DoctorArgs),
     /// Show who belongs to the list, and what each may do
     #[command(
         after_help = "With --json: {\"members\": [{\"agent_id\", \"role\", \"is_own\"}], \"revoked\": [{\"agent_id\", \"by\", \"at\",
@@ -233,6 +245,20 @@ pub struct InitArgs {
     /// repository's git configuration
     #[arg(long)]
     pub merge_driver: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also check every page and every commit of each list, as `x0x issues validate --store` does
+    #[arg(long)]
+    pub deep: bool,
+    /// Say what could be put right without losing anything
+    #[arg(long)]
+    pub fix: bool,
+    /// Do what --fix says
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
 }
 
 /// Arguments of `list`.

@@ -11,6 +11,7 @@ mod comment;
 mod conflicts;
 mod create;
 mod daemon;
+mod doctor;
 mod edit;
 pub mod export;
 mod fields;
@@ -72,6 +73,7 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::LogLevel(args) => log_level::run(session, &args),
         Command::Invite(args) => invite::run(session, &args),
         Command::Join(args) => join::run(session, &args),
+        Command::Doctor(args) => doctor::run(session, &args),
         Command::Members => members::list(session),
         Command::Grant(args) => members::grant(session, &args),
         Command::Revoke(args) => members::revoke(session, &args),

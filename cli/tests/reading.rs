@@ -35,6 +35,8 @@ const CLASSES: &[(&str, Class)] = &[
     // It needs a node; tests/daemon.rs has one.
     ("log-level", Writes(&[])),
     ("invite", Writes(&[])),
+    // What the place lacks is a WARN; with --fix --yes it writes.
+    ("doctor", Writes(&[&[], &["--json"], &["--deep"], &["--fix"]])),
     ("members", Reads(&[&[], &["--json"]])),
     ("grant", Writes(&[])),
     ("revoke", Writes(&[])),

@@ -176,11 +176,13 @@ impl Hub {
             .collect();
         let (before, address) = (state.lists.clone(), state.address);
         let (card, rules) = (hello.card.clone(), hello.rules);
+        let is_disputed = !disputed.is_empty();
         for list in disputed {
             self.tell_charter(list, link, effects);
         }
         if let Some(state) = self.links.get_mut(&link) {
             state.lists.clone_from(&shared);
+            state.is_revoked &= shared.is_empty();
         }
         for list in before.difference(&shared) {
             self.unshared(now, *list, peer, effects);
@@ -192,10 +194,9 @@ impl Hub {
                 return self.breach(link, &fault, effects);
             }
         }
-        if shared.is_empty()
-            && !before.is_empty()
+        if is_disputed
             && !self.is_member(peer)
-            && let Some(state) = self.links.get_mut(&link)
+            && let Some(state) = self.links.get_mut(&link).filter(|state| !state.is_revoked)
         {
             // Its role was taken.
             state.alone_until = now + REVOKED_MAX;
@@ -395,6 +396,7 @@ impl Hub {
 
     /// Ends links that share nothing, where nobody waits to join over them.
     pub(super) fn end_silent(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let mut ended = Vec::new();
         for (link, state) in &mut self.links {
             if state.deadline().is_none_or(|deadline| now < deadline) {
                 continue;
@@ -409,7 +411,13 @@ impl Hub {
                 };
                 effects.push(Effect::Note(Note::Stranger { peer: state.peer }));
                 effects.push(Effect::End { link: *link, why });
+                ended.push(state.peer);
             }
+        }
+        for peer in ended.into_iter().filter(|peer| !self.is_member(*peer)).collect::<Vec<_>>() {
+            // Who is revoked is called no more.
+            let unwanted = policy::Input::Unwanted(policy::Whom::Agent(peer));
+            self.ask_policy(now, unwanted, effects);
         }
     }
 
