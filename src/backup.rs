@@ -79,7 +79,7 @@ impl Home {
             let commits_here = here.map(|info| info.commits);
             return Err(HomeError::ListIsHere { found: Box::new(found), commits_here });
         }
-        let kept = kept_name(&path);
+        let kept = kept_name(&path, "replaced");
         let restored = path.with_extension("restored");
         remove_leftover(&restored)?;
         backup.copy_to(&restored, progress)?;
@@ -94,16 +94,35 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Keeps a damaged list under another name, so that it can be fetched or restored anew; returns that
+    /// name. Nothing is removed.
+    ///
+    /// # Errors
+    /// [`HomeError::UnknownList`] where there is none; where the lock is not free within `wait`.
+    pub fn set_aside(&self, list: ListId, wait: Duration) -> Result<PathBuf, HomeError> {
+        let path = self.known_path(list)?;
+        let _lock = self.lock(wait)?;
+        let kept = kept_name(&path, "damaged");
+        fs::rename(&path, &kept).map_err(|source| io_error("rename", &path, source))?;
+        if let Some(dir) = path.parent() {
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(|source| io_error("write", dir, source))?;
+        }
+        Ok(kept)
+    }
+}
+
 /// Returns the name under which a replaced list is kept: one that nothing has.
-fn kept_name(path: &Path) -> PathBuf {
+fn kept_name(path: &Path, why: &str) -> PathBuf {
     let now = Timestamp(time::now_ms()).to_string().replace([':', '-'], "");
     let named = |text: String| {
         let mut name = path.as_os_str().to_owned();
         name.push(text);
         PathBuf::from(name)
     };
-    let first = named(format!(".replaced-{now}"));
-    let others = (2..).map(|n| named(format!(".replaced-{now}-{n}")));
+    let first = named(format!(".{why}-{now}"));
+    let others = (2..).map(|n| named(format!(".{why}-{now}-{n}")));
     std::iter::once(first).chain(others).find(|name| !name.exists()).unwrap_or_default()
 }
 

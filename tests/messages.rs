@@ -61,6 +61,8 @@ const HARMLESS: &[(&str, &str)] = &[
         "a copy stays",
     ),
     ("a backup replaces no file", "as it says"),
+    ("member; and reset, which says that events were missed", "a kind of event"),
+    ("`reset` is always told", "a kind of event"),
     (
         "--force --reason 'its machine is gone'     a maintainer ends any claim",
         "the issue and its history stay; its holder is told why",

@@ -216,6 +216,16 @@ Examples:
   x0x restore ../issues-2026-05-01.x0x --data-dir /tmp/look    look at it apart"
     )]
     Restore(RestoreArgs),
+    /// Keep a damaged task list aside, so that it can be fetched from the others again
+    #[command(
+        after_help = "Checks every page and commit first; a list that is as it should be stays as it is. Nothing is
+removed: the damaged file is kept beside the lists. Its edits that others have come back from them,
+with a ticket of any maintainer; `x0x restore FILE` puts a backup in its place.
+
+Example:
+  x0x repair"
+    )]
+    Repair,
     /// Read and change the issues of a task list
     #[command(subcommand, arg_required_else_help = true)]
     #[command(after_help = "Examples:

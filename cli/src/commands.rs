@@ -36,6 +36,7 @@ mod prefix;
 mod prime;
 mod ready;
 mod release;
+mod repair;
 mod reshard;
 mod resolution;
 mod rule;
@@ -73,6 +74,7 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::LogLevel(args) => log_level::run(session, &args),
         Command::Invite(args) => invite::run(session, &args),
         Command::Join(args) => join::run(session, &args),
+        Command::Repair => repair::run(session),
         Command::Doctor(args) => doctor::run(session, &args),
         Command::Members => members::list(session),
         Command::Grant(args) => members::grant(session, &args),

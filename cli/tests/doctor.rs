@@ -71,14 +71,14 @@ fn each_thing_that_is_broken_has_its_line() {
     let place = healthy();
     let key = place.data().join("agent.key");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(said(&checks(&place), "key").0, "warn");
+    assert_eq!(said(&checks(&place), "key").0, "fail");
     let planned = place.run(&["doctor", "--fix"]);
     assert!(
         planned.stderr.contains("chmod 600") && planned.stderr.contains("--yes"),
         "{planned:?}"
     );
-    assert_eq!(said(&checks(&place), "key").0, "warn", "a plan is no act");
-    place.ok(&["doctor", "--fix", "--yes"]);
+    assert_eq!(said(&checks(&place), "key").0, "fail", "a plan is no act");
+    place.run(&["doctor", "--fix", "--yes"]);
     assert_eq!(said(&checks(&place), "key").0, "pass");
 
     place.create(&["Paint the pump"]);

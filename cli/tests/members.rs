@@ -1,10 +1,6 @@
 //! Who belongs to a list: given, taken, and what each role may do, by every way in.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "processes are waited for by looking, up to a limit"
-)]
 
 mod common;
 

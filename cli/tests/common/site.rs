@@ -1,5 +1,7 @@
 //! Nodes as processes, each with a data directory of its own.
 
+#![allow(clippy::disallowed_methods, reason = "processes are waited for by looking, up to a limit")]
+
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;

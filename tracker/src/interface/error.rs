@@ -378,13 +378,8 @@ impl TrackerError {
             Self::NotFound { .. } => {
                 "`x0x issues list` shows every issue; a unique prefix of an id is enough".to_owned()
             }
-            Self::NoMember { .. } => {
-                "`x0x members` shows who is; eight digits are enough, and `x0x invite` lets others in"
-                    .to_owned()
-            }
-            Self::LastMaintainer { .. } => {
-                "make another one first: x0x grant AGENT --role maintainer".to_owned()
-            }
+            Self::NoMember { .. } => "`x0x members` shows who; `x0x invite` lets others in".to_owned(),
+            Self::LastMaintainer { .. } => "first: x0x grant AGENT --role maintainer".to_owned(),
             Self::NoCommit { .. } => {
                 "`x0x issues log ID` names the commits that changed an issue".to_owned()
             }
@@ -461,10 +456,10 @@ impl TrackerError {
             Self::Format { .. } => "install the version of x0x that wrote it, or a newer one".to_owned(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Store { .. } | Self::Damaged { .. } => {
-                "copy the whole data directory aside before anything else. `x0x restore FILE --replace` \
-                 brings back what `x0x backup` wrote to FILE, and keeps the damaged list beside it; the \
-                 JSONL file has the issues as last exported: in the repository, `x0x issues import \
-                 --data-dir NEW` takes them into a directory of their own"
+                "nothing was changed. `x0x repair` keeps the damaged list aside and says how to fetch it \
+                 from other members; `x0x restore FILE --replace` brings back what `x0x backup` wrote to \
+                 FILE; the JSONL file has the issues as last exported: in the repository, `x0x issues \
+                 import --data-dir NEW` takes them into a directory of their own"
                     .to_owned()
             }
             Self::Sign(_) => "check the key file named by `x0x agent`".to_owned(),

@@ -60,20 +60,17 @@ fn space(dir: &Path, findings: &mut Findings) {
 
 fn key(session: &Session, findings: &mut Findings) {
     let path = session.home.dir().join(KEY_FILE);
+    let mode = fs::metadata(&path).map_or(0, |found| found.permissions().mode());
+    if mode & 0o077 != 0 {
+        let detail = format!("{} can be read by others (mode {:o})", path.display(), mode & 0o777);
+        let hint = "whoever has it is this agent: chmod 600, or --fix --yes".to_owned();
+        findings.fail("key", &CliError::Invalid { detail, hint });
+        return findings.remedied_by(Remedy::Close(path));
+    }
     match session.home.known_identity() {
         Ok(None) => findings.pass("key", "none yet; it is made on first use"),
         Err(error) => findings.fail("key", &error.into()),
-        Ok(Some(identity)) => {
-            let agent = identity.agent().to_string();
-            let mode = fs::metadata(&path).map_or(0, |found| found.permissions().mode());
-            if mode & 0o077 == 0 {
-                return findings.pass("key", format!("agent {agent}"));
-            }
-            let detail =
-                format!("{} can be read by others (mode {:o})", path.display(), mode & 0o777);
-            findings.warn("key", detail, "whoever has it is this agent: chmod 600, or --fix");
-            findings.remedied_by(Remedy::Close(path));
-        }
+        Ok(Some(identity)) => findings.pass("key", format!("agent {}", identity.agent())),
     }
 }
 

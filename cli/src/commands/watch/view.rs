@@ -177,8 +177,7 @@ impl<'a> View<'a> {
         let tracker = self.session.home.reader(self.list, Duration::ZERO)?.tracker;
         let stats = tracker.stats()?;
         let is_open = |name: &&String| !name.is_empty() && !state::is_terminal(Some(name));
-        let states: Vec<String> =
-            stats.by_state.iter().map(|(name, _)| name).filter(is_open).cloned().collect();
+        let states: Vec<String> = stats.by_state.keys().filter(is_open).cloned().collect();
         let (mut held, mut free, mut open) = (Vec::new(), Vec::new(), 0);
         // Without a state that is open, the filter would let all pass.
         if !states.is_empty() {
