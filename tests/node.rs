@@ -332,7 +332,7 @@ async fn a_ticket_that_two_show_who_were_cut_off_is_used_by_one_and_the_other_is
         (start(tempfile::tempdir().unwrap()).await, start(tempfile::tempdir().unwrap()).await);
     let joining = [&b, &c].map(|place| {
         let (node, ticket) = (place.node.clone(), ticket.clone());
-        tokio::spawn(async move { node.join(ticket).await.unwrap() })
+        tokio::runtime::Handle::current().spawn(async move { node.join(ticket).await.unwrap() })
     });
     // Both are waiting for the issuer.
     let listed = async {
