@@ -456,10 +456,10 @@ impl TrackerError {
             Self::Format { .. } => "install the version of x0x that wrote it, or a newer one".to_owned(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
             Self::Store { .. } | Self::Damaged { .. } => {
-                "nothing was changed. `x0x repair` keeps the damaged list aside and says how to fetch it \
-                 from other members; `x0x restore FILE --replace` brings back what `x0x backup` wrote to \
-                 FILE; the JSONL file has the issues as last exported: in the repository, `x0x issues \
-                 import --data-dir NEW` takes them into a directory of their own"
+                "nothing was changed. `x0x repair` keeps the damaged list aside, so that it can be fetched \
+                 from other members. `x0x restore FILE --replace` brings back what `x0x backup` wrote to \
+                 FILE, and keeps the damaged list beside it; the JSONL file has the issues as last \
+                 exported: `x0x issues import --data-dir NEW` takes them into a directory of their own"
                     .to_owned()
             }
             Self::Sign(_) => "check the key file named by `x0x agent`".to_owned(),
