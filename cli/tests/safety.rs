@@ -43,7 +43,7 @@ fn a_damaged_store_is_told_and_the_hint_brings_the_issues_back() {
             let error = place.error(args, 1);
             assert_eq!(error["error"], "damaged", "{error}");
             let hint = error["hint"].as_str().unwrap();
-            assert!(hint.starts_with("copy the whole data directory aside"), "{hint}");
+            assert!(hint.starts_with("nothing was changed. `x0x repair` keeps"), "{hint}");
             assert!(hint.contains("x0x issues import --data-dir NEW"), "{hint}");
             assert!(hint.contains("x0x restore FILE --replace"), "{hint}");
         }
