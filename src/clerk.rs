@@ -36,10 +36,6 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// How many void commits of an agent it is told at most: one that it lacks makes it ask for all.
 const VOIDS_TOLD_MAX: usize = 16_384;
 
-/// How many statements of a charter a peer is told that was a member: what two sides that took roles from
-/// each other's members lack is new to one of them.
-const STATED_MAX: usize = 128;
-
 /// Tells how far a store is, whatever the hub knew.
 ///
 /// # Errors
@@ -84,7 +80,10 @@ pub fn judge(tracker: Option<&mut LocalTracker>, list: ListId, commits: Vec<Prov
 /// Takes statements of the charter; `None` where none is new.
 pub fn state(tracker: &mut LocalTracker, list: ListId, statements: &[Signed]) -> Option<Input> {
     let mut are_new = false;
-    for statement in statements {
+    let known = tracker.charter().unwrap_or_default();
+    // Nothing is written for what is here already, however often it is told.
+    let is_here = |signed: &&Signed| known.first_unknown(&[signed.hash()]).is_none();
+    for statement in statements.iter().filter(|signed| !is_here(signed)) {
         match tracker.admit_statement(statement) {
             Ok(is_new) => are_new |= is_new,
             Err(error) => {
@@ -114,15 +113,13 @@ pub fn stated(
     Ok(made.into_iter().map(input).collect())
 }
 
-/// Returns the newest statements of a charter, at most [`STATED_MAX`], for a peer that was a member.
+/// Returns the statements of a charter, for a peer that was a member.
 pub fn name_statements(
     tracker: &LocalTracker,
     list: ListId,
     link: LinkId,
 ) -> Result<Input, TrackerError> {
-    let mut statements = tracker.statements()?;
-    let statements = statements.split_off(statements.len().saturating_sub(STATED_MAX));
-    Ok(Input::Statements { list, link, statements })
+    Ok(Input::Statements { list, link, statements: tracker.statements()? })
 }
 
 /// Returns which role this agent has once the store has dealt with statements.

@@ -155,7 +155,7 @@ pub enum Effect {
         /// Whose.
         of: Vec<AgentId>,
     },
-    /// Look up the newest statements of a charter for a peer, and answer with [`super::Input::Statements`].
+    /// Look up the statements of a charter for a peer, and answer with [`super::Input::Statements`].
     NameStatements {
         /// Of which list.
         list: ListId,

@@ -159,7 +159,7 @@ pub enum Input {
         /// The statement that was new, if it was not heard by gossip.
         news: Option<Signed>,
     },
-    /// The newest statements of a charter, for a peer that was a member.
+    /// The statements of a charter, for a peer that was a member.
     Statements {
         /// Of which list.
         list: ListId,

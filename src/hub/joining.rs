@@ -14,8 +14,8 @@ use crate::wire::{CONTROL_BYTES_MAX, Control, JoinRefusal, STATEMENTS_MAX, Ticke
 /// The most lists that this agent waits to join.
 const JOINING_MAX: usize = 16;
 
-/// How many frames of statements are taken on one link that nobody asked for: an honest peer sends four
-/// of each list.
+/// How many frames of statements are taken on one link that nobody asked for: an honest peer sends at
+/// most 43 of a list.
 const FRAMES_STATED_MAX: usize = 256;
 
 /// How many bytes of statements go into one frame, unless one alone is longer.

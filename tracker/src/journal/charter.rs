@@ -361,7 +361,7 @@ impl Charter {
     /// past alone, so that every replica that knows them judges alike.
     pub fn role_under(&self, agent: AgentId, heads: &[StatementHash]) -> Option<Role> {
         if self.heads.len() == heads.len() && heads.iter().all(|head| self.heads.contains(head)) {
-            return self.role_in(agent, &self.all());
+            return self.role(agent);
         }
         self.role_in(agent, &self.past_of(heads))
     }

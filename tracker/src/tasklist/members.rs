@@ -29,6 +29,11 @@ impl LocalTracker {
             let mut statements = Vec::new();
             if known.is_some_and(|known| known > role) {
                 is_not_the_last(charter, member)?;
+                if member == host.signer.agent() {
+                    // Whoever takes its own role has none to grant the lower one by.
+                    let hint = "another maintainer grants it; `x0x revoke` leaves the list";
+                    return Err(invalid("role", "an agent cannot lower itself", hint));
+                }
                 // The highest role counts that was not revoked since.
                 let reason = format!("becomes {}", role.name());
                 statements.push(revocation(host, list, member, reason));
@@ -185,6 +190,18 @@ mod tests {
         assert_eq!((role(&left, 1), role(&left, 2)), (None, Some(Role::Maintainer)));
         let refused = tracker.create(&Draft::titled("late")).unwrap_err();
         assert!(matches!(refused, TrackerError::Journal(JournalError::NotAllowed { .. })));
+    }
+
+    #[test]
+    fn a_maintainer_lowers_others_and_not_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tracker = with_second(dir.path(), Role::Maintainer);
+        let before = tracker.members().unwrap();
+        let refused = tracker.grant(&id(1), Role::Worker).unwrap_err();
+        assert!(matches!(refused, TrackerError::Invalid { .. }), "{refused}");
+        assert_eq!(tracker.members().unwrap(), before);
+        let lowered = tracker.grant(&id(2), Role::Worker).unwrap();
+        assert_eq!(role(&lowered, 2), Some(Role::Worker));
     }
 
     #[test]

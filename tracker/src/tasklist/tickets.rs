@@ -91,10 +91,13 @@ impl LocalTracker {
             Some(by) if by != newcomer => return Ok(Err(TicketRefusal::Used)),
             _ => {}
         }
-        // One that was used, and not granted before a crash, is granted now.
-        let granted = charter.role(newcomer).filter(|role| *role >= issued.role);
-        if let Some(role) = granted.filter(|_| issued.by.is_some()) {
-            return Ok(Ok(Welcome { role, statements, grant: None }));
+        // One that was used, and not granted before a crash, is granted now; whoever was granted a role once
+        // gets none by the same ticket that was taken from it since.
+        if issued.by.is_some() && charter.public_key(newcomer).is_some() {
+            return Ok(match charter.role(newcomer) {
+                Some(role) => Ok(Welcome { role, statements, grant: None }),
+                None => Err(TicketRefusal::Used),
+            });
         }
         if issued.by.is_none() && (host.clock)() > issued.expires_at {
             return Ok(Err(TicketRefusal::Expired));
@@ -191,6 +194,27 @@ mod tests {
         let charter = tracker.charter().unwrap();
         assert_eq!(charter.role(StandIn::new(2).agent()), Some(Role::Worker));
         assert_eq!(charter.role(StandIn::new(3).agent()), None);
+    }
+
+    #[test]
+    fn a_ticket_that_was_used_gives_no_role_back_that_was_taken_or_lowered() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tracker = testing::found(dir.path(), 1).unwrap();
+        tracker.issue_ticket(&[7; 32], Role::Worker, LATER).unwrap();
+        tracker.redeem_ticket(&[7; 32], &key(2)).unwrap().unwrap();
+        let second = StandIn::new(2).agent().to_string();
+        tracker.grant(&second, Role::Reader).unwrap();
+        let again = tracker.redeem_ticket(&[7; 32], &key(2)).unwrap().unwrap();
+        assert_eq!((again.role, again.grant), (Role::Reader, None));
+        tracker.revoke(&second, "gone").unwrap();
+        let before = tracker.statements().unwrap();
+        let refused = tracker.redeem_ticket(&[7; 32], &key(2)).unwrap().unwrap_err();
+        assert_eq!(refused, TicketRefusal::Used);
+        assert_eq!(tracker.statements().unwrap(), before);
+        // A new one does: a maintainer made it since.
+        tracker.issue_ticket(&[8; 32], Role::Worker, LATER).unwrap();
+        let back = tracker.redeem_ticket(&[8; 32], &key(2)).unwrap().unwrap();
+        assert_eq!(back.role, Role::Worker);
     }
 
     #[test]
