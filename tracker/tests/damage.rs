@@ -93,7 +93,9 @@ fn barred<T>(what: &str, act: impl FnOnce() -> T) -> T {
 
 fn is_told(error: &TrackerError, what: &str) {
     match error {
-        TrackerError::Damaged { .. } => assert!(error.hint().contains("`x0x repair` keeps the damaged list aside")),
+        TrackerError::Damaged { .. } => {
+            assert!(error.hint().contains("`x0x repair` keeps the damaged list aside"))
+        }
         // The database verified nothing, and what it gave was no number, change or statement of ours.
         TrackerError::Format { .. } | TrackerError::Document(_) | TrackerError::Journal(_) => {}
         _ => panic!("{what}: {error:?}"),
