@@ -593,9 +593,24 @@ fn in_a_list_of_very_many_logs_a_commit_names_those_that_its_changes_build_on() 
 fn a_reader_s_commit_is_void() {
     let mut a = List::new(1);
     let mut reader = List::member_in_role(&mut a, 2, Role::Reader);
-    reader.create("not allowed");
-    let verdicts = stream(&reader, &mut a, usize::MAX);
+    let as_reader = reader.tracker.charter().unwrap().heads();
+    let agent = StandIn::new(2);
+    a.tracker.grant(&agent.agent().to_string(), Role::Worker).unwrap();
+    for statement in a.tracker.statements().unwrap() {
+        reader.tracker.admit_statement(&statement).unwrap();
+    }
+    reader.create("as a worker");
+    let list = a.tracker.info().unwrap().list;
+    let sealed = reader.tracker.commits_after(&Frontier::default(), usize::MAX).unwrap();
+    let commit = sealed[0].commit.clone();
+    // Its own store refuses to write what this is: a commit that names the charter of a reader.
+    let header = Header { charter: as_reader, ..commit.header(list).unwrap() };
+    let forged = Commit::sign(&header, commit.body, &agent).unwrap();
+    let charter = a.tracker.charter().unwrap();
+    let proved = Proved::signed(forged, list, &charter, &StandInVerifier).unwrap();
+    let verdicts = a.tracker.judge(&[proved]).unwrap();
     assert!(matches!(&verdicts[..], [Verdict::Void(_)]), "{verdicts:?}");
+    assert_eq!(a.canonical(), "");
 }
 
 #[test]
