@@ -86,15 +86,10 @@ impl Home {
         // The list that is here has a second name before it loses its first.
         fs::hard_link(&path, &kept).map_err(|source| io_error("create", &kept, source))?;
         fs::rename(&restored, &path).map_err(|source| io_error("replace", &path, source))?;
-        if let Some(dir) = path.parent() {
-            let synced = File::open(dir).and_then(|dir| dir.sync_all());
-            synced.map_err(|source| io_error("write", dir, source))?;
-        }
+        sync_folder(&path)?;
         Ok(Restored { info: found, kept_as: Some(kept) })
     }
-}
 
-impl Home {
     /// Keeps a damaged list under another name, so that it can be fetched or restored anew; returns that
     /// name. Nothing is removed.
     ///
@@ -105,15 +100,19 @@ impl Home {
         let _lock = self.lock(wait)?;
         let kept = kept_name(&path, "damaged");
         fs::rename(&path, &kept).map_err(|source| io_error("rename", &path, source))?;
-        if let Some(dir) = path.parent() {
-            let synced = File::open(dir).and_then(|dir| dir.sync_all());
-            synced.map_err(|source| io_error("write", dir, source))?;
-        }
+        sync_folder(&path)?;
         Ok(kept)
     }
 }
 
-/// Returns the name under which a replaced list is kept: one that nothing has.
+/// Makes durable what names the folder of a file has.
+fn sync_folder(file: &Path) -> Result<(), HomeError> {
+    let Some(dir) = file.parent() else { return Ok(()) };
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|source| io_error("write", dir, source))
+}
+
+/// Returns the name under which a list that gives way is kept: one that nothing has.
 fn kept_name(path: &Path, why: &str) -> PathBuf {
     let now = Timestamp(time::now_ms()).to_string().replace([':', '-'], "");
     let named = |text: String| {

@@ -1,10 +1,6 @@
 //! A node for service managers: what it is told, how it starts behind, what it logs and how it ends.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "processes are waited for by looking, up to a limit"
-)]
 
 mod common;
 
@@ -15,14 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use common::Place;
+use common::{LONG, Place, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-/// How long a node may take for anything before a test gives up. Machines are slow and busy.
-const LONG: Duration = Duration::from_secs(60);
 
 /// Ports that nobody else has.
 const ANY: [&str; 4] = ["--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"];
@@ -50,14 +42,6 @@ impl Behind {
 impl Drop for Behind {
     fn drop(&mut self) {
         let _none_runs = self.0.run(&["stop"]);
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -13,11 +13,8 @@ use std::fs::{self, File};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, record};
+use common::{Place, record, until};
 use serde_json::Value;
-
-/// How long a node may take for anything before a test gives up. Machines are slow and busy.
-const LONG: Duration = Duration::from_secs(60);
 
 /// A repository whose node keeps the file.
 struct Kept {
@@ -114,14 +111,6 @@ impl Drop for Kept {
             up.kill().unwrap();
             up.wait().unwrap();
         }
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -15,7 +15,8 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::site::{LONG, Site, level, until};
+use common::site::{Site, level};
+use common::{LONG, until};
 use harness::{Conditions, Direction, Network};
 use serde_json::Value;
 

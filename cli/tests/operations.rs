@@ -3,16 +3,15 @@
 //! Two homes stand for its two machines. `cargo install` is stood in for: it would build what is built.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "processes are waited for by looking, up to a limit"
-)]
+
+mod common;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+
+use common::until;
 
 /// One command, and on which machine.
 #[derive(Debug)]
@@ -107,14 +106,6 @@ impl Drop for Machine {
             stop.args(["stop", "--data-dir"]).arg(&data).env_clear().env("HOME", self.dir.path());
             let _gone = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} takes too long");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

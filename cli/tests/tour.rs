@@ -1,15 +1,14 @@
 //! The tour of several machines that the README gives, run as it stands there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "processes are waited for by looking, up to a limit"
-)]
+
+mod common;
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
+use common::until;
 
 /// One command of the tour, and what the README says it prints.
 struct Step {
@@ -98,14 +97,6 @@ impl Drop for Tour {
     }
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} takes too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn the_tour_of_several_machines_works_as_it_is_printed() {
     let mut tour = Tour::new();
@@ -129,7 +120,7 @@ fn the_tour_of_several_machines_works_as_it_is_printed() {
             known.into_iter().all(|word| output.contains(&word)) && lines >= printed.len()
         };
         match is_read {
-            true => until(command, matches),
+            true => drop(until(command, matches)),
             false => assert!(matches(), "{command}: {output}"),
         }
         if command.ends_with("issues list") {

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::node::{Running, join, until, up};
-use common::{Place, record};
+use common::node::{Running, join, up};
+use common::{Place, record, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

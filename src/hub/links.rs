@@ -152,28 +152,21 @@ impl Hub {
         let Some(hello) = &state.hello else { return };
         let peer = state.peer;
         let named: BTreeSet<&[u8; 32]> = hello.lists.iter().collect();
-        let shared: BTreeSet<ListId> = self
-            .lists
-            .iter()
-            .filter(|(list, shared)| {
-                named.contains(&shared_tag(&state.binding, peer, **list))
-                    && shared.replica.charter().role(peer).is_some()
-                    // One whose role was taken hears from others that it has one again.
-                    && shared.replica.charter().public_key(self.me).is_some()
-            })
-            .map(|(list, _)| *list)
-            .collect();
-        let disputed: Vec<ListId> = self
-            .lists
-            .iter()
-            .filter(|(list, known)| {
-                let charter = known.replica.charter();
-                named.contains(&shared_tag(&state.binding, peer, **list))
-                    && charter.role(peer).is_none()
-                    && charter.public_key(peer).is_some()
-            })
-            .map(|(list, _)| *list)
-            .collect();
+        let (mut shared, mut disputed) = (BTreeSet::new(), Vec::new());
+        for (list, known) in &self.lists {
+            let charter = known.replica.charter();
+            // Who was no member ever is told nothing, and one whose role was taken hears that it has one again.
+            if charter.public_key(peer).is_none()
+                || !named.contains(&shared_tag(&state.binding, peer, *list))
+            {
+                continue;
+            }
+            if charter.role(peer).is_none() {
+                disputed.push(*list);
+            } else if charter.public_key(self.me).is_some() {
+                shared.insert(*list);
+            }
+        }
         let (before, address) = (state.lists.clone(), state.address);
         let (card, rules) = (hello.card.clone(), hello.rules);
         let is_disputed = !disputed.is_empty();

@@ -179,7 +179,8 @@ impl Shelf {
     /// Tells whoever follows it what changed in any list.
     pub(super) fn tell_all(&self) {
         for list in self.lists.keys() {
-            let _told_to_the_hub_by_whoever_took_them = self.tell(*list);
+            // Whoever took statements from others told the hub.
+            let _statements = self.tell(*list);
         }
     }
 

@@ -265,15 +265,18 @@ async fn what_the_other_side_does_not_take_is_bounded() {
 async fn many_links_and_reconnects_leave_nothing_behind() {
     let mut scene = Scene::new().await;
     let before = resident_kib();
+    let mut spoken = 0;
     for _ in 0..10 {
         let mut links = Vec::new();
         for _ in 0..10 {
             links.extend(scene.liar.call_once_more(&scene.a).await);
         }
+        spoken += links.len();
         for wire in links {
             wire.hang_up();
         }
     }
+    assert!(spoken >= 10, "of 100 links {spoken} were open");
     for _ in 0..50 {
         scene.liar.link(&scene.a).await.hang_up();
     }

@@ -5,6 +5,7 @@
 
 mod claims;
 mod history;
+mod members;
 
 use std::ops::ControlFlow;
 
@@ -52,6 +53,7 @@ const CASES: &[(&str, Case)] = &[
     ("one worker gets an issue, others are told who has it", claims::one_worker_gets_an_issue),
     ("a claim is kept, given up and handed off", claims::a_claim_is_kept_given_up_and_handed_off),
     ("who lost a claim is told once", claims::who_lost_a_claim_is_told_once),
+    ("the only maintainer is shown and stays", members::the_only_maintainer_is_shown_and_stays),
     ("a log names each change with its commit, newest first", history::log_names_changes),
     ("an earlier state is shown as it was", history::earlier_states),
     ("undo restores, and does it again when repeated", history::undo_restores),

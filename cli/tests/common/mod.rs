@@ -13,10 +13,24 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use x0x::time;
+
+/// How long anything may take before a test gives up. Machines are slow and busy.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Waits for something; returns how long it took.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Duration {
+    let begun = time::origin();
+    while !done() {
+        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
+        time::pause(Duration::from_millis(20));
+    }
+    begun.elapsed()
+}
 
 /// A repository on branch `main`, without git having been run.
 pub struct Place {

@@ -3,23 +3,8 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::Duration;
 
-use x0x::time;
-
-use super::{Answer, Place};
-
-/// How long anything may take before a test gives up. Machines are slow and busy.
-pub const LONG: Duration = Duration::from_secs(60);
-
-/// Waits for something.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = time::origin();
-    while !done() {
-        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
-        time::pause(Duration::from_millis(20));
-    }
-}
+use super::{Answer, Place, until};
 
 /// A process whose words go into files.
 pub struct Running {

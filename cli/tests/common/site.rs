@@ -1,21 +1,16 @@
 //! Nodes as processes, each with a data directory of its own.
 
-#![allow(clippy::disallowed_methods, reason = "processes are waited for by looking, up to a limit")]
-
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Answer;
-
-/// How long a node may take for anything before a test gives up. Machines are slow and busy.
-pub const LONG: Duration = Duration::from_secs(60);
+use super::{Answer, until};
 
 /// A data directory, with the node that runs on it.
 pub struct Site {
@@ -149,16 +144,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Waits for something; returns how long it took.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    begun.elapsed()
 }
 
 /// Waits until all have the same issues, as many as that.

@@ -357,6 +357,12 @@ impl Charter {
         self.roles.get(&agent).copied()
     }
 
+    /// Tells whether others take what an agent writes now. Where no founding statement is known yet, that is
+    /// found out once the list is joined.
+    pub fn may_write(&self, agent: AgentId) -> bool {
+        self.list.is_none() || self.role(agent).is_some_and(Role::may_write)
+    }
+
     /// Returns the role that an agent had under some heads: by these statements and those in their
     /// past alone, so that every replica that knows them judges alike.
     pub fn role_under(&self, agent: AgentId, heads: &[StatementHash]) -> Option<Role> {

@@ -12,7 +12,7 @@ use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHas
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role, Signed, Statement};
+use crate::journal::charter::{Charter, Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, HEADER_BYTES_MAX, Header, Position, RULES_VERSION,
     SIGNATURE_EVERY,
@@ -131,7 +131,7 @@ impl<'a> Edition<'a> {
             list: writing.list_id()?,
             prefix: writing.prefix()?,
             charter: charter.heads(),
-            may_write: charter.list().is_none() || charter.role(agent).is_some_and(Role::may_write),
+            may_write: charter.may_write(agent),
             log,
             position: writing.frontier()?.position(log),
             writing,
@@ -254,8 +254,7 @@ impl<'a> Edition<'a> {
         Ok(())
     }
 
-    /// Refuses an agent whose commits nobody would take. Where no charter is known yet, it is found out once
-    /// the list is joined.
+    /// Refuses an agent whose commits nobody would take.
     fn check_role(&self) -> Result<(), TrackerError> {
         if self.may_write {
             return Ok(());

@@ -232,7 +232,7 @@ impl LocalTracker {
 fn is_revoked(tables: &impl Tables, agent: Option<AgentId>) -> Result<bool, TrackerError> {
     let Some(agent) = agent else { return Ok(false) };
     let charter = Charter::of_accepted(&tables.statements()?)?;
-    Ok(charter.list().is_some() && !charter.role(agent).is_some_and(Role::may_write))
+    Ok(!charter.may_write(agent))
 }
 
 /// What became of pieces of a stream.

@@ -81,12 +81,8 @@ impl LocalTracker {
         let list = list.ok_or(JournalError::NotAllowed { agent })?;
         let statements = plan(host, list, &charter)?;
         let is_nothing = statements.is_empty();
-        for mut statement in statements {
-            let newest = charter.seen();
-            if let Statement::Grant { seen, .. } | Statement::Revoke { seen, .. } = &mut statement {
-                *seen = newest;
-            }
-            let signed = Signed::new(&statement, host.signer.as_ref())?;
+        for statement in statements {
+            let signed = sign(host, &charter, statement)?;
             // As every store will that is given it.
             charter.accept(&signed, host.verifier.as_ref())?;
             writing.append_statement(&signed)?;
@@ -95,8 +91,20 @@ impl LocalTracker {
     }
 }
 
+/// Signs a statement that names what is known.
+pub(super) fn sign(
+    host: &Host,
+    charter: &Charter,
+    mut statement: Statement,
+) -> Result<Signed, TrackerError> {
+    if let Statement::Grant { seen, .. } | Statement::Revoke { seen, .. } = &mut statement {
+        *seen = charter.seen();
+    }
+    Ok(Signed::new(&statement, host.signer.as_ref())?)
+}
+
 /// Returns the statement that gives a role to the agent with a public key; what it names is left open.
-fn grant(host: &Host, list: ListId, member: Vec<u8>, role: Role) -> Statement {
+pub(super) fn grant(host: &Host, list: ListId, member: Vec<u8>, role: Role) -> Statement {
     let by = host.signer.agent();
     Statement::Grant { list, by, member, role, seen: Vec::new() }
 }

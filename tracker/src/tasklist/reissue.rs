@@ -120,7 +120,7 @@ impl LocalTracker {
 fn may_write(tables: &impl Tables, host: &Host) -> Result<(), TrackerError> {
     let agent = host.signer.agent();
     let charter = Charter::of_accepted(&tables.statements()?)?;
-    match charter.role(agent).is_some_and(Role::may_write) || charter.list().is_none() {
+    match charter.may_write(agent) {
         true => Ok(()),
         false => Err(JournalError::NotAllowed { agent }.into()),
     }

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Host, LocalTracker};
+use super::{LocalTracker, members};
 use crate::id::{AgentId, labelled_hash};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role, Signed, Statement};
+use crate::journal::charter::{Charter, Role, Signed};
 use crate::store::{Journal, Table, Tables, Writing, decode, encode};
 use crate::timestamp::Timestamp;
 
@@ -111,27 +111,17 @@ impl LocalTracker {
         if charter.role(newcomer).is_some_and(|known| known >= role) {
             return Ok(Ok(Welcome { role, statements, grant: None }));
         }
-        let grant = grant(host, &charter, public_key, role)?;
+        // An agent that may grant is a member, so there is a list.
+        let agent = host.signer.agent();
+        let list = charter.list().ok_or(JournalError::NotAllowed { agent })?;
+        let grant = members::grant(host, list, public_key.to_vec(), role);
+        let grant = members::sign(host, &charter, grant)?;
         let writing = self.store.write()?;
         writing.append_statement(&grant)?;
         writing.commit()?;
         statements.push(grant.clone());
         Ok(Ok(Welcome { role, statements, grant: Some(grant) }))
     }
-}
-
-fn grant(
-    host: &Host,
-    charter: &Charter,
-    public_key: &[u8],
-    role: Role,
-) -> Result<Signed, TrackerError> {
-    let by = host.signer.agent();
-    // An agent that grants is a member, so there is a list.
-    let list = charter.list().ok_or(JournalError::NotAllowed { agent: by })?;
-    let (member, seen) = (public_key.to_vec(), charter.seen());
-    let statement = Statement::Grant { list, by, member, role, seen };
-    Ok(Signed::new(&statement, host.signer.as_ref())?)
 }
 
 /// Forgets tickets that nobody can use any more, and where there are still too many, the one that

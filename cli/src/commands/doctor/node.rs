@@ -3,14 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use serde_json::Value;
+use x0x::node::PORT;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::Findings;
 use crate::commands::node::{running, short};
 use crate::resolve::Session;
-
-/// Where a node listens unless it is told otherwise.
-const PORT: u16 = 12_700;
 
 /// What a node says of itself.
 pub(super) struct Running {
