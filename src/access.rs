@@ -10,7 +10,7 @@ use x0x_tracker::store::{Holder, Repair, SharedLock, StoreLock};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::home::{Home, HomeError, holder_of, patiently};
-use crate::naming;
+use crate::naming::{self, Shut};
 use crate::rest::{self, RemoteTracker};
 
 /// What a node says of itself in the lock.
@@ -39,30 +39,38 @@ impl Home {
     /// Returns a list to read. Changes nothing, and waits for no writer; for a node that is about to start
     /// or to stop at most `wait`.
     pub fn reader(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {
-        patiently(wait, || {
-            // The lock is not tried, since that could be in the way of a writer.
-            if let Some(tracker) = self.of_node(list)? {
-                return Ok(Ok(Access::of_node(tracker)));
-            }
-            match self.read(list) {
-                // A node that has it does not answer yet, or no more.
-                Err(HomeError::Tracker(TrackerError::Busy { .. })) => {
-                    Ok(Err(StoreLock::holder(self.dir())))
+        unless_told(|reason| {
+            patiently(wait, || {
+                // The lock is not tried, since that could be in the way of a writer.
+                match self.of_node(list) {
+                    Ok(Some(tracker)) => return Ok(Ok(Access::of_node(tracker))),
+                    Ok(None) => {}
+                    Err(error) => return later(error, reason),
                 }
-                opened => Ok(Ok(Access::of_store(opened?))),
-            }
+                match self.read(list) {
+                    // A node that has it does not answer yet, or no more.
+                    Err(error) if is_busy(&error) => Ok(Err(StoreLock::holder(self.dir()))),
+                    opened => Ok(Ok(Access::of_store(opened?))),
+                }
+            })
         })
     }
 
     /// Returns a list to write, once no other program writes; waits at most `wait`.
     pub fn writer(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {
         self.known_path(list)?;
-        patiently(wait, || match StoreLock::try_acquire(self.dir(), &holder_of("cli", None))? {
-            Ok(lock) => Ok(Ok(Access::of_store(self.write_under(list, lock)?))),
-            Err(other) => {
-                let tracker = other.as_ref().map_or(Ok(None), |other| self.by(other, list))?;
-                Ok(tracker.map(Access::of_node).ok_or(other))
-            }
+        let own = holder_of("cli", None);
+        unless_told(|reason| {
+            patiently(wait, || {
+                let other = match StoreLock::try_acquire(self.dir(), &own)? {
+                    Ok(lock) => return Ok(Ok(Access::of_store(self.write_under(list, lock)?))),
+                    Err(other) => other,
+                };
+                match other.as_ref().map_or(Ok(None), |other| self.by(other, list)) {
+                    Ok(tracker) => Ok(tracker.map(Access::of_node).ok_or(other)),
+                    Err(error) => later(error.into(), reason),
+                }
+            })
         })
     }
 
@@ -76,14 +84,27 @@ impl Home {
         }
     }
 
-    /// Returns the list that a name, an id or the start of an id means; `None` means the only one.
-    pub fn list_named(&self, name_or_id: Option<&str>) -> Result<ListId, HomeError> {
+    /// Returns the list that a name, an id or the start of an id means; `None` means the only one. Waits at
+    /// most `wait` for a node that starts or stops.
+    pub fn list_named(
+        &self,
+        name_or_id: Option<&str>,
+        wait: Duration,
+    ) -> Result<ListId, HomeError> {
         if let Some(list) = name_or_id.and_then(|text| text.parse().ok())
             && self.holds(list)
         {
             return Ok(list);
         }
-        naming::which(self.lists_here()?.iter(), name_or_id, self.dir())
+        let found = |(lists, shut): &(Vec<ListInfo>, Shut)| {
+            naming::which(lists.iter(), shut, name_or_id, self.dir())
+        };
+        unless_told(|reason| {
+            patiently(wait, || match self.lists_here().and_then(|here| found(&here)) {
+                Ok(list) => Ok(Ok(list)),
+                Err(error) => later(error, reason),
+            })
+        })
     }
 
     /// Returns a list of the node that runs here; `None` where none does.
@@ -92,7 +113,8 @@ impl Home {
         Ok(last.map_or(Ok(None), |last| self.by(&last, list))?)
     }
 
-    fn lists_here(&self) -> Result<Vec<ListInfo>, HomeError> {
+    /// Returns the lists that are here, and those that a node cannot open for now.
+    fn lists_here(&self) -> Result<(Vec<ListInfo>, Shut), HomeError> {
         let last = StoreLock::holder(self.dir());
         let api = last.as_ref().and_then(api_of);
         match api.map(|api| rest::lists_of(self.dir(), api)) {
@@ -102,7 +124,7 @@ impl Home {
             {
                 Err(error.into())
             }
-            _ => self.lists(),
+            _ => Ok((self.lists()?, Shut::new())),
         }
     }
 
@@ -126,6 +148,33 @@ fn api_of(holder: &Holder) -> Option<&str> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
     let runs = rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
     runs.then_some(api)
+}
+
+/// Tries for as long as something is in use; then the last reason that a node gave says more than that it is.
+fn unless_told<T>(
+    attempt: impl FnOnce(&mut Option<HomeError>) -> Result<T, HomeError>,
+) -> Result<T, HomeError> {
+    let mut reason = None;
+    match (attempt(&mut reason), reason) {
+        (Err(error), Some(reason)) if is_busy(&error) => Err(reason),
+        (done, _) => done,
+    }
+}
+
+/// Has what passes tried again, and keeps the reason.
+fn later<T>(
+    error: HomeError,
+    reason: &mut Option<HomeError>,
+) -> Result<Result<T, Option<Holder>>, HomeError> {
+    if error.fault() != Fault::Unavailable {
+        return Err(error);
+    }
+    *reason = Some(error);
+    Ok(Err(None))
+}
+
+fn is_busy(error: &HomeError) -> bool {
+    matches!(error, HomeError::Tracker(TrackerError::Busy { .. }))
 }
 
 fn is_away(error: &TrackerError) -> bool {

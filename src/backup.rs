@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{ListInfo, TrackerError};
-use x0x_tracker::store::Store;
+use x0x_tracker::store::{Store, StoreLock};
 use x0x_tracker::tasklist::LocalTracker;
 use x0x_tracker::timestamp::Timestamp;
 
-use crate::home::{Home, HomeError, io_error};
+use crate::home::{Home, HomeError, holder_of, io_error, patiently};
+use crate::identity::MlDsa;
 use crate::time;
 
 /// A list that was put back.
@@ -21,6 +22,15 @@ pub struct Restored {
     /// The list, as it is now.
     pub info: ListInfo,
     /// Where the list lies that was here before.
+    pub kept_as: Option<PathBuf>,
+}
+
+/// What was found in a list, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// What is damaged; empty where nothing is.
+    pub faults: Vec<String>,
+    /// The name under which the damaged list is kept.
     pub kept_as: Option<PathBuf>,
 }
 
@@ -90,18 +100,27 @@ impl Home {
         Ok(Restored { info: found, kept_as: Some(kept) })
     }
 
-    /// Keeps a damaged list under another name, so that it can be fetched or restored anew; returns that
-    /// name. Nothing is removed.
+    /// Verifies a list of which nobody else writes meanwhile, and keeps it under another name where it is
+    /// damaged, so that it can be fetched or restored anew. Nothing is removed.
     ///
     /// # Errors
-    /// [`HomeError::UnknownList`] where there is none; where the lock is not free within `wait`.
-    pub fn set_aside(&self, list: ListId, wait: Duration) -> Result<PathBuf, HomeError> {
+    /// [`HomeError::UnknownList`] where there is none; where the lock is not free within `wait`; where the list
+    /// cannot be verified for another reason than damage. Nothing was renamed then.
+    pub fn repair(&self, list: ListId, wait: Duration) -> Result<Repaired, HomeError> {
         let path = self.known_path(list)?;
-        let _lock = self.lock(wait)?;
+        let own = holder_of("repair", None);
+        let _lock = patiently(wait, || Ok(StoreLock::try_acquire(self.dir(), &own)?))?;
+        let checked = LocalTracker::open_to_check(&path).and_then(|list| list.check(&MlDsa));
+        let faults = match checked {
+            Ok(faults) if faults.is_empty() => return Ok(Repaired { faults, kept_as: None }),
+            Ok(faults) => faults,
+            Err(error) if error.is_damage() => vec![error.to_string()],
+            Err(error) => return Err(error.into()),
+        };
         let kept = kept_name(&path, "damaged");
         fs::rename(&path, &kept).map_err(|source| io_error("rename", &path, source))?;
         sync_folder(&path)?;
-        Ok(kept)
+        Ok(Repaired { faults, kept_as: Some(kept) })
     }
 }
 
@@ -210,8 +229,8 @@ mod tests {
         writing.put(Table::Meta, b"format", &1_u32.to_be_bytes()).unwrap();
         writing.commit().unwrap();
         drop(store);
-        assert_eq!(home.list_named(None).unwrap(), list);
-        assert_eq!(home.list_named(Some("test")).unwrap(), list);
+        assert_eq!(home.list_named(None, WAIT).unwrap(), list);
+        assert_eq!(home.list_named(Some("test"), WAIT).unwrap(), list);
         let file = dir.path().join("backup");
         assert_eq!(home.back_up(list, &file, &mut |_| {}).unwrap().list, list);
         let refused = home.restore(&file, false, WAIT, &mut |_| {});

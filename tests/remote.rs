@@ -116,7 +116,7 @@ fn a_lock_that_a_dead_node_left_keeps_nobody_from_reading() {
         }
     });
     assert_eq!(home.reader(list, WAIT).unwrap().tracker.info().unwrap().list, list);
-    assert_eq!(home.list_named(Some("pump")).unwrap(), list);
+    assert_eq!(home.list_named(Some("pump"), WAIT).unwrap(), list);
     serving.join().unwrap();
 }
 

@@ -171,7 +171,7 @@ const TABLE_ENDS: &str = "<!-- table ends -->";
 /// Gives every issue a past of so many changes.
 fn age(data_dir: &Path, changes: u32) {
     let home = Home::at(data_dir.to_owned());
-    let list = home.list_named(None).unwrap();
+    let list = home.list_named(None, Duration::ZERO).unwrap();
     home.write(list, Duration::ZERO).unwrap().age(changes).unwrap();
 }
 

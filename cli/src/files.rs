@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -55,6 +55,15 @@ impl Pending {
         sync_directory(&self.target)
     }
 
+    /// Takes the target's place if `may`, which is asked when nothing is left to do but that.
+    pub fn replace_if(self, may: impl FnOnce() -> bool) -> io::Result<bool> {
+        self.temporary.as_file().sync_all()?;
+        if !may() {
+            return Ok(false);
+        }
+        self.replace().map(|()| true)
+    }
+
     /// Sets who may read and write it; said last, for a new file that is not as open as others.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         self.temporary.as_file().set_permissions(permissions)
@@ -75,6 +84,25 @@ impl Write for Pending {
 
     fn flush(&mut self) -> io::Result<()> {
         self.temporary.as_file_mut().flush()
+    }
+}
+
+/// What makes a file another than before, as far as it shows without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: (i64, i64),
+    changed: (i64, i64),
+    bytes: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// Returns that of the file at a path; `None` where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Some(Self { modified, changed, bytes: metadata.len(), inode: metadata.ino() })
     }
 }
 
@@ -189,6 +217,30 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, [".x0x-at-work.tmp", "issues.tmp"]);
+    }
+
+    #[test]
+    fn what_changes_in_the_last_moment_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "read").unwrap();
+        let before = Stamp::of(&file);
+        let write = |edit: &dyn Fn()| {
+            let mut pending = Pending::of(&file).unwrap();
+            pending.write_all(b"ours").unwrap();
+            let may = || {
+                edit();
+                Stamp::of(&file) == before
+            };
+            pending.replace_if(may).unwrap()
+        };
+        assert!(!write(&|| fs::write(&file, "edit").unwrap()), "as long as before, and another");
+        assert_eq!(fs::read(&file).unwrap(), b"edit");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let before = Stamp::of(&file);
+        let pending = Pending::of(&file).unwrap();
+        assert!(pending.replace_if(|| Stamp::of(&file) == before).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"");
     }
 
     #[test]

@@ -66,10 +66,10 @@ impl Session {
     /// Returns the task list that is meant, which the data directory holds.
     pub fn list(&self) -> Result<ListId, CliError> {
         if let Some(name) = &self.list {
-            return Ok(self.home.list_named(Some(name))?);
+            return Ok(self.home.list_named(Some(name), self.lock_timeout)?);
         }
         let Some(binding) = self.binding()? else {
-            return Ok(self.home.list_named(None)?);
+            return Ok(self.home.list_named(None, self.lock_timeout)?);
         };
         if self.home.holds(binding.list) {
             return Ok(binding.list);
@@ -144,7 +144,7 @@ impl Session {
         };
         let is_meant = match &self.list {
             None => true,
-            Some(name) => self.home.list_named(Some(name))? == binding.list,
+            Some(name) => self.home.list_named(Some(name), self.lock_timeout)? == binding.list,
         };
         if is_meant { binding.canonical_jsonl().map(Some) } else { Ok(None) }
     }

@@ -10,11 +10,13 @@
 mod common;
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, record, until};
+use common::{Answer, Place, record, until};
 use serde_json::Value;
+use x0x::time;
 
 /// A repository whose node keeps the file.
 struct Kept {
@@ -27,8 +29,22 @@ impl Kept {
     fn new() -> Self {
         let lines = [record("T-1", "one", "todo"), record("T-2", "two", "todo")].concat();
         let mut kept = Self { place: Place::with_committed(&lines), up: None };
+        kept.with_git();
         kept.up();
         kept
+    }
+
+    /// Where the node finds git, and nothing else.
+    fn bin(&self) -> PathBuf {
+        self.place.dir().join("bin")
+    }
+
+    fn with_git(&self) {
+        let path = std::env::var_os("PATH").unwrap();
+        let mut found = std::env::split_paths(&path).map(|dir| dir.join("git"));
+        fs::create_dir_all(self.bin()).unwrap();
+        let git = found.find(|git| git.exists()).unwrap();
+        std::os::unix::fs::symlink(git, self.bin().join("git")).unwrap();
     }
 
     fn up(&mut self) {
@@ -36,7 +52,7 @@ impl Kept {
         let args = ["up", "--export", "--json", "--import-within", "0"];
         let any = ["--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"];
         let mut command = self.place.command(&[&args[..], &any].concat());
-        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("PATH", self.bin());
         command.stdout(log.unwrap()).stderr(Stdio::inherit());
         self.up = Some(command.spawn().unwrap());
         until("the node answers", || self.place.run(&["status"]).code == 0);
@@ -335,6 +351,46 @@ fn conflict_markers_are_named_and_nothing_is_written_over_them() {
     until("it is read", || kept.title("T-1") == "ours");
     kept.written("meanwhile");
     kept.resumed(1);
+}
+
+#[test]
+fn what_failed_for_a_moment_is_tried_again_though_nothing_changed() {
+    let kept = Kept::new();
+    kept.settled();
+    fs::remove_file(kept.bin().join("git")).unwrap();
+    kept.edit("T-1", "while git was away");
+    let pause = kept.paused("git");
+    assert!(pause["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{pause}");
+    assert!(!kept.place.read_jsonl().contains("while git was away"));
+    kept.with_git();
+    kept.written("while git was away");
+    kept.resumed(1);
+    assert_eq!(kept.count("paused"), 1, "{:?}", kept.told());
+}
+
+#[test]
+fn an_edit_that_comes_while_the_file_is_written_is_never_lost() {
+    let place =
+        Place::with_file(&[record("T-1", "one", "todo"), record("T-2", "two", "todo")].concat());
+    let beside = place.repo().join("issues/edited");
+    let mut refused = 0;
+    for n in 0..40 {
+        place.ok(&["issues", "edit", "T-1", "--title", &format!("list {n}")]);
+        let mut export = place.command(&["issues", "export", "-q"]);
+        let export = export.stderr(Stdio::piped()).spawn().unwrap();
+        // Later and later, up to about what an export takes.
+        time::pause(Duration::from_millis(n));
+        let edit = format!("file {n}");
+        let lines = [record("T-1", "old", "todo"), record("T-2", &edit, "todo")].concat();
+        fs::write(&beside, lines).unwrap();
+        fs::rename(&beside, place.jsonl()).unwrap();
+        let answer = Answer::of(export.wait_with_output().unwrap());
+        assert!(place.read_jsonl().contains(&edit), "{n}: {answer:?}");
+        refused += usize::from(answer.code != 0);
+        place.ok(&["issues", "sync"]);
+        assert_eq!(place.json(&["issues", "show", "T-2"])["title"], edit);
+    }
+    assert!(refused > 0, "no edit came in time");
 }
 
 #[test]

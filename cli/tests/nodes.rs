@@ -25,7 +25,7 @@ fn a_node_whose_stores_are_borrowed_is_stopped_all_the_same() {
     let mut site = Site::founder();
     site.up();
     let home = x0x::home::Home::at(site.data());
-    let list = home.list_named(None).unwrap();
+    let list = home.list_named(None, Duration::ZERO).unwrap();
     let borrowed = home.write(list, LONG).unwrap();
     site.stop();
     drop(borrowed);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use common::site::{Site, level};
@@ -49,6 +49,26 @@ fn a_damaged_list_is_named_kept_aside_and_fetched_from_the_others() {
     b.create("after the repair");
     a.create("on a again");
     level(&[&a, &b], 4);
+}
+
+#[test]
+fn a_list_that_is_in_use_is_never_kept_aside() {
+    let site = Site::founder();
+    site.create("an issue");
+    let file = store(&site);
+    let lock = File::options().write(true).open(site.data().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let answer = site.run(&["repair", "--lock-timeout", "0.2"]);
+    assert!(answer.code != 0 && answer.stderr.contains("held by"), "{answer:?}");
+    drop(lock);
+    // Another program that has the database itself: it cannot be looked at, which is no damage.
+    let database = File::options().read(true).write(true).open(&file).unwrap();
+    database.lock().unwrap();
+    let answer = site.run(&["repair"]);
+    assert!(answer.code != 0, "{answer:?}");
+    drop(database);
+    assert!(file.exists());
+    assert!(site.ok(&["repair"]).is_empty());
 }
 
 #[test]

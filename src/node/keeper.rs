@@ -22,6 +22,7 @@ use super::events::Events;
 use super::readers::Readers;
 use super::shelf::{Shelf, Write, Written};
 use crate::home::{Home, HomeError, io_error};
+use crate::naming::Shut;
 use crate::time;
 
 /// How many writings share a sync of the disk at most.
@@ -266,6 +267,18 @@ impl Keeper {
             copied.map_err(HomeError::from)
         });
         copying.await.map_err(|_panicked| Stopped)
+    }
+
+    /// Returns the lists that cannot be opened for now, and why.
+    pub(crate) fn shut_lists(&self) -> Shut {
+        self.readers.shut_lists()
+    }
+
+    /// Has it tried again to open those.
+    pub(super) fn open_shut(&self) {
+        if !self.readers.shut_lists().is_empty() {
+            self.tell(Shelf::open_shut);
+        }
     }
 
     /// Waits until a loan is over: whatever is asked for waits for that.

@@ -47,7 +47,8 @@ pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use runtime::block_on;
 pub use shelf::Shelf;
-pub use views::{Held, ListView, PeerList, PeerView, Status};
+pub(crate) use views::unopened;
+pub use views::{Held, ListView, PeerList, PeerView, Status, Unopened};
 
 /// The port that a node listens on, and answers programs on, where it is free.
 pub const PORT: u16 = 12_700;
@@ -279,6 +280,7 @@ impl Node {
             api: self.api.to_string(),
             uptime_ms: time::now_ms() - self.started_at.0,
             lists,
+            unopened: views::unopened(self.keeper.shut_lists()),
             joining,
             peers: peer_count,
         })
@@ -398,10 +400,13 @@ async fn run(
         let told = tokio::select! {
             told = inputs.recv() => told.unwrap_or(Told::Stop),
             () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
-            _ = watching.tick() => match slept.has(origin.elapsed()) {
-                true => Told::Input(hub::Input::Woke),
-                false => continue,
-            },
+            _ = watching.tick() => {
+                carrier.keeper.open_shut();
+                match slept.has(origin.elapsed()) {
+                    true => Told::Input(hub::Input::Woke),
+                    false => continue,
+                }
+            }
         };
         let now = origin.elapsed();
         match told {

@@ -11,7 +11,8 @@ use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use crate::home::HomeError;
-use crate::{naming, time};
+use crate::naming::{self, Shut};
+use crate::time;
 
 /// What is open; shared by all who read.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ struct Lists {
     /// Whether they are lent, or not open yet: who reads has to wait.
     are_shut: bool,
     open: BTreeMap<ListId, Arc<OpenList>>,
+    /// Those that cannot be opened for now.
+    shut: Shut,
 }
 
 /// A list that is open for as long as somebody has this.
@@ -49,9 +52,13 @@ impl Readers {
     /// `None` while nothing is open.
     pub(super) fn find(&self, name: Option<&str>) -> Option<Result<Arc<OpenList>, HomeError>> {
         self.look(|lists| {
-            let list = naming::which(lists.open.values().map(|open| &open.info), name, &self.dir)?;
-            let unknown = || HomeError::UnknownList { list, dir: self.dir.clone() };
-            lists.open.get(&list).cloned().ok_or_else(unknown)
+            let open = lists.open.values().map(|open| &open.info);
+            let list = naming::which(open, &lists.shut, name, &self.dir)?;
+            let absent = || match lists.shut.get(&list) {
+                Some(why) => naming::shut_for_now(why),
+                None => HomeError::UnknownList { list, dir: self.dir.clone() },
+            };
+            lists.open.get(&list).cloned().ok_or_else(absent)
         })
     }
 
@@ -66,10 +73,23 @@ impl Readers {
         (!lists.are_shut).then(|| look(&lists))
     }
 
+    /// Returns those that cannot be opened for now, and why.
+    pub(super) fn shut_lists(&self) -> Shut {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).shut.clone()
+    }
+
+    /// Notes that a list cannot be opened for now; tells whether that is news.
+    pub(super) fn refuse(&self, list: ListId, why: String) -> bool {
+        self.change(|lists| lists.shut.insert(list, why.clone()) != Some(why))
+    }
+
     /// Has a list read that was opened to write.
     pub(super) fn put(&self, list: ListId, writer: &LocalTracker) -> Result<(), TrackerError> {
         let (info, tracker) = (writer.info()?, writer.beside()?);
-        self.change(|lists| drop(lists.open.insert(list, Arc::new(OpenList { info, tracker }))));
+        self.change(|lists| {
+            lists.shut.remove(&list);
+            lists.open.insert(list, Arc::new(OpenList { info, tracker }));
+        });
         Ok(())
     }
 
@@ -85,8 +105,8 @@ impl Readers {
 
     /// Has nothing read until [`Readers::open`]; returns once those who read now are done.
     pub(super) fn shut(&self) {
-        let shut = Lists { are_shut: true, open: BTreeMap::new() };
-        let before = self.change(|lists| std::mem::replace(lists, shut));
+        let none = Lists { are_shut: true, ..Lists::default() };
+        let before = self.change(|lists| std::mem::replace(lists, none));
         before.open.into_values().for_each(until_alone);
     }
 

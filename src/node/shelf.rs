@@ -23,8 +23,8 @@ use crate::{clerk, hub};
 /// How long a borrower may take to lock what it was lent, or who came in between to give it back.
 const RELOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a program that reads a list just then may take until the node opens it.
-const OPEN_WAIT: Duration = Duration::from_secs(60);
+/// How long a program that reads a list just then may take until the node goes on without it for now.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
 
 /// Writes something, and returns what answers whoever asked for it, once that is on disk; `None` for a
 /// list that is not open.
@@ -84,11 +84,13 @@ impl Shelf {
 
     /// Makes an empty copy of a list that was founded elsewhere, and opens it.
     pub fn attach(&mut self, list: ListId, name: &str, prefix: &str) -> Result<(), HomeError> {
-        if !self.lists.contains_key(&list) {
-            self.home.attach_locked(list, name, prefix)?;
-            self.open_all()?;
+        if self.lists.contains_key(&list) {
+            return Ok(());
         }
-        Ok(())
+        if !self.home.holds(list) {
+            self.home.attach_locked(list, name, prefix)?;
+        }
+        self.open(list, OPEN_WAIT)
     }
 
     /// Tells the hub how far a list is, whatever it knew.
@@ -146,9 +148,8 @@ impl Shelf {
     fn open_anew(&mut self, list: ListId) {
         self.readers.take(list);
         self.lists.remove(&list);
-        if let Err(error) = self.open(list) {
-            tracing::error!(list = %list.short(), %error, "a list cannot be opened again");
-        }
+        // It is tried again, and meanwhile whoever wants it is told why not.
+        let _told = self.open(list, OPEN_WAIT);
         self.readers.open();
     }
 
@@ -189,23 +190,53 @@ impl Shelf {
         tracing::error!(list = %list.short(), error = %error, "the store cannot be used");
     }
 
-    /// Opens what is not open; one that cannot be opened keeps no other from it.
+    /// Opens what is not open; one that cannot be opened keeps no other from it. One that somebody reads is
+    /// opened later.
     ///
     /// # Errors
-    /// Why the first of those could not.
+    /// Why the first of the others could not.
     pub(super) fn open_all(&mut self) -> Result<(), HomeError> {
         let mut opened = Ok(());
         for list in self.home.list_ids()? {
             if !self.lists.contains_key(&list) {
-                opened = opened.and(self.open(list));
+                match self.open(list, OPEN_WAIT) {
+                    Err(HomeError::Tracker(TrackerError::Busy { .. })) => {}
+                    one => opened = opened.and(one),
+                }
             }
         }
         opened
     }
 
-    fn open(&mut self, list: ListId) -> Result<(), HomeError> {
+    /// Tries again to open what could not be opened, and waits for nobody.
+    pub(super) fn open_shut(&mut self) {
+        for list in self.readers.shut_lists().into_keys() {
+            // One that was set aside meanwhile is not missed.
+            if self.home.holds(list) && self.open(list, Duration::ZERO).is_ok() {
+                self.announce(list);
+                self.events.reset(list, "the list could not be opened before");
+            }
+        }
+    }
+
+    fn open(&mut self, list: ListId, wait: Duration) -> Result<(), HomeError> {
+        self.open_if_free(list, wait).inspect_err(|error| {
+            let why = match error {
+                HomeError::Tracker(TrackerError::Busy { .. }) => {
+                    "a program that began to read it before the node had it".to_owned()
+                }
+                error => format!("nobody, and cannot be opened: {}", error.detail()),
+            };
+            if self.readers.refuse(list, why) {
+                let error = error.detail();
+                tracing::error!(list = %list.short(), error, "a list cannot be opened for now");
+            }
+        })
+    }
+
+    fn open_if_free(&mut self, list: ListId, wait: Duration) -> Result<(), HomeError> {
         let Some(lock) = self.lock.clone() else { return Ok(()) };
-        let tracker = self.home.write_with(list, &lock, OPEN_WAIT)?.watched();
+        let tracker = self.home.write_with(list, &lock, wait)?.watched();
         let own = tracker.own_place()?;
         self.events.know_members(list, members_of(&tracker)?);
         self.readers.put(list, &tracker)?;
@@ -234,7 +265,7 @@ impl Shelf {
             }
         }
         if let Err(error) = self.open_all() {
-            tracing::error!(%error, "a list cannot be opened again");
+            tracing::error!(%error, "not every list could be opened again");
         }
         self.readers.open();
         let lists: Vec<ListId> = self.lists.keys().copied().collect();

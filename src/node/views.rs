@@ -6,6 +6,7 @@ use x0x_tracker::journal::charter::Role;
 
 use super::{Node, Stopped};
 use crate::hub;
+use crate::naming::Shut;
 
 /// A linked peer, as people are shown it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +55,20 @@ pub struct ListView {
     pub peers: usize,
 }
 
+/// A list that cannot be opened for now; that is tried again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unopened {
+    /// Its id.
+    pub id: String,
+    /// Who has it, or what is wrong with it.
+    pub held_by: String,
+}
+
+pub(crate) fn unopened(shut: Shut) -> Vec<Unopened> {
+    let view = |(id, held_by): (ListId, String)| Unopened { id: id.to_string(), held_by };
+    shut.into_iter().map(view).collect()
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -71,6 +86,8 @@ pub struct Status {
     pub uptime_ms: i64,
     /// Its lists.
     pub lists: Vec<ListView>,
+    /// Those that cannot be opened for now.
+    pub unopened: Vec<Unopened>,
     /// Lists that it waits to join, with the agent that is to let it in.
     pub joining: Vec<(String, String)>,
     /// How many peers are linked.

@@ -21,7 +21,7 @@ use super::exchange::in_parts;
 use super::requests::{GrantBody, InviteBody, JoinBody, RevocationBody};
 use super::schema;
 use crate::home::io_error;
-use crate::node::Node;
+use crate::node::{Node, Unopened, unopened};
 use crate::wire::{Ticket, TicketError};
 
 /// How long a ticket is good for at most.
@@ -62,12 +62,15 @@ impl Answer for TaskList {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TaskLists {
     pub(super) task_lists: Vec<TaskList>,
+    #[serde(default)]
+    pub(super) unopened: Vec<Unopened>,
 }
 
 impl Answer for TaskLists {
     fn json(&self) -> String {
         let lists: Vec<String> = self.task_lists.iter().map(TaskList::json).collect();
-        format!("{{\"task_lists\":[{}]}}", lists.join(","))
+        let unopened = serde_json::json!(self.unopened);
+        format!("{{\"task_lists\":[{}],\"unopened\":{unopened}}}", lists.join(","))
     }
 }
 
@@ -80,7 +83,8 @@ pub(super) async fn task_lists(
 ) -> Result<Response, Failure> {
     let me = node.agent();
     let task_lists = node.keeper().each(|tracker| TaskList::of(tracker, me)).await??;
-    answer(Form::of(&headers), &TaskLists { task_lists })
+    let unopened = unopened(node.keeper().shut_lists());
+    answer(Form::of(&headers), &TaskLists { task_lists, unopened })
 }
 
 /// One task list, by name, id or the start of an id.

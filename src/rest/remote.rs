@@ -32,6 +32,7 @@ use super::requests::{
     ChoiceBody, ClaimBody, CommentBody, EditBody, EditsBody, ExportedBody, GrantBody, HandoffBody,
     HoldingBody, ReleaseBody, ReshardBody, RevocationBody, RulingBody, UndoBody, WorkerBody,
 };
+use crate::naming::Shut;
 
 /// The longest frame of an answer that is still taken, in bytes.
 const FRAME_BYTES_MAX: u32 = 1 << 30;
@@ -125,10 +126,12 @@ impl RemoteTracker {
 }
 
 /// Returns the lists of the node that has a data directory.
-pub(crate) fn lists_of(dir: &Path, api: &str) -> Result<Vec<ListInfo>, TrackerError> {
+pub(crate) fn lists_of(dir: &Path, api: &str) -> Result<(Vec<ListInfo>, Shut), TrackerError> {
     let client = Client::with(dir, api).map_err(|error| error.to_tell())?;
     let lists: TaskLists = client.exact(Call::get("/task-lists"))?;
-    Ok(lists.task_lists.into_iter().map(|list| list.info).collect())
+    let shut =
+        lists.unopened.into_iter().filter_map(|one| Some((one.id.parse().ok()?, one.held_by)));
+    Ok((lists.task_lists.into_iter().map(|list| list.info).collect(), shut.collect()))
 }
 
 /// Returns the path of an issue, or of something under it. A name that is one of the words under `/issues`

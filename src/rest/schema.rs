@@ -264,6 +264,8 @@ pub(super) struct TaskList {
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskLists {
     task_lists: Vec<TaskList>,
+    /// Those that cannot be opened for now.
+    unopened: Vec<Unopened>,
 }
 
 /// Who belongs to a task list.
@@ -339,8 +341,18 @@ pub(super) struct Status {
     api: String,
     uptime_ms: i64,
     lists: Vec<ListStatus>,
+    /// Lists that cannot be opened for now.
+    unopened: Vec<Unopened>,
     joining: Vec<Vec<String>>,
     peers: u64,
+}
+
+/// A task list that cannot be opened for now; that is tried again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Unopened {
+    id: String,
+    /// Who has it, or what is wrong with it.
+    held_by: String,
 }
 
 /// A task list of a node.

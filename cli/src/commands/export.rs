@@ -12,7 +12,7 @@ use x0x_tracker::interface::{ExportFrom, ExportReport, ImportOptions, TrackerErr
 use super::validate;
 use crate::args::ExportArgs;
 use crate::error::{CliError, Exit};
-use crate::files::{self, Content, Pending};
+use crate::files::{self, Content, Pending, Stamp};
 use crate::output::Output;
 use crate::resolve::{Session, file_name};
 
@@ -69,6 +69,17 @@ impl Exported {
 
 /// Writes the bound file and notes what it holds now; tells nothing yet.
 pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exported, CliError> {
+    to_known_if(session, args, path, &|| true)
+}
+
+/// The same, if `may` still says so when the new content is about to take the file's place. A file that is
+/// not the one any more that was read by then is left as it is: what changed it was not imported.
+pub fn to_known_if(
+    session: &Session,
+    args: &ExportArgs,
+    path: &Path,
+    may: &dyn Fn() -> bool,
+) -> Result<Exported, CliError> {
     let name = file_name(path)?;
     let mut tracker = session.writer()?;
     let io = |error| CliError::file("cannot write", path, error);
@@ -77,19 +88,24 @@ pub fn to_known(session: &Session, args: &ExportArgs, path: &Path) -> Result<Exp
     if args.canonical {
         report.base = base_of(&*tracker, name)?;
     }
+    let before = Stamp::of(path);
     let current =
         files::content_of(path).map_err(|error| CliError::file("cannot read", path, error))?;
     let is_same = current.is_some_and(|current| current.hash == report.hash);
     // A file of no bytes has nothing to lose.
     let is_base = |current: Content| report.base.map_or(current.bytes == 0, |b| b == current.hash);
+    let not_imported = || Err(TrackerError::NotImported { file: name.to_owned() }.into());
     if !is_same && !current.is_none_or(is_base) {
-        return Err(TrackerError::NotImported { file: name.to_owned() }.into());
+        return not_imported();
     }
     if args.canonical && current.is_some() {
         refuse_bad_lines(path)?;
     }
     if !is_same {
-        pending.replace().map_err(io)?;
+        let is_unchanged = || may() && Stamp::of(path) == before;
+        if !pending.replace_if(is_unchanged).map_err(io)? {
+            return not_imported();
+        }
     }
     if report.base != Some(report.hash) {
         note_content(&mut *tracker, args, path, &report)?;

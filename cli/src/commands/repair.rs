@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
+use x0x::backup::Repaired;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::TrackerError;
 
@@ -18,13 +19,9 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
         return Err(CliError::Runs { pid: status["pid"].as_u64().unwrap_or_default() });
     }
     let list = damaged(session)?;
-    let faults = match session.home.check(list, session.lock_timeout).map_err(CliError::from) {
-        Ok(faults) => faults,
-        Err(error) if is_damage(&error) => vec![error.to_string()],
-        Err(error) => return Err(error),
-    };
+    let Repaired { faults, kept_as } = session.home.repair(list, session.lock_timeout)?;
     let output = session.output;
-    if faults.is_empty() {
+    let Some(kept) = kept_as else {
         if output.json {
             output.json(&json!({"list": list.to_string(), "problems": [], "kept_as": null}))?;
         } else {
@@ -32,8 +29,7 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
                 .note("Every page and commit of the list is as it should be; nothing was changed.");
         }
         return Ok(Exit::Done);
-    }
-    let kept = session.home.set_aside(list, session.lock_timeout)?;
+    };
     if output.json {
         let kept = kept.display().to_string();
         let problems: Vec<_> = faults.iter().map(|fault| json!({"reason": fault})).collect();
@@ -55,14 +51,7 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
 /// Returns the list that is meant; one whose name cannot be read is meant where it is the only one.
 fn damaged(session: &Session) -> Result<ListId, CliError> {
     session.list().or_else(|error| match session.home.list_ids()?[..] {
-        [only] if is_damage(&error) => Ok(only),
+        [only] if error.tracker().is_some_and(TrackerError::is_damage) => Ok(only),
         _ => Err(error),
     })
-}
-
-fn is_damage(error: &CliError) -> bool {
-    matches!(
-        error.tracker(),
-        Some(TrackerError::Damaged { .. } | TrackerError::Store { .. } | TrackerError::Journal(_))
-    )
 }

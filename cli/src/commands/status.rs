@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::node::{client, short};
 use crate::error::{CliError, Exit};
+use crate::output::plain::one_line;
 use crate::resolve::Session;
 
 /// Shows what the node says of itself.
@@ -37,6 +38,11 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
                 list["role"].as_str().unwrap_or("not a member yet"),
                 list["peers"],
             )?;
+        }
+        for list in status["unopened"].as_array().into_iter().flatten() {
+            let text = |field: &str| list[field].as_str().unwrap_or_default();
+            let (id, holder) = (short(text("id")), one_line(text("held_by")));
+            writeln!(stdout, "list     {id} is not open: held by {holder}")?;
         }
         for joining in status["joining"].as_array().into_iter().flatten() {
             let id = |at: usize| short(joining[at].as_str().unwrap_or_default()).to_owned();

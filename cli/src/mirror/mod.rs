@@ -5,9 +5,7 @@
 mod heads;
 mod verdict;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -15,12 +13,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use x0x::entropy;
 use x0x::node::Events;
 use x0x::time::{self, Moment};
+use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::{ImportReport, TrackerError};
 
 use crate::args::{ExportArgs, ImportArgs};
 use crate::commands::{export, import};
 use crate::error::{CliError, problem_text};
-use crate::files;
+use crate::files::{self, Stamp};
 use crate::git::{Git, UNDER_WAY};
 use crate::output::Output;
 use crate::resolve::{Session, file_name, repository};
@@ -38,6 +37,10 @@ const SETTLED: Duration = Duration::from_millis(900);
 
 /// How long something has to last that is mostly over within moments, before it is told.
 const BRIEF: Duration = Duration::from_secs(2);
+
+/// How long is waited after a failure that may pass, and at most after several.
+const AGAIN_FIRST: Duration = Duration::from_secs(2);
+const AGAIN_LAST: Duration = Duration::from_secs(60);
 
 /// What git leaves in its directory besides what [`UNDER_WAY`] has.
 const BISECT: (&str, &str) = ("BISECT_LOG", "a bisect");
@@ -72,20 +75,15 @@ pub enum Told {
     },
 }
 
-/// What makes a file another than before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: (i64, i64),
-    bytes: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Some(Self { modified, bytes: metadata.len(), inode: metadata.ino() })
-    }
+/// A failure of an import or an export.
+struct Failure {
+    /// The file and the list with which it failed.
+    file: Option<Stamp>,
+    list: u64,
+    pause: Pause,
+    /// When it is tried again with the same, and how long was waited for that; `None` where what the file says
+    /// is the reason.
+    again: Option<(Duration, Duration)>,
 }
 
 /// One file that is kept.
@@ -106,8 +104,7 @@ pub struct Mirror {
     import_at: Option<Duration>,
     /// Why nothing is done, since when, and whether that was told.
     pause: Option<(Pause, Duration, bool)>,
-    /// The file with which an import or an export failed: it is not tried again with the same.
-    failed: Option<(Option<Stamp>, u64, Pause)>,
+    failed: Option<Failure>,
 }
 
 impl Mirror {
@@ -193,10 +190,11 @@ impl Mirror {
             if agrees && self.pause.is_none() {
                 return;
             }
-            if let Some((file, with, pause)) = &self.failed
-                && (*file, *with) == (stamp, list)
+            if let Some(failure) = &self.failed
+                && (failure.file, failure.list) == (stamp, list)
+                && failure.again.is_none_or(|(at, _)| now < at)
             {
-                return self.leave(now, pause.clone());
+                return self.leave(now, failure.pause.clone());
             }
         }
         let look = match standing {
@@ -214,7 +212,10 @@ impl Mirror {
         });
         if let Err(error) = done {
             let pause = failure(&error);
-            self.failed = Some((stamp, list, pause.clone()));
+            let waited = self.failed.as_ref().and_then(|failure| Some(failure.again?.1));
+            let wait = waited.map_or(AGAIN_FIRST, |waited| (waited * 2).min(AGAIN_LAST));
+            let again = (!is_of_content(&error)).then_some((now + wait, wait));
+            self.failed = Some(Failure { file: stamp, list, pause: pause.clone(), again });
             self.leave(now, pause);
         }
     }
@@ -290,9 +291,11 @@ impl Mirror {
 
     fn export(&mut self, list: u64, look: &Look) -> Result<(), CliError> {
         self.import_at = None;
-        let exported = match export::to_known(&self.session, &ExportArgs::default(), &self.path) {
+        let (session, args) = (&self.session, ExportArgs::default());
+        let may = || self.standing() == Standing::Here;
+        let exported = match export::to_known_if(session, &args, &self.path, &may) {
             Ok(exported) => exported,
-            // It was edited between the look and now: the next look sees it.
+            // It was edited, or git went on, between the look and now: the next look sees it.
             Err(CliError::Tracker(error)) if matches!(*error, TrackerError::NotImported { .. }) => {
                 self.agreed = None;
                 return Ok(());
@@ -350,6 +353,12 @@ impl Mirror {
         // Whoever listened is about to end.
         let _gone = self.told.send(told);
     }
+}
+
+/// Tells whether it is what the file says that failed, so that the same file fails again.
+fn is_of_content(error: &CliError) -> bool {
+    matches!(error, CliError::Invalid { .. })
+        || error.tracker().is_some_and(|error| error.fault() == Fault::Invalid)
 }
 
 fn failure(error: &CliError) -> Pause {

@@ -56,12 +56,12 @@ impl Scene {
 
     pub fn tracker(&self) -> LocalTracker {
         let home = Home::at(self.place.data());
-        home.write(home.list_named(None).unwrap(), WAIT).unwrap()
+        home.write(home.list_named(None, WAIT).unwrap(), WAIT).unwrap()
     }
 
     pub fn shown(&self, name: &str) -> Shown {
         let home = Home::at(self.place.data());
-        home.read(home.list_named(None).unwrap()).unwrap().show(name).unwrap()
+        home.read(home.list_named(None, WAIT).unwrap()).unwrap().show(name).unwrap()
     }
 
     pub fn row(&self, name: &str) -> Row {

@@ -68,7 +68,9 @@ fn told(path: &Path, source: redb::Error) -> TrackerError {
         }
         // We wrote one type of table in one version of the file, and a poisoned lock or transaction
         // is what an earlier panic left.
-        source @ (redb::Error::TableTypeMismatch { .. }
+        // Every table is made with the store.
+        source @ (redb::Error::TableDoesNotExist(_)
+        | redb::Error::TableTypeMismatch { .. }
         | redb::Error::TypeDefinitionChanged { .. }
         | redb::Error::TableIsMultimap(_)
         | redb::Error::TableIsNotMultimap(_)

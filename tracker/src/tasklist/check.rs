@@ -8,6 +8,7 @@ use super::{names, row};
 use crate::document::{Birth, Document, admit};
 use crate::id::{DocumentKey, ListId};
 use crate::interface::TrackerError;
+use crate::journal::JournalError;
 use crate::journal::charter::Charter;
 use crate::journal::commit::{Opened, decode_header};
 use crate::journal::frontier::Frontier;
@@ -59,6 +60,18 @@ pub(super) fn run(reading: &Reading, verifier: &dyn Verifier) -> Result<Vec<Stri
     Ok(faults.0)
 }
 
+impl TrackerError {
+    /// Tells whether what a store holds is the reason, when it came up while reading one. What is in use, or
+    /// was written by a newer program, is not damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Document(_) => true,
+            Self::Journal(error) => !matches!(error, JournalError::Rules { .. }),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Faults(Vec<String>);
 
@@ -75,11 +88,7 @@ impl Faults {
         result: Result<T, TrackerError>,
     ) -> Result<Option<T>, TrackerError> {
         match result {
-            Err(
-                error @ (TrackerError::Damaged { .. }
-                | TrackerError::Document(_)
-                | TrackerError::Journal(_)),
-            ) => {
+            Err(error) if error.is_damage() => {
                 self.note(error.to_string());
                 Ok(None)
             }
@@ -111,6 +120,7 @@ fn journal(
         for (at, commit) in sealed {
             match open(&commit, list, &known, &charter, verifier) {
                 Ok(opened) => take(&opened, at, &mut walked, faults),
+                Err(error) if !error.is_damage() => return Err(error),
                 Err(error) => faults.note(format!("{}: {error}", place(&commit))),
             }
             known.0.insert(commit.log, commit.position);
