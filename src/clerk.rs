@@ -351,7 +351,7 @@ pub fn settle_fork(
     list: ListId,
     run: &Run,
 ) -> Result<Settled, TrackerError> {
-    let proved = run.prove(list, &tracker.charter()?, verifier)?;
+    let proved = run.prove(list, &*tracker.charter()?, verifier)?;
     tracker.settle_fork(&proved)
 }
 

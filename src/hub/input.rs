@@ -1,6 +1,7 @@
 //! What the hub is told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Charter, Role, Signed};
@@ -79,7 +80,7 @@ pub enum Input {
         /// Where its logs are.
         frontier: Frontier,
         /// Who belongs to it.
-        charter: Charter,
+        charter: Arc<Charter>,
     },
     /// This store has commits of its own that are on disk.
     Wrote {
@@ -108,7 +109,7 @@ pub enum Input {
         /// Where logs are now.
         places: Vec<(LogId, Position)>,
         /// The charter, where it has more statements now.
-        charter: Option<Charter>,
+        charter: Option<Arc<Charter>>,
     },
     /// A pull is over.
     Pulled {
@@ -155,7 +156,7 @@ pub enum Input {
         /// In which list.
         list: ListId,
         /// The charter.
-        charter: Charter,
+        charter: Arc<Charter>,
         /// The statement that was new, if it was not heard by gossip.
         news: Option<Signed>,
     },

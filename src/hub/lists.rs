@@ -1,6 +1,7 @@
 //! Lists: what their gossip and their replicas want becomes frames, and what comes goes to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use x0x_tracker::id::{AgentId, ListId, LogId};
@@ -65,7 +66,7 @@ impl Hub {
         now: Duration,
         list: ListId,
         frontier: Frontier,
-        charter: Charter,
+        charter: Arc<Charter>,
         effects: &mut Vec<Effect>,
     ) {
         if self.lists.contains_key(&list) {
@@ -159,7 +160,7 @@ impl Hub {
         list: ListId,
         from: AgentId,
         places: Vec<(LogId, Position)>,
-        charter: Option<Charter>,
+        charter: Option<Arc<Charter>>,
         effects: &mut Vec<Effect>,
     ) {
         let is_charter = charter.is_some();
@@ -191,7 +192,7 @@ impl Hub {
         &mut self,
         now: Duration,
         list: ListId,
-        charter: Charter,
+        charter: Arc<Charter>,
         news: Option<Signed>,
         effects: &mut Vec<Effect>,
     ) {

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use x0x_tracker::journal::charter::{Charter, Role, Signed, Statement};
 use x0x_tracker::journal::commit::RULES_VERSION;
@@ -56,7 +57,7 @@ impl Scene {
         let hub = Hub::new(agent(US), "0", Arc::new(StandInVerifier), [3; 32]);
         let mut scene = Self { hub, list, now: Duration::from_secs(100) };
         let frontier = Frontier::default();
-        scene.tell(Input::Opened { list, frontier, charter });
+        scene.tell(Input::Opened { list, frontier, charter: charter.into() });
         scene
     }
 

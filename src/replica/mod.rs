@@ -10,6 +10,7 @@ mod pool;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId};
@@ -68,7 +69,7 @@ pub struct Replica {
     me: AgentId,
     standing: Standing,
     frontier: BTreeMap<LogId, Position>,
-    charter: Charter,
+    charter: Arc<Charter>,
     peers: BTreeMap<AgentId, Peer>,
     pool: Pool,
     /// Commits that the store is to judge next, and whether it judges some now.
@@ -86,7 +87,7 @@ impl Replica {
         list: ListId,
         me: AgentId,
         frontier: Frontier,
-        charter: Charter,
+        charter: Arc<Charter>,
         now: Duration,
         seed: [u8; 32],
     ) -> Self {
@@ -94,7 +95,7 @@ impl Replica {
             list,
             me,
             frontier: BTreeMap::new(),
-            charter: Charter::default(),
+            charter: Arc::default(),
             standing: Standing::default(),
             peers: BTreeMap::new(),
             pool: Pool::default(),
@@ -459,7 +460,7 @@ impl Replica {
         self.frontier.get(&log).is_none_or(|here| here.number < place.number)
     }
 
-    fn advance(&mut self, places: &[(LogId, Position)], charter: Option<Charter>) {
+    fn advance(&mut self, places: &[(LogId, Position)], charter: Option<Arc<Charter>>) {
         for (log, place) in places {
             if self.lacks(*log, *place) {
                 self.frontier.insert(*log, *place);
@@ -474,7 +475,7 @@ impl Replica {
         }
     }
 
-    fn refresh(&mut self, frontier: Frontier, charter: Charter) {
+    fn refresh(&mut self, frontier: Frontier, charter: Arc<Charter>) {
         self.frontier = frontier.0;
         self.standing.logs = self.frontier.iter().map(|(log, at)| (*log, *at)).collect();
         self.standing.charter = charter.heads();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use x0x_tracker::id::CommitHash;
 use x0x_tracker::interface::{Draft, Tracker};
 use x0x_tracker::journal::commit::Commit;
@@ -31,7 +33,7 @@ struct Scene {
 
 impl Scene {
     fn new(peers: u8) -> Self {
-        let replica = Replica::new(LIST, ME, frontier(&[]), Charter::default(), START, [7; 32]);
+        let replica = Replica::new(LIST, ME, frontier(&[]), Arc::default(), START, [7; 32]);
         let mut scene = Self { replica, now: START };
         for n in 2..2 + peers {
             scene.does(Input::PeerUp(peer(n)));

@@ -1,5 +1,7 @@
 //! What a replica is told, and what it wants done.
 
+use std::sync::Arc;
+
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::charter::Charter;
 use x0x_tracker::journal::commit::Position;
@@ -64,7 +66,7 @@ pub enum Input {
         /// Where logs are now.
         places: Vec<(LogId, Position)>,
         /// The charter, where it has more statements now.
-        charter: Option<Charter>,
+        charter: Option<Arc<Charter>>,
     },
     /// A neighbour keeps commits that do not count there.
     Lost {
@@ -92,7 +94,7 @@ pub enum Input {
         /// Where logs are.
         frontier: Frontier,
         /// The charter.
-        charter: Charter,
+        charter: Arc<Charter>,
     },
     /// The deadline passed.
     Tick,

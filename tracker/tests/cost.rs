@@ -15,9 +15,12 @@ use support::{List, record};
 use x0x_tracker::Tracker;
 use x0x_tracker::claim::record::CHANGE_RECORDS_MAX;
 use x0x_tracker::claim::{Act, Origin, Record, Tree, link};
-use x0x_tracker::id::RecordHash;
+use x0x_tracker::id::{ListId, RecordHash, StatementHash};
 use x0x_tracker::interface::{Filter, Patch, Shown};
+use x0x_tracker::journal::charter::{Charter, GRANTS_MAX, Role, Signed, Statement};
+use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::testing::claims::{ISSUE, Scene, record as record_of};
+use x0x_tracker::testing::{START, StandIn};
 
 /// Returns the CPU time of this thread while `work` ran, in seconds.
 fn cpu(work: impl FnOnce()) -> f64 {
@@ -207,4 +210,68 @@ fn finding_the_end_of_every_claim_costs_no_more_than_making_the_tree() {
         least_cost(|| assert_eq!(tree.claims().filter_map(|c| tree.end_of(c)).count(), 1_500));
     println!("finding the ends costs {:.3} of making the tree", found / made);
     assert!(found < made, "{found} against {made}");
+}
+
+/// Returns statements of a full charter, as somebody makes them who wants them to be hard to judge: `links`
+/// rings that open one after the other, `again` as many by others who know of these, and a `chain` of
+/// revocations each of which depends on the one before it.
+fn crafted(links: usize, again: usize, chain: usize, open_from: usize) -> Vec<Signed> {
+    let mut agents: Vec<StandIn> = (0..GRANTS_MAX as u64).map(StandIn::new).collect();
+    // Of two that revoke each other the first stays, and only then it is seen how the next ring stands.
+    agents.sort_by_key(Signer::agent);
+    let (name, founder) = ("team".to_owned(), agents[0].public_key().to_vec());
+    let found = Statement::Found { name, founder, nonce: [0; 16], at: START };
+    let mut said = vec![Signed::new(&found, &agents[0]).unwrap()];
+    let list = ListId::of(&said[0].statement);
+    let newest = |said: &[Signed]| vec![said.last().unwrap().hash()];
+    let mut seen = newest(&said);
+    for (n, agent) in agents.iter().enumerate().skip(1) {
+        // What those in rings granted is as open as their rings are.
+        let (signer, is_open) =
+            if n > open_from { (1 + n % (2 * links), true) } else { (0, false) };
+        let (by, member, role) =
+            (agents[signer].agent(), agent.public_key().to_vec(), Role::Maintainer);
+        let grant = Statement::Grant { list, by, member, role, seen: seen.clone() };
+        said.push(Signed::new(&grant, &agents[signer]).unwrap());
+        if !is_open {
+            seen = newest(&said);
+        }
+    }
+    let ring = |a: usize| [(a, a + 1), (a + 1, a), (a + 1, a + 2)];
+    let revoke = |by: usize, member: usize, seen: &[StatementHash]| {
+        let (member, seen) = (agents[member].agent(), seen.to_vec());
+        let (reason, at) = (String::new(), START);
+        let by_id = agents[by].agent();
+        let revoked = Statement::Revoke { list, by: by_id, member, at, reason, seen };
+        Signed::new(&revoked, &agents[by]).unwrap()
+    };
+    for (by, member) in (0..links).flat_map(|link| ring(1 + 2 * link)) {
+        said.push(revoke(by, member, &seen));
+    }
+    let last = said.len();
+    for link in 0..again {
+        for (at, (by, member)) in ring(301 + 2 * link).into_iter().enumerate() {
+            // Each has another past.
+            let known = said[last - 1 - (3 * link + at) % (3 * links)].hash();
+            said.push(revoke(by, member, &[known]));
+        }
+    }
+    for link in 601..601 + chain {
+        said.push(revoke(link, link + 1, &seen));
+    }
+    said
+}
+
+#[test]
+fn a_charter_that_was_made_to_be_hard_to_judge_costs_a_few_times_what_reading_it_does() {
+    let all = GRANTS_MAX;
+    for (links, again, chain, open_from) in
+        [(85, 0, 0, all), (42, 42, 0, all), (28, 28, 84, all), (2, 0, 150, all), (85, 0, 0, 180)]
+    {
+        let said = crafted(links, again, chain, open_from);
+        let judged = |said: &[Signed]| drop(Charter::of_accepted(said).unwrap());
+        let ratio = least_ratio(|| cpu(|| judged(&said)), || cpu(|| judged(&said[..GRANTS_MAX])));
+        println!("{links} rings, {again} that know of them, a chain of {chain}: {ratio:.1} times");
+        assert!(ratio < 30.0, "{links}, {again}, {chain}: {ratio}");
+    }
 }

@@ -6,23 +6,22 @@
 //! `standing`.
 
 mod standing;
+mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use statement::{REASON_BYTES_MAX, Role, STATEMENT_BYTES_MAX, Signed, Statement};
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
 
 use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use super::codec::{decode, encode};
-use super::signature::{PUBLIC_KEY_BYTES, SignError, Signer, Verifier};
+use super::codec::decode;
+use super::signature::{PUBLIC_KEY_BYTES, Verifier};
 use crate::id::{AgentId, ListId, StatementHash};
 use crate::timestamp::Timestamp;
-
-/// The largest statement, in bytes.
-pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 
 /// The most statements of one charter that found or grant.
 pub const GRANTS_MAX: usize = 768;
@@ -31,111 +30,15 @@ pub const GRANTS_MAX: usize = 768;
 /// revoked any more.
 pub const REVOCATIONS_MAX: usize = 256;
 
-/// The longest reason of a revocation, in bytes.
-pub const REASON_BYTES_MAX: usize = 1_024;
+/// The most statements that found or grant, and that revoke, by a maintainer other than the founder and all
+/// whom it made maintainers, directly or through others: one that turns against the team, with whatever
+/// agents it makes up, leaves the others half of all room.
+pub const SHARE_GRANTS_MAX: usize = GRANTS_MAX / 2;
+const SHARE_REVOCATIONS_MAX: usize = REVOCATIONS_MAX / 2;
 
 /// The most statements that a new one names. Where there are more that no other has in its past, the next
 /// statements name the rest.
 const SEEN_MAX: usize = 128;
-
-/// What a member may do; each may do what the next may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Sees the list.
-    Reader,
-    /// Edits issues and works on them.
-    Worker,
-    /// Rules on issues and grants roles.
-    Maintainer,
-}
-
-impl Role {
-    /// Tells whether a member in this role may write commits.
-    pub fn may_write(self) -> bool {
-        self >= Self::Worker
-    }
-
-    /// Returns the word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reader => "reader",
-            Self::Worker => "worker",
-            Self::Maintainer => "maintainer",
-        }
-    }
-}
-
-/// One thing that was stated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Statement {
-    /// Makes a list; its hash is the list's id, and its signer the first maintainer.
-    Found {
-        /// What people call the list.
-        name: String,
-        /// The signer's public key.
-        #[serde(with = "serde_bytes")]
-        founder: Vec<u8>,
-        /// Makes two lists of one name by one founder differ.
-        nonce: [u8; 16],
-        /// When.
-        at: Timestamp,
-    },
-    /// Gives an agent a role.
-    Grant {
-        /// In which list.
-        list: ListId,
-        /// Who signs.
-        by: AgentId,
-        /// The public key of the agent that is given the role.
-        #[serde(with = "serde_bytes")]
-        member: Vec<u8>,
-        /// Which role.
-        role: Role,
-        /// The newest statements that the signer knew; sorted.
-        seen: Vec<StatementHash>,
-    },
-    /// Takes every role from an agent, and voids what it stated that the signer had not seen.
-    Revoke {
-        /// In which list.
-        list: ListId,
-        /// Who signs.
-        by: AgentId,
-        /// Who has no role any more.
-        member: AgentId,
-        /// When, by the signer's clock; for people alone.
-        at: Timestamp,
-        /// Why; for people alone.
-        reason: String,
-        /// The newest statements that the signer knew; sorted.
-        seen: Vec<StatementHash>,
-    },
-}
-
-/// A statement as it is stored and sent: bytes, not yet believed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed {
-    /// The encoded [`Statement`].
-    #[serde(with = "serde_bytes")]
-    pub statement: Vec<u8>,
-    /// The signer's signature.
-    #[serde(with = "serde_bytes")]
-    pub signature: Vec<u8>,
-}
-
-impl Signed {
-    /// Signs a statement.
-    pub fn new(statement: &Statement, signer: &dyn Signer) -> Result<Self, SignError> {
-        let statement = encode(statement);
-        let signature = signer.sign(&signed_bytes(&statement))?;
-        Ok(Self { statement, signature })
-    }
-
-    /// Returns the hash that commits and other statements name this one by.
-    pub fn hash(&self) -> StatementHash {
-        StatementHash::of(&self.statement)
-    }
-}
 
 /// Who belongs to one list, as far as it is known here.
 #[derive(Clone, Debug, Default)]
@@ -149,6 +52,10 @@ pub struct Charter {
     taken: Vec<Taken>,
     places: BTreeMap<StatementHash, usize>,
     revocations: usize,
+    /// Who first made an agent a maintainer; nobody made the founder one.
+    makers: BTreeMap<AgentId, AgentId>,
+    /// How much of their share maintainers, with those whom they made, have stated.
+    shares: BTreeMap<AgentId, Share>,
     /// What follows from all of them.
     roles: BTreeMap<AgentId, Role>,
 }
@@ -163,10 +70,17 @@ struct Taken {
     role: Option<Role>,
     /// The places of all statements that come before it.
     past: FixedBitSet,
-    /// How many grants lie between the founder and its signer; worked out where it matters.
-    distance: OnceLock<u32>,
+    /// How many grants lie between the founder and its signer at least, by those that it names.
+    distance: u32,
     /// What people are told of it.
     remark: Option<Remark>,
+}
+
+/// How many statements of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    grants: usize,
+    revocations: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -227,14 +141,15 @@ impl Charter {
         let statement: Statement = decode("statement", &signed.statement)?;
         self.check_form(&statement)?;
         match &statement {
-            Statement::Found { founder, .. } => check(signed, founder, verifier)?,
+            Statement::Found { founder, .. } => signed.check(founder, verifier)?,
             Statement::Grant { by, seen, .. } | Statement::Revoke { by, seen, .. } => {
                 let not_allowed = JournalError::NotAllowed { agent: *by };
                 let key = self.public_key(*by).ok_or_else(|| not_allowed.clone())?;
-                check(signed, key, verifier)?;
+                signed.check(key, verifier)?;
                 if self.role_under(*by, seen) != Some(Role::Maintainer) {
                     return Err(not_allowed);
                 }
+                self.check_share(*by, &statement)?;
             }
         }
         self.add(signed, statement);
@@ -245,12 +160,12 @@ impl Charter {
     /// Checks all but who made it.
     fn check_form(&self, statement: &Statement) -> Result<(), JournalError> {
         let (grants, revocations) = (self.taken.len() - self.revocations, self.revocations);
-        let (what, known, known_max) = match statement {
-            Statement::Revoke { .. } => ("number of revocations", revocations, REVOCATIONS_MAX),
-            _ => ("number of grants", grants, GRANTS_MAX),
+        let (what, known, count_max) = match statement {
+            Statement::Revoke { .. } => ("revocations", revocations, REVOCATIONS_MAX),
+            _ => ("grants", grants, GRANTS_MAX),
         };
-        if known >= known_max {
-            return Err(JournalError::TooLarge { what, bytes: known + 1, bytes_max: known_max });
+        if known >= count_max {
+            return Err(JournalError::Full { what, count_max });
         }
         let (what, list, seen, is_formed) = match statement {
             Statement::Found { founder, .. } => {
@@ -278,6 +193,30 @@ impl Charter {
         Ok(())
     }
 
+    /// Checks that neither an agent nor anybody through whom it became a maintainer has used up its share.
+    fn check_share(&self, by: AgentId, statement: &Statement) -> Result<(), JournalError> {
+        for maker in self.line_of(by) {
+            let Share { grants, revocations } =
+                self.shares.get(&maker).copied().unwrap_or_default();
+            let (what, used, count_max) = match statement {
+                Statement::Revoke { .. } => {
+                    ("revocations by one side", revocations, SHARE_REVOCATIONS_MAX)
+                }
+                _ => ("grants by one side", grants, SHARE_GRANTS_MAX),
+            };
+            if used >= count_max {
+                return Err(JournalError::Full { what, count_max });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns an agent and those through whom it became a maintainer, without the founder.
+    fn line_of(&self, agent: AgentId) -> impl Iterator<Item = AgentId> {
+        let maker = |agent: &AgentId| self.makers.get(agent).copied();
+        std::iter::successors(Some(agent), maker).filter(|agent| Some(*agent) != self.founder)
+    }
+
     /// Returns the list that the founding statement made.
     pub fn list(&self) -> Option<ListId> {
         self.list
@@ -298,9 +237,34 @@ impl Charter {
         self.heads.iter().copied().collect()
     }
 
-    /// Returns the statements that a statement made now names: the heads, or as many as it may name.
-    pub fn seen(&self) -> Vec<StatementHash> {
-        self.heads.iter().take(SEEN_MAX).copied().collect()
+    /// Returns the statements that a statement on an agent names that another one makes now: the heads, or as
+    /// many as it may name. First come those without which it could not be made, or would void what its
+    /// signer knows that agent to have stated.
+    pub fn seen(&self, by: AgentId, member: AgentId) -> Vec<StatementHash> {
+        if self.heads.len() <= SEEN_MAX {
+            return self.heads();
+        }
+        let matters = |at: &usize| {
+            let taken = &self.taken[*at];
+            taken.by == member || taken.member == by || taken.member == member
+        };
+        let mut wanted: FixedBitSet = (0..self.taken.len()).filter(matters).collect();
+        wanted.grow(self.taken.len());
+        let (mut left, mut seen) = (self.heads.clone(), BTreeSet::new());
+        while seen.len() < SEEN_MAX {
+            let brings = |head: &StatementHash| {
+                let mut brought = self.past_of(&[*head]);
+                brought.intersect_with(&wanted);
+                brought.count_ones(..)
+            };
+            // Of as much, the first: it is the smallest hash.
+            let best = left.iter().rev().max_by_key(|head| brings(head)).copied();
+            let Some(best) = best else { break };
+            wanted.difference_with(&self.past_of(&[best]));
+            left.remove(&best);
+            seen.insert(best);
+        }
+        seen.into_iter().collect()
     }
 
     /// Returns the first of these statements that is not here.
@@ -416,26 +380,35 @@ impl Charter {
         self.heads.insert(hash);
         let past = self.past_of(&seen);
         self.places.insert(hash, self.taken.len());
-        let distance = OnceLock::new();
+        let distance = self.distance(by, &past);
+        for maker in self.line_of(by).collect::<Vec<_>>() {
+            let share = self.shares.entry(maker).or_default();
+            match role {
+                Some(_) => share.grants += 1,
+                None => share.revocations += 1,
+            }
+        }
+        if role == Some(Role::Maintainer) && Some(member) != self.founder {
+            self.makers.entry(member).or_insert(by);
+        }
         self.taken.push(Taken { hash, by, member, role, past, distance, remark });
+    }
+
+    /// Returns how many grants lie between the founder and a maintainer at least, by these statements.
+    fn distance(&self, agent: AgentId, past: &FixedBitSet) -> u32 {
+        if Some(agent) == self.founder {
+            return 0;
+        }
+        let grants = past.ones().filter_map(|grant| {
+            let Taken { member, role, distance, .. } = &self.taken[grant];
+            let is_meant = (*member, *role) == (agent, Some(Role::Maintainer));
+            is_meant.then(|| distance.saturating_add(1))
+        });
+        grants.min().unwrap_or(u32::MAX)
     }
 
     /// Works out who has which role now.
     fn settle(&mut self) {
         self.roles = self.roles_in(&self.all());
     }
-}
-
-fn check(signed: &Signed, public_key: &[u8], verifier: &dyn Verifier) -> Result<(), JournalError> {
-    if verifier.verify(public_key, &signed_bytes(&signed.statement), &signed.signature) {
-        return Ok(());
-    }
-    Err(JournalError::Signature { agent: AgentId::of_public_key(public_key) })
-}
-
-fn signed_bytes(statement: &[u8]) -> Vec<u8> {
-    let mut message = StatementHash::LABEL.as_bytes().to_vec();
-    message.push(0);
-    message.extend_from_slice(statement);
-    message
 }

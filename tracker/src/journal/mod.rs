@@ -31,6 +31,14 @@ pub enum JournalError {
         /// How many it may have.
         bytes_max: usize,
     },
+    /// The charter takes no more statements of this kind.
+    #[error("the charter takes no more {what}: {count_max} are allowed")]
+    Full {
+        /// Of which kind, and by whom.
+        what: &'static str,
+        /// How many it may have.
+        count_max: usize,
+    },
     /// It belongs to another task list.
     #[error("it belongs to task list {found}, not to {expected}")]
     OtherList {

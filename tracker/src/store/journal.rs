@@ -2,16 +2,18 @@
 //! changed which document.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
 
+use super::charters;
 use super::rows::{damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::id::{CommitHash, DocumentKey, LogId};
 use crate::interface::TrackerError;
-use crate::journal::charter::Signed;
+use crate::journal::charter::{Charter, Signed};
 use crate::journal::commit::{Body, Commit, Position, SIGNATURE_EVERY, decode_body};
 use crate::journal::frontier::Frontier;
 use crate::journal::run::Run;
@@ -235,6 +237,11 @@ pub trait Journal: Tables {
         })?;
         Ok(statements)
     }
+
+    /// Returns the charter that they make.
+    fn charter(&self) -> Result<Arc<Charter>, TrackerError> {
+        charters::charter(self)
+    }
 }
 
 impl<T: Tables + ?Sized> Journal for T {}
@@ -339,6 +346,7 @@ impl Writing {
         if let Some(pending) = &self.pending {
             pending.note_statement();
         }
+        self.has_stated.set(true);
         let number = self.len(Table::Statements)?;
         self.put(Table::Statements, &number.to_be_bytes(), &encode(signed)?)
     }

@@ -6,6 +6,7 @@
 
 mod barrier;
 mod changes;
+mod charters;
 mod claims;
 mod copy;
 mod disk;
@@ -25,6 +26,7 @@ mod upgrade;
 
 pub use barrier::catches_panics;
 pub use changes::{CHANGES_MAX, Change, Changes};
+pub use charters::Charters;
 pub use claims::{Claims, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
 pub use journal::{Fork, Journal, Sealed, VOIDS_PER_AGENT_MAX, VoidCommit};
@@ -62,6 +64,8 @@ pub struct Store {
     syncs_later: AtomicBool,
     /// Where it is kept what writings change, if anybody asks for that.
     watched: Option<changes::Watched>,
+    /// The charter, as it was worked out last.
+    charters: Charters,
 }
 
 /// What opening did about a file that its last writer had not closed.
@@ -153,7 +157,9 @@ impl Store {
     pub fn beside(&self) -> Result<Self, TrackerError> {
         match &self.access {
             Access::Writer(shared) | Access::Beside(shared) => {
-                Ok(Self::of(&self.path, Access::Beside(Arc::clone(shared)), self.repair))
+                let access = Access::Beside(Arc::clone(shared));
+                let charters = self.charters.clone();
+                Ok(Self { charters, ..Self::of(&self.path, access, self.repair) })
             }
             Access::Reader(_) => Err(not_writable()),
         }
@@ -166,6 +172,7 @@ impl Store {
             repair,
             syncs_later: AtomicBool::new(false),
             watched: None,
+            charters: Charters::default(),
         }
     }
 
@@ -176,7 +183,7 @@ impl Store {
             Access::Reader(None) => Err(redb::StorageError::DatabaseClosed.into()),
             Access::Writer(shared) | Access::Beside(shared) => shared.begin_read(),
         })?;
-        Ok(Reading::new(tx, &self.path))
+        Ok(Reading::new(tx, &self.path, self.charters.clone()))
     }
 
     /// Starts writing; nothing is seen by others, or kept, until [`Writing::commit`].
@@ -197,7 +204,7 @@ impl Store {
             tx.set_durability(durability)?;
             Ok::<_, redb::Error>(tx)
         })?;
-        Ok(Writing::new(tx, &self.path, self.watched.as_ref()))
+        Ok(Writing::new(tx, &self.path, self.watched.as_ref(), self.charters.clone()))
     }
 
     /// Keeps from now on what writings change, until it is taken.

@@ -1,6 +1,6 @@
 //! The tables of a store, and reading and writing them. All keys and values are bytes.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use redb::{
 
 use super::barrier;
 use super::changes::{Pending, Watched};
+use super::charters::Charters;
 use super::pack::{pack, unpack};
 use crate::interface::TrackerError;
 
@@ -142,6 +143,9 @@ pub trait Tables {
     /// Returns the last key that starts with `prefix`, and its value.
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError>;
 
+    /// Returns where the charter is kept; `None` while it is another than was ever committed.
+    fn charters(&self) -> Option<&Charters>;
+
     /// Visits the entries whose key starts with `prefix`.
     fn visit_prefix(
         &self,
@@ -167,13 +171,14 @@ pub struct Reading {
     tx: ReadTransaction,
     /// Opened when they are first read; one that the file lacks is empty.
     tables: [OnceCell<Option<OpenToRead>>; Table::ALL.len()],
+    charters: Charters,
 }
 
 type OpenToRead = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl Reading {
-    pub(super) fn new(tx: ReadTransaction, path: &Path) -> Self {
-        Self { path: path.to_owned(), tx, tables: Default::default() }
+    pub(super) fn new(tx: ReadTransaction, path: &Path, charters: Charters) -> Self {
+        Self { path: path.to_owned(), tx, tables: Default::default(), charters }
     }
 
     /// Visits all entries of a table, each value as it is stored.
@@ -217,6 +222,10 @@ impl Tables for Reading {
         let entry = self.table(table)?.map_or(Ok(None), |table| last(table, prefix, &self.path));
         unpacked_entry(table, entry?)
     }
+
+    fn charters(&self) -> Option<&Charters> {
+        Some(&self.charters)
+    }
 }
 
 /// A state of the store that is being made.
@@ -226,11 +235,21 @@ pub struct Writing {
     tx: Option<WriteTransaction>,
     /// What it changes, where that is kept.
     pub(super) pending: Option<Pending>,
+    charters: Charters,
+    /// Whether it has statements that were not committed yet.
+    pub(super) has_stated: Cell<bool>,
 }
 
 impl Writing {
-    pub(super) fn new(tx: WriteTransaction, path: &Path, watched: Option<&Watched>) -> Self {
-        Self { path: path.to_owned(), tx: Some(tx), pending: watched.map(Pending::of) }
+    pub(super) fn new(
+        tx: WriteTransaction,
+        path: &Path,
+        watched: Option<&Watched>,
+        charters: Charters,
+    ) -> Self {
+        let pending = watched.map(Pending::of);
+        let has_stated = Cell::new(false);
+        Self { path: path.to_owned(), tx: Some(tx), pending, charters, has_stated }
     }
 
     /// Sets the value of a key.
@@ -343,6 +362,10 @@ impl Tables for Writing {
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, TrackerError> {
         let stored = self.with(table, |open| last(open, prefix, &self.path))?;
         unpacked_entry(table, stored)
+    }
+
+    fn charters(&self) -> Option<&Charters> {
+        (!self.has_stated.get()).then_some(&self.charters)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::document::{Content, Document, Edit};
 use crate::id::RecordHash;
 use crate::interface::{Terms, TrackerError};
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role};
+use crate::journal::charter::Role;
 use crate::state::State;
 use crate::store::{Claims, Journal};
 
@@ -249,7 +249,7 @@ pub(super) fn renew(
 
 /// Returns the agent's role; without a charter, whoever has the file may do everything.
 fn role(edition: &Edition<'_>) -> Result<Option<Role>, TrackerError> {
-    let charter = Charter::of_accepted(&edition.tables().statements()?)?;
+    let charter = edition.tables().charter()?;
     let role = charter.role(edition.host().signer.agent());
     Ok(if charter.list().is_none() { Some(Role::Maintainer) } else { role })
 }

@@ -12,7 +12,7 @@ use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHas
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Signed, Statement};
+use crate::journal::charter::{Signed, Statement};
 use crate::journal::commit::{
     self, BODY_BYTES_MAX, Body, Commit, Entry, HEADER_BYTES_MAX, Header, Position, RULES_VERSION,
     SIGNATURE_EVERY,
@@ -124,7 +124,7 @@ impl<'a> Edition<'a> {
             }
         };
         // They were checked when they were taken.
-        let charter = Charter::of_accepted(&writing.statements()?)?;
+        let charter = writing.charter()?;
         Ok(Self {
             store,
             host,

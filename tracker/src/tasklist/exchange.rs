@@ -3,6 +3,7 @@
 //! Whether an author wrote a commit was proved before ([`Proved`]); giving commits is in `outgoing`.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::sync::Arc;
 
 use super::LocalTracker;
 use super::edition::Edition;
@@ -92,15 +93,15 @@ impl LocalTracker {
     }
 
     /// Returns the charter as it is known here.
-    pub fn charter(&self) -> Result<Charter, TrackerError> {
-        Ok(Charter::of_accepted(&self.statements()?)?)
+    pub fn charter(&self) -> Result<Arc<Charter>, TrackerError> {
+        self.store.read()?.charter()
     }
 
     /// Takes a statement of the charter; returns whether it was new.
     pub fn admit_statement(&mut self, signed: &Signed) -> Result<bool, TrackerError> {
         let host = self.host()?;
         let writing = self.store.write()?;
-        let mut charter = Charter::of_accepted(&writing.statements()?)?;
+        let mut charter = Charter::clone(&*writing.charter()?);
         let before = charter.len();
         charter.accept(signed, host.verifier.as_ref())?;
         let expected = writing.list_id()?;
@@ -231,7 +232,7 @@ impl LocalTracker {
 /// Tells whether an agent may not write under the newest charter that is known here.
 fn is_revoked(tables: &impl Tables, agent: Option<AgentId>) -> Result<bool, TrackerError> {
     let Some(agent) = agent else { return Ok(false) };
-    let charter = Charter::of_accepted(&tables.statements()?)?;
+    let charter = tables.charter()?;
     Ok(!charter.may_write(agent))
 }
 

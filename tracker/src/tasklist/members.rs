@@ -75,7 +75,7 @@ impl LocalTracker {
     ) -> Result<(), TrackerError> {
         let host = self.host()?;
         let writing = self.store.write()?;
-        let mut charter = Charter::of_accepted(&writing.statements()?)?;
+        let mut charter = Charter::clone(&*writing.charter()?);
         let agent = host.signer.agent();
         let list = charter.list().filter(|_| charter.role(agent) == Some(Role::Maintainer));
         let list = list.ok_or(JournalError::NotAllowed { agent })?;
@@ -97,8 +97,12 @@ pub(super) fn sign(
     charter: &Charter,
     mut statement: Statement,
 ) -> Result<Signed, TrackerError> {
-    if let Statement::Grant { seen, .. } | Statement::Revoke { seen, .. } = &mut statement {
-        *seen = charter.seen();
+    match &mut statement {
+        Statement::Found { .. } => {}
+        Statement::Grant { by, member, seen, .. } => {
+            *seen = charter.seen(*by, AgentId::of_public_key(member));
+        }
+        Statement::Revoke { by, member, seen, .. } => *seen = charter.seen(*by, *member),
     }
     Ok(Signed::new(&statement, host.signer.as_ref())?)
 }

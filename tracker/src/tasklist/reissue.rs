@@ -18,7 +18,7 @@ use crate::id::{AgentId, DocumentKey, LogId, RecordHash};
 use crate::interface::TrackerError;
 use crate::interface::history::Share;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role};
+use crate::journal::charter::Role;
 use crate::journal::commit::{Body, Entry, Position, decode_body, decode_header};
 use crate::store::{Journal, Losses, LostCommit, Rows, Tables, VoidCommit};
 
@@ -94,7 +94,7 @@ impl LocalTracker {
         let host = self.host()?;
         let agent = host.signer.agent();
         let writing = self.store.write()?;
-        let charter = Charter::of_accepted(&writing.statements()?)?;
+        let charter = writing.charter()?;
         let mut cuts = Cuts::new();
         for log in writing.frontier()?.0.into_keys().filter(|log| log.agent == agent) {
             // Whoever had a role keeps it, so a log that begins under one goes on so.
@@ -119,7 +119,7 @@ impl LocalTracker {
 /// Refuses an agent whose commits nobody would take.
 fn may_write(tables: &impl Tables, host: &Host) -> Result<(), TrackerError> {
     let agent = host.signer.agent();
-    let charter = Charter::of_accepted(&tables.statements()?)?;
+    let charter = tables.charter()?;
     match charter.may_write(agent) {
         true => Ok(()),
         false => Err(JournalError::NotAllowed { agent }.into()),

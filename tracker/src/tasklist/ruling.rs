@@ -4,7 +4,7 @@ use super::{Host, fields};
 use crate::document::{Content, Edit};
 use crate::interface::TrackerError;
 use crate::interface::request::Ruling;
-use crate::journal::charter::{Charter, Role};
+use crate::journal::charter::Role;
 use crate::state::State;
 use crate::store::{Journal, Reading};
 
@@ -41,7 +41,7 @@ pub(super) fn plan(
 /// Tells whether the host's agent may end issues and open them again: a maintainer may; without a
 /// charter the file is all there is, and whoever may write it may rule.
 pub(super) fn may_rule(tables: &impl Journal, host: &Host) -> Result<bool, TrackerError> {
-    let charter = Charter::of_accepted(&tables.statements()?)?;
+    let charter = tables.charter()?;
     let role = charter.role(host.signer.agent());
     Ok(charter.list().is_none() || role == Some(Role::Maintainer))
 }

@@ -9,7 +9,7 @@ use super::{LocalTracker, members};
 use crate::id::{AgentId, labelled_hash};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
-use crate::journal::charter::{Charter, Role, Signed};
+use crate::journal::charter::{Role, Signed};
 use crate::store::{Journal, Table, Tables, Writing, decode, encode};
 use crate::timestamp::Timestamp;
 
@@ -63,7 +63,7 @@ impl LocalTracker {
     ) -> Result<(), TrackerError> {
         let agent = self.host()?.signer.agent();
         let writing = self.store.write()?;
-        let charter = Charter::of_accepted(&writing.statements()?)?;
+        let charter = writing.charter()?;
         if charter.role(agent) != Some(Role::Maintainer) {
             return Err(JournalError::NotAllowed { agent }.into());
         }
@@ -86,7 +86,7 @@ impl LocalTracker {
             return Ok(Err(TicketRefusal::Unknown));
         };
         let mut statements = writing.statements()?;
-        let charter = Charter::of_accepted(&statements)?;
+        let charter = writing.charter()?;
         match issued.by {
             Some(by) if by != newcomer => return Ok(Err(TicketRefusal::Used)),
             _ => {}

@@ -7,7 +7,6 @@ use crate::claim::{Sighting, Uptime};
 use crate::id::{AgentId, RecordHash};
 use crate::interface::report::{Reason, Row};
 use crate::interface::{Held, Holder, Standing, TrackerError, Watch};
-use crate::journal::charter::Charter;
 use crate::store::{Claims, Journal, Tables};
 use crate::timestamp::Timestamp;
 
@@ -116,7 +115,7 @@ impl<'a, T: Tables> Watching<'a, T> {
 
     fn workers(&self) -> Result<Option<&[AgentId]>, TrackerError> {
         if self.workers.get().is_none() {
-            let charter = Charter::of_accepted(&self.tables.statements()?)?;
+            let charter = self.tables.charter()?;
             let _first = self.workers.set(charter.list().map(|_| charter.workers()));
         }
         Ok(self.workers.get().and_then(Option::as_deref))

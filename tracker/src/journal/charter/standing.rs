@@ -10,9 +10,12 @@
 //! model (Van Gelder, Ross, Schlipf, 1991), computed by alternating fixpoints. What that leaves open are the
 //! rings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
+use petgraph::Direction::Incoming;
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Charter, Role, Taken};
 use crate::id::AgentId;
@@ -25,9 +28,9 @@ impl Charter {
             // Each was taken because its author could make it, and nothing speaks against it.
             return within.clone();
         }
-        let mut ruled = self.none();
+        // What follows whatever is assumed follows as well once more is ruled.
+        let (mut ruled, mut sure) = (self.none(), self.none());
         loop {
-            let mut sure = self.none();
             let open = loop {
                 let possible = self.derive(within, &sure, &ruled);
                 let next = self.derive(within, &possible, &ruled);
@@ -117,39 +120,34 @@ impl Charter {
     /// Returns, of statements that bear on each other in rings, the senior revocation of each ring on which
     /// nothing outside of it bears that is open too.
     fn seniors(&self, open: &[usize]) -> Vec<usize> {
-        let count = open.len();
-        // Row by row: what bears on a statement, and what bears on that.
-        let mut bear: Vec<FixedBitSet> = open
-            .iter()
-            .map(|on| (0..count).filter(|from| self.bears_on(open[*from], *on)).collect())
-            .collect();
-        bear.iter_mut().for_each(|row| row.grow(count));
-        for via in 0..count {
-            let row = bear[via].clone();
-            for on in &mut bear {
-                if on.contains(via) {
-                    on.union_with(&row);
+        let mut bearing: DiGraph<usize, ()> = DiGraph::new();
+        let mut of_signers: BTreeMap<AgentId, Vec<NodeIndex>> = BTreeMap::new();
+        for place in open {
+            let node = bearing.add_node(*place);
+            of_signers.entry(self.taken[*place].by).or_default().push(node);
+        }
+        for from in bearing.node_indices() {
+            for on in of_signers.get(&self.taken[bearing[from]].member).into_iter().flatten() {
+                if self.bears_on(bearing[from], bearing[*on]) {
+                    bearing.add_edge(from, *on, ());
                 }
             }
         }
-        let mut seniors: BTreeMap<Vec<usize>, (u32, AgentId, usize)> = BTreeMap::new();
-        for (at, place) in open.iter().enumerate() {
-            let ring: Vec<usize> = bear[at].ones().collect();
-            let is_ring = ring.contains(&at) && ring.iter().all(|from| bear[*from].contains(at));
-            if !is_ring || self.taken[*place].role.is_some() {
-                continue;
-            }
-            let by = self.taken[*place].by;
-            let rank = (self.distance(*place), by, *place);
-            let key = |(distance, by, place): (u32, AgentId, usize)| {
-                (distance, by, self.taken[place].hash)
-            };
-            let senior = seniors.entry(ring).or_insert(rank);
-            if key(rank) < key(*senior) {
-                *senior = rank;
-            }
-        }
-        seniors.into_values().map(|(.., place)| place).collect()
+        let rings = kosaraju_scc(&bearing);
+        let is_alone = |ring: &&Vec<NodeIndex>| {
+            let inside: BTreeSet<NodeIndex> = ring.iter().copied().collect();
+            let mut from = ring.iter().flat_map(|on| bearing.neighbors_directed(*on, Incoming));
+            ring.len() > 1 && from.all(|from| inside.contains(&from))
+        };
+        let senior = |ring: &Vec<NodeIndex>| {
+            let places = ring.iter().map(|node| bearing[*node]);
+            let revocations = places.filter(|place| self.taken[*place].role.is_none());
+            revocations.min_by_key(|place| {
+                let Taken { distance, by, hash, .. } = &self.taken[*place];
+                (*distance, *by, *hash)
+            })
+        };
+        rings.iter().filter(is_alone).filter_map(senior).collect()
     }
 
     /// Tells whether it matters to a statement that another one stands: that one voids it, or is a grant or
@@ -160,23 +158,6 @@ impl Charter {
             && bearing.member == taken.by
             && !bearing.past.contains(on)
             && (bearing.role.is_none() || taken.past.contains(from))
-    }
-
-    /// Returns how many grants lie between the founder and the signer of a statement, by what it names.
-    pub(super) fn distance(&self, place: usize) -> u32 {
-        let taken = &self.taken[place];
-        *taken.distance.get_or_init(|| {
-            if Some(taken.by) == self.founder {
-                return 0;
-            }
-            let stands = self.standing(&taken.past);
-            let grants = stands.ones().filter(|grant| {
-                let Taken { member, role, .. } = &self.taken[*grant];
-                (*member, *role) == (taken.by, Some(Role::Maintainer))
-            });
-            let distances = grants.map(|grant| self.distance(grant).saturating_add(1));
-            distances.min().unwrap_or(u32::MAX)
-        })
     }
 
     fn none(&self) -> FixedBitSet {

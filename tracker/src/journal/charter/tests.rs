@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::signature::Signer;
 use crate::testing::{START, StandIn, StandInVerifier};
 
 /// Agents, each with what it knows of the charter of one list. Agent 0 founded it.
@@ -46,14 +47,15 @@ impl Team {
 
     fn try_grant(&mut self, by: usize, member: usize, role: Role) -> Result<(), JournalError> {
         let list = self.known[by].list().unwrap();
-        let (seen, member) = (self.known[by].seen(), self.agents[member].public_key().to_vec());
+        let seen = self.known[by].seen(self.id(by), self.id(member));
+        let member = self.agents[member].public_key().to_vec();
         self.says(by, &Statement::Grant { list, by: self.id(by), member, role, seen })
     }
 
     fn try_revoke(&mut self, by: usize, member: usize) -> Result<(), JournalError> {
         let list = self.known[by].list().unwrap();
-        let (seen, reason) = (self.known[by].seen(), "it is lost".to_owned());
         let (by_id, member) = (self.id(by), self.id(member));
+        let (seen, reason) = (self.known[by].seen(by_id, member), "it is lost".to_owned());
         self.says(by, &Statement::Revoke { list, by: by_id, member, at: START, reason, seen })
     }
 
@@ -244,35 +246,101 @@ fn statements_are_bounded_and_grants_leave_room_for_revocations() {
     for n in team.said.len() as u64..GRANTS_MAX as u64 {
         let (list, by) = (team.known[0].list().unwrap(), team.id(0));
         let member = StandIn::new(1_000 + n).public_key().to_vec();
-        let seen = team.known[0].seen();
+        let seen = team.known[0].heads();
         let grant = Statement::Grant { list, by, member, role: Role::Reader, seen };
         let signed = Signed::new(&grant, &team.agents[0]).unwrap();
         team.known[0].accept(&signed, &StandInVerifier).unwrap();
     }
     let refused = team.try_grant(0, 1, Role::Worker).unwrap_err();
-    assert!(matches!(refused, JournalError::TooLarge { .. }), "{refused}");
+    assert!(matches!(refused, JournalError::Full { .. }), "{refused}");
     for _ in 0..REVOCATIONS_MAX {
         team.revokes(0, 1);
     }
     let refused = team.try_revoke(0, 1).unwrap_err();
-    assert!(matches!(refused, JournalError::TooLarge { .. }), "{refused}");
+    assert!(matches!(refused, JournalError::Full { .. }), "{refused}");
 }
 
 #[test]
 fn a_statement_names_a_bounded_number_of_others_and_the_next_ones_name_the_rest() {
     let mut team = Team::of_maintainers(2);
-    let seen = team.known[0].seen();
+    let seen = team.known[0].heads();
     let list = team.known[0].list().unwrap();
     for n in 0..2 * SEEN_MAX as u64 {
         let (by, member) = (team.id(0), StandIn::new(1_000 + n).public_key().to_vec());
         let grant = Statement::Grant { list, by, member, role: Role::Reader, seen: seen.clone() };
         team.says(0, &grant).unwrap();
     }
-    assert_eq!(team.known[0].seen().len(), SEEN_MAX);
+    assert_eq!(team.known[0].seen(team.id(0), team.id(1)).len(), SEEN_MAX);
     team.grants(0, 1, Role::Maintainer);
     team.grants(0, 1, Role::Maintainer);
     team.grants(0, 1, Role::Maintainer);
     assert_eq!(team.known[0].heads().len(), 1);
+}
+
+#[test]
+fn a_revocation_covers_what_its_signer_knew_of_the_agent_however_many_heads_there_are() {
+    let mut team = Team::of_maintainers(3);
+    team.agents.extend((3..103).map(StandIn::new));
+    team.known.resize(103, Charter::default());
+    let (list, seen) = (team.known[0].list().unwrap(), team.known[0].heads());
+    // One that turns makes more heads than a statement names, beside what another one did.
+    let granted = |team: &mut Team, by: usize, member: Vec<u8>| {
+        let (by_id, role) = (team.id(by), Role::Worker);
+        team.says(by, &Statement::Grant { list, by: by_id, member, role, seen: seen.clone() })
+    };
+    for member in 3..103 {
+        let key = team.agents[member].public_key().to_vec();
+        granted(&mut team, 1, key).unwrap();
+    }
+    for n in 0..200 {
+        let key = StandIn::new(1_000 + n).public_key().to_vec();
+        granted(&mut team, 2, key).unwrap();
+    }
+    team.meet();
+    team.revokes(0, 1);
+    assert_eq!(team.roles()[1], None);
+    assert!(team.roles()[3..].iter().all(|role| *role == WORKER), "its grants were seen");
+}
+
+#[test]
+fn a_maintainer_that_turns_leaves_room_for_the_others_whatever_agents_it_makes_up() {
+    let mut team = Team::of_maintainers(3);
+    // Each of those whom it makes is a maintainer, makes the next, and states as much as it can.
+    let (mut last, mut refused) = (2, 0);
+    while refused < 20 {
+        let next = team.agents.len();
+        team.agents.push(StandIn::new(next as u64));
+        let known = team.known[last].clone();
+        team.known.push(known);
+        let made = team.try_grant(last, next, Role::Maintainer);
+        let put_out = team.try_revoke(last, 1);
+        for failed in [made.as_ref(), put_out.as_ref()].into_iter().filter_map(|done| done.err()) {
+            assert!(matches!(failed, JournalError::Full { .. }), "{failed}");
+        }
+        match made {
+            Ok(()) => {
+                team.known[next] = team.known[last].clone();
+                last = next;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    let told = team.said.clone();
+    let of_all = Charter::from_statements(&told, &StandInVerifier).unwrap();
+    assert!(of_all.len() > SHARE_GRANTS_MAX, "{}", of_all.len());
+    team.known[0] = of_all;
+    team.revokes(0, 2);
+    team.grants(0, 1, Role::Maintainer);
+    for n in 0..SHARE_GRANTS_MAX - 100 {
+        let (list, by) = (team.known[0].list().unwrap(), team.id(0));
+        let member = StandIn::new(10_000 + n as u64).public_key().to_vec();
+        let seen = team.known[0].heads();
+        let grant = Statement::Grant { list, by, member, role: Role::Reader, seen };
+        team.says(0, &grant).unwrap();
+    }
+    let charter = &team.known[0];
+    assert_eq!(charter.role(team.id(2)), None);
+    assert_eq!(charter.role(team.id(1)), MAINTAINER);
 }
 
 /// One thing that happens: an agent states something, or hears what another knows.
@@ -390,7 +458,7 @@ proptest! {
                 }
                 // Only where they are of one ring, and the one that is voided is the senior's.
                 prop_assert!(charter.taken[void].role.is_none());
-                let distances = (charter.distance(void), charter.distance(revocation));
+                let distances = (charter.taken[void].distance, charter.taken[revocation].distance);
                 prop_assert!(distances.0 <= distances.1, "{distances:?}");
             }
         }
