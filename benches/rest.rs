@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
+use x0x::rest::Limits;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 
@@ -81,6 +82,7 @@ impl Place {
             advertise: Vec::new(),
             lock_wait: WAIT,
             allow_remote: false,
+            limits: Limits::default(),
             log: None,
         };
         let node = Node::start(config).await.unwrap();

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::home::Home;
 use crate::logs::{Filter, Format, Log};
 use crate::node;
+use crate::rest::Limits;
 
 /// The name of the file in the data directory.
 pub const FILE: &str = "config.toml";
@@ -242,6 +243,7 @@ impl Settings {
     /// Returns how a node is to run.
     pub fn node(&self, home: Home, lock_wait: Duration, log: Option<Arc<dyn Log>>) -> node::Config {
         node::Config {
+            limits: Limits::default(),
             home,
             listen: self.listen.value,
             api: self.api.value,

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use x0x::home::Home;
 use x0x::node::{Config, EVENTS_KEPT, Node};
+use x0x::rest::Limits;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Comment, Draft, Holding, Patch, Pick, Release, Ruling, Terms};
 use x0x_tracker::{LocalTracker, Tracker, TrackerError};
@@ -39,6 +40,7 @@ impl Place {
             advertise,
             lock_wait: WAIT,
             allow_remote: false,
+            limits: Limits::default(),
             log: None,
         };
         Self { dir, node: Node::start(config).await.unwrap(), list }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node, NodeError};
+use x0x::rest::Limits;
 use x0x::wire::Ticket;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
@@ -51,6 +52,7 @@ async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
         advertise: Vec::new(),
         lock_wait: LOCK_WAIT,
         allow_remote: false,
+        limits: Limits::default(),
         log: None,
     };
     // The socket of a node that stopped in this process is closed once its calls are over.
@@ -395,6 +397,7 @@ async fn another_list_under_the_name_of_one_is_not_taken_for_it() {
         advertise,
         lock_wait,
         allow_remote: false,
+        limits: Limits::default(),
         log: None,
     };
     let Err(error) = Node::start(config).await else { panic!("it starts") };

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use x0x::home::Home;
 use x0x::node::{Config, Node};
+use x0x::rest::Limits;
 use x0x::rest::RemoteTracker;
 use x0x_tracker::conformance;
 use x0x_tracker::id::ListId;
@@ -29,6 +30,7 @@ async fn node(home: &Home) -> Node {
         advertise,
         lock_wait: WAIT,
         allow_remote: false,
+        limits: Limits::default(),
         log: None,
     };
     Node::start(config).await.unwrap()

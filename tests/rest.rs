@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use x0x::home::Home;
 use x0x::logs::{Filter, Log};
 use x0x::node::{Config, Node, NodeError};
+use x0x::rest::Limits;
 use x0x::rest::client::{Client, ClientError};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
@@ -30,6 +31,7 @@ fn config(dir: &TempDir, api: SocketAddr) -> Config {
         advertise: Vec::new(),
         lock_wait: WAIT,
         allow_remote: false,
+        limits: Limits::default(),
         log: None,
     }
 }
@@ -221,7 +223,7 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
         "id": list.to_string(), "name": "pump", "prefix": "PUMP", "issues": 3, "commits": 3,
         "role": "maintainer",
     });
-    assert_eq!(lists, json!({"task_lists": [expected]}));
+    assert_eq!(lists, json!({"task_lists": [expected], "unopened": []}));
     assert_eq!(get("/task-lists/pump").await, expected);
     let members = get(&format!("/task-lists/{}/members", &list.to_string()[..8])).await;
     let me = node.agent().to_string();
@@ -418,4 +420,133 @@ async fn a_program_without_a_log_to_change_says_so() {
     let (status, error) = ask(&node, "GET /log-level", Some(&token(&dir)), "").await;
     assert_eq!((status, &error["error"]), (404, &json!("no_log")));
     node.stop().await;
+}
+
+/// A node whose programs have little time.
+async fn hasty(limits: Limits) -> (TempDir, Node, String) {
+    let dir = tempfile::tempdir().unwrap();
+    Home::at(dir.path().to_owned()).found("pump", "PUMP", WAIT).unwrap();
+    let config = Config { limits, ..config(&dir, "127.0.0.1:0".parse().unwrap()) };
+    let node = Node::start(config).await.unwrap();
+    let token = token(&dir);
+    (dir, node, token)
+}
+
+/// Sends the beginning of a request, and returns what is answered until the node hangs up.
+async fn begun(node: &Node, text: &str) -> String {
+    let mut stream = TcpStream::connect(node.api()).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let heard = stream.read_to_string(&mut answer);
+    // A reset says as much as an end.
+    let _reset = tokio::time::timeout(WAIT, heard).await.expect("the node hangs up");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_say_what_it_wants_in_time_is_hung_up_on() {
+    let wait = Duration::from_millis(200);
+    let limits = Limits { head_wait: wait, body_wait: wait, ..Limits::default() };
+    let (_dir, node, token) = hasty(limits).await;
+    assert_eq!(begun(&node, "").await, "", "it says nothing");
+    let answer = begun(&node, "GET /health HTTP/1.1\r\nHost: local").await;
+    assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+    let more = "Content-Type: application/json\r\nContent-Length: 20\r\nConnection: close";
+    let bearer = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n{more}\r\n\r\n");
+    let answer = begun(&node, &format!("POST /issues HTTP/1.1\r\n{bearer}{{\"ti")).await;
+    assert!(answer.contains(" 408 ") && answer.contains("too_slow"), "{answer}");
+    let import = "POST /issues/import?file=a HTTP/1.1\r\n";
+    let answer = begun(&node, &format!("{import}{bearer}{{\"ti")).await;
+    assert!(answer.contains(" 408 ") && answer.contains("too_slow"), "{answer}");
+    assert_eq!(ask(&node, "GET /issues", Some(&token), "").await.1["issues"], json!([]));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_is_hung_up_on_and_others_are_answered() {
+    let limits = Limits { take_wait: Duration::from_millis(300), ..Limits::default() };
+    let (dir, node, token) = hasty(limits).await;
+    let client = Client::of(dir.path()).unwrap();
+    let text = "x".repeat(500_000);
+    for n in 0..20 {
+        let issue = json!({"title": format!("issue {n}"), "description": text});
+        let _made: Value = client.post("/issues", &issue).unwrap();
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(node.api()).await.unwrap();
+    let bearer = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request = format!("GET /issues HTTP/1.1\r\n{bearer}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 16];
+    stream.read_exact(&mut first).await.unwrap();
+    // It takes nothing for longer than it may; what the system keeps for it is all it gets then.
+    let begun = x0x::time::origin();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert_eq!(ask(&node, "GET /health", None, "").await.0, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut rest = Vec::new();
+    let heard = tokio::time::timeout(WAIT, stream.read_to_end(&mut rest)).await;
+    heard.expect("the node hung up").ok();
+    assert!(rest.len() < 19 * text.len(), "all of it came: {}", rest.len());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_bound_wait_until_another_ends() {
+    let limits = Limits { connections_max: 3, ..Limits::default() };
+    let (_dir, node, _token) = hasty(limits).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(node.api()).await.unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        open.push(stream);
+    }
+    let fourth = ask(&node, "GET /health", None, "");
+    tokio::pin!(fourth);
+    let early = tokio::time::timeout(Duration::from_millis(500), fourth.as_mut()).await;
+    assert!(early.is_err(), "it was answered beside three others");
+    open.pop();
+    let (status, _) = tokio::time::timeout(WAIT, fourth).await.expect("there is room now");
+    assert_eq!(status, 200);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_answers_whatever_it_has_written() {
+    for _ in 0..5 {
+        let (dir, node, _list) = node().await;
+        let client = Arc::new(Client::of(dir.path()).unwrap());
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let client = client.clone();
+                tokio::task::spawn_blocking(move || {
+                    let mut answered = 0;
+                    for n in 0.. {
+                        let issue = json!({"title": format!("{writer}, {n}")});
+                        match client.post::<Value>("/issues", &issue) {
+                            Ok(_) => answered += 1,
+                            Err(_stopped) => break,
+                        }
+                    }
+                    answered
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        node.stop().await;
+        drop(node);
+        let mut answered = 0;
+        for writer in writers {
+            answered += writer.await.unwrap();
+        }
+        let home = Home::at(dir.path().to_owned());
+        let list = home.list_named(None, WAIT).unwrap();
+        let written = home.read(list).unwrap().info().unwrap().issues;
+        assert!(answered > 0);
+        assert_eq!(written, answered, "written and answered");
+    }
 }

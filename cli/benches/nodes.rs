@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
+use x0x::rest::Limits;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, Patch};
 use x0x_tracker::journal::charter::Role;
@@ -122,6 +123,7 @@ fn config(dir: &Path) -> Config {
         advertise: Vec::new(),
         lock_wait: WAIT,
         allow_remote: false,
+        limits: Limits::default(),
         log: None,
     }
 }

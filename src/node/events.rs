@@ -70,6 +70,7 @@ pub struct Events {
 struct Kept {
     events: VecDeque<Arc<Event>>,
     newest: u64,
+    is_over: bool,
     members: BTreeMap<ListId, BTreeMap<AgentId, Role>>,
 }
 
@@ -91,6 +92,17 @@ impl Events {
     /// Returns the number of the newest event.
     pub fn newest(&self) -> u64 {
         self.lock().newest
+    }
+
+    /// Has whoever follows it end once it has all.
+    pub(crate) fn end(&self) {
+        self.lock().is_over = true;
+        self.newest.send_modify(|_| {});
+    }
+
+    /// Tells whether nothing comes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().is_over
     }
 
     /// Returns the events after one that was seen.

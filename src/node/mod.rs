@@ -56,9 +56,6 @@ pub const PORT: u16 = 12_700;
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How long a node takes to stop at most.
-pub const STOP_MAX: Duration = Duration::from_millis(1_500);
-
 /// How often the clock that goes on while the machine sleeps is compared with the one that does not.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -83,6 +80,8 @@ pub struct Config {
     pub advertise: Vec<SocketAddr>,
     /// How long to wait for another program that has the data directory.
     pub lock_wait: Duration,
+    /// What programs may have of it.
+    pub limits: rest::Limits,
     /// The log of the program, where it has one that may be changed through the node.
     pub log: Option<Arc<dyn Log>>,
 }
@@ -135,7 +134,7 @@ impl Node {
     /// # Errors
     /// Where the data directory is in use or a socket cannot be had; nothing goes on then.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let Config { home, listen, api, allow_remote, advertise, lock_wait, log } = config;
+        let Config { home, listen, api, allow_remote, advertise, lock_wait, limits, log } = config;
         let mut lock = home.lock_as(&holder_of("node", None), lock_wait)?;
         let identity = Arc::new(home.identity()?);
         let agent = identity.agent();
@@ -181,7 +180,7 @@ impl Node {
             let _starting = hub_in.send(Told::Input(input));
         }
         let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
-        let serving = server.serve(node.clone());
+        let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current()
             .spawn(run(hub, carrier, inputs, serving, stores, stopping));
@@ -387,7 +386,7 @@ async fn run(
     mut hub: Hub,
     mut carrier: Carrier,
     mut inputs: mpsc::UnboundedReceiver<Told>,
-    serving: rest::Serving,
+    mut serving: rest::Serving,
     stores: std::thread::JoinHandle<()>,
     stopping: watch::Sender<bool>,
 ) {
@@ -395,10 +394,12 @@ async fn run(
     let mut effects = Vec::new();
     let mut slept = Sleep::new();
     let mut watching = tokio::time::interval(WATCH_EVERY);
+    let mut is_stopping = false;
     loop {
         let deadline = hub.deadline().map(|deadline| origin + deadline);
         let told = tokio::select! {
             told = inputs.recv() => told.unwrap_or(Told::Stop),
+            () = serving.stopped(), if is_stopping => break,
             () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
             _ = watching.tick() => {
                 carrier.keeper.open_shut();
@@ -430,14 +431,16 @@ async fn run(
                 hub.handle(now, input, &mut effects);
             }
             Told::Look(look) => look(&hub, &carrier),
-            Told::Stop => break,
+            Told::Stop => {
+                serving.stop();
+                is_stopping = true;
+            }
         }
         for effect in effects.drain(..) {
             carrier.carry(effect);
         }
         carrier.hold(None);
     }
-    serving.stop();
     carrier.closing();
     hub.handle(origin.elapsed(), hub::Input::Stop, &mut effects);
     for effect in effects.drain(..) {

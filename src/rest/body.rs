@@ -13,12 +13,10 @@ use x0x_tracker::interface::record::Record;
 use x0x_tracker::jsonl::text;
 
 use super::errors::Failure;
+use super::serving::Limits;
 
 /// The largest body of a request, in bytes, other than a file to import.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// How long the body of a request may take to come.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 
 const JSON_HINT: &str = "send a JSON object with `Content-Type: application/json`";
 
@@ -26,6 +24,7 @@ const JSON_HINT: &str = "send a JSON object with `Content-Type: application/json
 pub(super) struct Unread {
     headers: HeaderMap,
     body: Body,
+    wait: Duration,
 }
 
 impl<S: Sync> axum::extract::FromRequest<S> for Unread {
@@ -33,7 +32,8 @@ impl<S: Sync> axum::extract::FromRequest<S> for Unread {
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
-        Ok(Self { headers: parts.headers, body })
+        let limits = parts.extensions.get::<Limits>().copied().unwrap_or_default();
+        Ok(Self { headers: parts.headers, body, wait: limits.body_wait })
     }
 }
 
@@ -65,22 +65,22 @@ impl Unread {
             return Err(Failure::new(status, "wrong_type", detail, JSON_HINT));
         }
         let limited = Limited::new(self.body, BODY_BYTES_MAX);
-        let bytes = match tokio::time::timeout(BODY_WAIT, limited.collect()).await {
+        let bytes = match tokio::time::timeout(self.wait, limited.collect()).await {
             Ok(Ok(collected)) => collected.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(too_large(BODY_BYTES_MAX));
             }
             Ok(Err(error)) => return Err(Failure::bad_request(&error.to_string(), JSON_HINT)),
-            Err(_elapsed) => return Err(too_slow()),
+            Err(_elapsed) => return Err(too_slow(self.wait)),
         };
         text::validate(&bytes)
             .map_err(|fault| Failure::bad_request(&format!("the body: {fault}"), JSON_HINT))?;
         Ok(bytes)
     }
 
-    /// Returns the body, which may be of any size and type.
-    pub(super) fn into_stream(self) -> Body {
-        self.body
+    /// Returns the body, which may be of any size and type, and how long each part of it may take.
+    pub(super) fn into_stream(self) -> (Body, Duration) {
+        (self.body, self.wait)
     }
 }
 
@@ -105,8 +105,8 @@ pub(super) fn too_large(bytes_max: usize) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail, hint)
 }
 
-pub(super) fn too_slow() -> Failure {
-    let detail = format!("the body did not come within {} s", BODY_WAIT.as_secs());
+pub(super) fn too_slow(wait: Duration) -> Failure {
+    let detail = format!("the body did not come within {} s", wait.as_secs_f64());
     let mut failure =
         Failure::new(StatusCode::REQUEST_TIMEOUT, "too_slow", &detail, "send it without pauses");
     failure.body.retryable = true;

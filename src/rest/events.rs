@@ -111,6 +111,9 @@ impl Follower {
             if !text.is_empty() {
                 return Some(text);
             }
+            if self.events.is_over() {
+                return None;
+            }
             // What is told to others does not count.
             let left = SILENCE_MAX.saturating_sub(began.elapsed());
             match tokio::time::timeout(left, self.told.changed()).await {

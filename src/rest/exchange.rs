@@ -5,7 +5,6 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::pin::Pin;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -35,9 +34,6 @@ use crate::node::{Node, Stopped};
 
 /// The largest file to import, in bytes. It is kept on disk meanwhile.
 const IMPORT_BYTES_MAX: u64 = 1 << 30;
-
-/// How long the next part of a file may take to come.
-const PART_WAIT: Duration = Duration::from_secs(30);
 
 /// How much of a file is sent at once.
 const PART_BYTES: usize = 64 << 10;
@@ -104,7 +100,7 @@ pub(super) async fn import(
         let hint = "name the file: what was last imported or exported under that name is the base";
         return Err(Failure::bad_request("the parameter 'file' is missing", hint));
     }
-    let spool = received(&node, body.into_stream()).await?;
+    let spool = received(&node, body).await?;
     let (file, options) = (wanted.file.clone(), wanted.options());
     let list = node.keeper().named(wanted.list.as_deref()).await??;
     let (told, telling) = mpsc::channel(4);
@@ -182,20 +178,21 @@ fn encoded(frame: &impl Serialize) -> Bytes {
 }
 
 /// Keeps a file that comes until all of it is there.
-async fn received(node: &Node, mut body: Body) -> Result<File, Failure> {
+async fn received(node: &Node, body: Unread) -> Result<File, Failure> {
+    let (mut body, wait) = body.into_stream();
     let dir = node.keeper().dir().to_owned();
     let failed = |source| Failure::from(io_error("keep a file in", &dir, source));
     let mut spool = BufWriter::new(tempfile::tempfile_in(&dir).map_err(failed)?);
     let mut bytes = 0;
     loop {
-        let part = match tokio::time::timeout(PART_WAIT, body.frame()).await {
+        let part = match tokio::time::timeout(wait, body.frame()).await {
             Ok(None) => break,
             Ok(Some(Ok(part))) => part,
             Ok(Some(Err(error))) => {
                 let hint = "send the file again, whole; nothing was imported";
                 return Err(Failure::bad_request(&error.to_string(), hint));
             }
-            Err(_elapsed) => return Err(too_slow()),
+            Err(_elapsed) => return Err(too_slow(wait)),
         };
         let Ok(part) = part.into_data() else { continue };
         bytes += part.len() as u64;

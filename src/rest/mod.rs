@@ -28,6 +28,7 @@ pub use answer::API_VERSION;
 pub use remote::RemoteTracker;
 pub(crate) use remote::lists_of;
 pub use routes::document;
+pub use serving::Limits;
 
 use std::fs;
 use std::io::Write;
@@ -38,9 +39,10 @@ use std::path::Path;
 use data_encoding::BASE32_NOPAD;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::entropy;
-use crate::node::{Node, NodeError, PORT};
+use crate::node::{Events, Node, NodeError, PORT};
 
 /// The file in a data directory that holds the token.
 pub const TOKEN_FILE: &str = "api-token";
@@ -57,7 +59,9 @@ pub struct Server {
 
 /// Answers programs until it is stopped or dropped.
 pub struct Serving {
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    events: Events,
+    task: JoinHandle<()>,
 }
 
 /// Listens for programs, and writes down where, and what they must show.
@@ -96,19 +100,27 @@ impl Server {
     }
 
     /// Starts to answer for a node.
-    pub fn serve(self, node: Node) -> Serving {
+    pub fn serve(self, node: Node, limits: Limits) -> Serving {
         let (stop, stopped) = oneshot::channel();
-        let router = routes::router(node, &self.token);
+        let events = node.events().clone();
+        let router = routes::router(node, &self.token, limits);
+        let serving = serving::serve(self.listener, router, limits, stopped);
         // It ends when it is told to, or with the runtime.
-        tokio::runtime::Handle::current().spawn(serving::serve(self.listener, router, stopped));
-        Serving { stop }
+        let task = tokio::runtime::Handle::current().spawn(serving);
+        Serving { stop: Some(stop), events, task }
     }
 }
 
 impl Serving {
-    /// Answers nobody any more.
-    pub fn stop(self) {
-        let _ended = self.stop.send(());
+    /// Takes no more requests.
+    pub fn stop(&mut self) {
+        self.events.end();
+        let _ended = self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Waits until what was asked for before it was stopped is answered, or took too long.
+    pub async fn stopped(&mut self) {
+        let _panicked = (&mut self.task).await;
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which request does what, and the document that says so.
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::answer::json;
 use super::errors::{ErrorBody, Failure};
+use super::serving::Limits;
 use super::{claims, edits, events, exchange, guard, issues, lists, nodes};
 use crate::node::Node;
 
@@ -106,7 +107,7 @@ pub fn document() -> Document {
 }
 
 /// Returns what answers programs for a node that show the token.
-pub(super) fn router(node: Node, token: &str) -> Router {
+pub(super) fn router(node: Node, token: &str, limits: Limits) -> Router {
     let expected = format!("Bearer {token}");
     let (guarded, _described) = guarded().split_for_parts();
     let described = document().to_json().unwrap_or_default();
@@ -122,6 +123,7 @@ pub(super) fn router(node: Node, token: &str) -> Router {
         }))
         // Anybody may ask whether somebody is there.
         .route("/health", get(nodes::health).fallback(wrong_method))
+        .layer(Extension(limits))
         .with_state(node)
 }
 

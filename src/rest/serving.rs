@@ -8,29 +8,50 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutWriter;
 
-/// How many connections there are at most; another waits until one ends.
-const CONNECTIONS_MAX: usize = 4_096;
+/// What programs may have of a node at once, and how long each may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many connections there are at most; another waits until one ends.
+    pub connections_max: usize,
+    /// How long a connection may be silent before the head of a request, and how long that may take.
+    pub head_wait: Duration,
+    /// How long the body of a request may take to come; of a file to import, each part of it.
+    pub body_wait: Duration,
+    /// How long a program may take nothing of an answer that waits for it.
+    pub take_wait: Duration,
+    /// How long a node that stops goes on with what it was asked for before.
+    pub stop_wait: Duration,
+}
 
-/// How long a connection may be silent before the head of a request, and how long that may take.
-const HEAD_WAIT: Duration = Duration::from_secs(30);
-
-/// How long a program may take nothing of an answer that waits for it.
-const TAKE_WAIT: Duration = Duration::from_secs(30);
+impl Default for Limits {
+    fn default() -> Self {
+        let wait = Duration::from_secs(30);
+        Self {
+            connections_max: 4_096,
+            head_wait: wait,
+            body_wait: wait,
+            take_wait: wait,
+            stop_wait: Duration::from_secs(1),
+        }
+    }
+}
 
 /// How long to wait after the system refused a connection, as it does where too many files are open.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers connections until it is told to stop.
+/// Answers connections until it is told to stop, and then what it was asked for before.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    limits: Limits,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let (stop, stopping) = watch::channel(());
     let mut going = JoinSet::new();
     loop {
         let accepted = async {
@@ -40,8 +61,11 @@ pub(super) async fn serve(
         tokio::select! {
             (Ok(permit), accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let router = router.clone();
-                    going.spawn(async move { connection(stream, router, permit).await });
+                    let connection = connection(stream, router.clone(), limits, stopping.clone());
+                    going.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a program cannot connect");
@@ -49,22 +73,39 @@ pub(super) async fn serve(
                 }
             },
             Some(_ended) = going.join_next() => {}
-            _ = &mut stopped => return,
+            _ = &mut stopped => break,
         }
     }
+    drop(listener);
+    drop(stop);
+    let answered = async { while going.join_next().await.is_some() {} };
+    // Whatever goes on then ends without an answer.
+    let _in_time = tokio::time::timeout(limits.stop_wait, answered).await;
 }
 
-async fn connection(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<()>,
+) {
     // Answers are small and wait for no others.
     let _unset = stream.set_nodelay(true);
     let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(TAKE_WAIT));
+    stream.set_timeout(Some(limits.take_wait));
     let service = TowerToHyperService::new(router);
-    let served = http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
-        .await;
+        .header_read_timeout(limits.head_wait)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        _stops = stopping.changed() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection of a program ended");
     }

@@ -21,6 +21,7 @@ use liar::Liar;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Held, Node};
+use x0x::rest::Limits;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::{Draft, ExportFrom, Patch};
 use x0x_tracker::journal::charter::Role;
@@ -68,6 +69,7 @@ impl Place {
             advertise: Vec::new(),
             lock_wait: LOCK_WAIT,
             allow_remote: false,
+            limits: Limits::default(),
             log: None,
         };
         let node = Node::start(config.clone()).await.unwrap();
