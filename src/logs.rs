@@ -1,6 +1,8 @@
 //! What a program says of what happens in it: which of it is shown, in which form, and how that is changed
 //! while it runs. The library only emits events; a program that wants them shown calls [`start`], once.
 
+pub mod file;
+
 use std::fmt;
 use std::io;
 use std::str::FromStr;

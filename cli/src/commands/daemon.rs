@@ -2,15 +2,15 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use x0x::config::Settings;
+use x0x::logs;
 use x0x::service::{self, LEVEL};
 use x0x::time;
 
@@ -21,9 +21,6 @@ use crate::resolve::Session;
 
 /// The file in the data directory that holds what a node behind says.
 const LOG_FILE: &str = "daemon.log";
-
-/// Beyond that many bytes the file is put aside at the next start, and a new one begun.
-const LOG_BYTES_MAX: u64 = 10 << 20;
 
 /// How long a node may take to answer, besides waiting for the data directory. Stores of a killed writer
 /// are read whole first.
@@ -52,6 +49,8 @@ pub fn run(session: &Session, args: &DaemonArgs) -> Result<Exit, CliError> {
         rustix::process::setsid().map_err(|errno| failed(errno.into()))?;
         let dir = session.home.dir();
         env::set_current_dir(dir).map_err(|error| CliError::file("cannot enter", dir, error))?;
+        logs::file::bound(dir.join(LOG_FILE))
+            .map_err(|source| CliError::Io { what: "cannot start a thread".to_owned(), source })?;
     }
     service::run(session.home.clone(), &settings, session.lock_timeout)?;
     Ok(Exit::Done)
@@ -76,7 +75,7 @@ fn detach(session: &Session) -> Result<Exit, CliError> {
     session.home.make()?;
     let path = session.home.dir().join(LOG_FILE);
     let failed = |error| CliError::file("cannot write", &path, error);
-    let log = open_log(&path).map_err(failed)?;
+    let log = logs::file::open(&path).map_err(failed)?;
     let begun = log.metadata().map_err(failed)?.len();
     let mut child = start(log)
         .map_err(|source| CliError::Io { what: "cannot start the node".to_owned(), source })?;
@@ -99,17 +98,6 @@ fn detach(session: &Session) -> Result<Exit, CliError> {
         time::pause(LOOK_EVERY);
         waited += LOOK_EVERY;
     }
-}
-
-/// Opens the log to append; one that has outgrown its room is put aside.
-fn open_log(path: &Path) -> io::Result<File> {
-    let is_full = fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
-    if is_full {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".1");
-        fs::rename(path, PathBuf::from(aside))?;
-    }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// Starts this program again, with what was typed.
@@ -212,17 +200,5 @@ mod tests {
         let object = "{\"error\":\"io\",\"detail\":\"d\",\"hint\":\"h\",\"retryable\":false}";
         assert_eq!(error_in(&format!("{{\"level\":\"INFO\"}}\n{object}\n"), true), Some(object));
         assert_eq!(error_in("{\"level\":\"INFO\"}\n", true), None);
-    }
-
-    #[test]
-    fn a_log_that_has_outgrown_its_room_is_put_aside_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(LOG_FILE);
-        open_log(&path).unwrap().set_len(LOG_BYTES_MAX).unwrap();
-        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), LOG_BYTES_MAX);
-        open_log(&path).unwrap().set_len(LOG_BYTES_MAX + 1).unwrap();
-        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 0);
-        let aside = fs::metadata(dir.path().join("daemon.log.1")).unwrap();
-        assert_eq!(aside.len(), LOG_BYTES_MAX + 1);
     }
 }
