@@ -108,19 +108,28 @@ impl Home {
     /// cannot be verified for another reason than damage. Nothing was renamed then.
     pub fn repair(&self, list: ListId, wait: Duration) -> Result<Repaired, HomeError> {
         let path = self.known_path(list)?;
+        // What is sound needs no lock.
+        if faults_of(&path)?.is_empty() {
+            return Ok(Repaired { faults: Vec::new(), kept_as: None });
+        }
         let own = holder_of("repair", None);
         let _lock = patiently(wait, || Ok(StoreLock::try_acquire(self.dir(), &own)?))?;
-        let checked = LocalTracker::open_to_check(&path).and_then(|list| list.check(&MlDsa));
-        let faults = match checked {
-            Ok(faults) if faults.is_empty() => return Ok(Repaired { faults, kept_as: None }),
-            Ok(faults) => faults,
-            Err(error) if error.is_damage() => vec![error.to_string()],
-            Err(error) => return Err(error.into()),
-        };
+        let faults = faults_of(&path)?;
+        if faults.is_empty() {
+            return Ok(Repaired { faults, kept_as: None });
+        }
         let kept = kept_name(&path, "damaged");
         fs::rename(&path, &kept).map_err(|source| io_error("rename", &path, source))?;
         sync_folder(&path)?;
         Ok(Repaired { faults, kept_as: Some(kept) })
+    }
+}
+
+/// Returns what is damaged in the file of a list.
+fn faults_of(path: &Path) -> Result<Vec<String>, TrackerError> {
+    match LocalTracker::open_to_check(path).and_then(|list| list.check(&MlDsa)) {
+        Err(error) if error.is_damage() => Ok(vec![error.to_string()]),
+        checked => checked,
     }
 }
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 /// The mode of a new file, before the umask takes away what others may not.
@@ -45,23 +47,45 @@ impl Pending {
 
     /// Takes the target's place and keeps its mode; on disk when this returns.
     pub fn replace(self) -> io::Result<()> {
+        self.prepare()?;
+        self.temporary.persist(&self.target).map_err(|error| error.error)?;
+        sync_directory(&self.target)
+    }
+
+    /// Does the same if `may`, which is asked when nothing is left to do but that, and if the target is what
+    /// it was: whatever comes in its place meanwhile stays.
+    ///
+    /// Returns whether it was done.
+    pub fn replace_if(self, was: Option<Stamp>, may: impl FnOnce() -> bool) -> io::Result<bool> {
+        self.prepare()?;
+        if !may() {
+            return Ok(false);
+        }
+        match was {
+            None => match self.temporary.persist_noclobber(&self.target) {
+                Ok(_file) => {}
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.error),
+            },
+            Some(was) => {
+                if !exchange(&self.temporary, &self.target, was)? {
+                    return Ok(false);
+                }
+            }
+        }
+        sync_directory(&self.target)?;
+        Ok(true)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
         match fs::metadata(&self.target) {
             Ok(old) => self.temporary.as_file().set_permissions(old.permissions())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        self.temporary.as_file().sync_all()?;
-        self.temporary.persist(&self.target).map_err(|error| error.error)?;
-        sync_directory(&self.target)
-    }
-
-    /// Takes the target's place if `may`, which is asked when nothing is left to do but that.
-    pub fn replace_if(self, may: impl FnOnce() -> bool) -> io::Result<bool> {
-        self.temporary.as_file().sync_all()?;
-        if !may() {
-            return Ok(false);
-        }
-        self.replace().map(|()| true)
+        self.temporary.as_file().sync_all()
     }
 
     /// Sets who may read and write it; said last, for a new file that is not as open as others.
@@ -91,7 +115,6 @@ impl Write for Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: (i64, i64),
-    changed: (i64, i64),
     bytes: u64,
     inode: u64,
 }
@@ -101,8 +124,7 @@ impl Stamp {
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = (metadata.mtime(), metadata.mtime_nsec());
-        let changed = (metadata.ctime(), metadata.ctime_nsec());
-        Some(Self { modified, changed, bytes: metadata.len(), inode: metadata.ino() })
+        Some(Self { modified, bytes: metadata.len(), inode: metadata.ino() })
     }
 }
 
@@ -173,6 +195,41 @@ fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts what was written in a target's place and takes that in its own, in one step, if the target is what it
+/// was; returns whether it is. What came out is looked at afterwards, so that nothing can come in between.
+fn exchange(written: &NamedTempFile, target: &Path, was: Stamp) -> io::Result<bool> {
+    let swap = || renameat_with(CWD, written.path(), CWD, target, RenameFlags::EXCHANGE);
+    let own = Stamp::of(written.path());
+    match swap() {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(false),
+        // A file system that cannot do so.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            if Stamp::of(target) != Some(was) {
+                return Ok(false);
+            }
+            fs::rename(written.path(), target)?;
+            return Ok(true);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if Stamp::of(written.path()) == Some(was) {
+        return Ok(true);
+    }
+    // Others wrote it. Theirs goes back, and so does what they wrote in these moments once more.
+    loop {
+        match swap() {
+            Ok(()) if Stamp::of(written.path()) == own => return Ok(false),
+            Ok(()) => {}
+            Err(Errno::NOENT) => {
+                fs::rename(written.path(), target)?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 fn sync_directory(target: &Path) -> io::Result<()> {
     File::open(directory_of(target))?.sync_all()
 }
@@ -230,17 +287,26 @@ mod tests {
             pending.write_all(b"ours").unwrap();
             let may = || {
                 edit();
-                Stamp::of(&file) == before
+                true
             };
-            pending.replace_if(may).unwrap()
+            pending.replace_if(before, may).unwrap()
         };
-        assert!(!write(&|| fs::write(&file, "edit").unwrap()), "as long as before, and another");
+        // The last thing before the replacement; as long as what was there.
+        let beside = dir.path().join("beside");
+        fs::write(&beside, "edit").unwrap();
+        assert!(!write(&|| fs::rename(&beside, &file).unwrap()));
         assert_eq!(fs::read(&file).unwrap(), b"edit");
+        assert!(!write(&|| fs::remove_file(&file).unwrap()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let new = |before| {
+            let mut pending = Pending::of(&file).unwrap();
+            pending.write_all(b"new").unwrap();
+            pending.replace_if(before, || true).unwrap()
+        };
+        assert!(new(None) && !new(None) && new(Stamp::of(&file)));
+        assert!(!Pending::of(&file).unwrap().replace_if(Stamp::of(&file), || false).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let before = Stamp::of(&file);
-        let pending = Pending::of(&file).unwrap();
-        assert!(pending.replace_if(|| Stamp::of(&file) == before).unwrap());
-        assert_eq!(fs::read(&file).unwrap(), b"");
     }
 
     #[test]

@@ -56,11 +56,17 @@ fn a_list_that_is_in_use_is_never_kept_aside() {
     let site = Site::founder();
     site.create("an issue");
     let file = store(&site);
+    let sound = fs::read(&file).unwrap();
+    let mut bytes = sound.clone();
+    bytes[..8_192].fill(0xa5);
+    fs::write(&file, &bytes).unwrap();
     let lock = File::options().write(true).open(site.data().join("lock")).unwrap();
     lock.lock().unwrap();
     let answer = site.run(&["repair", "--lock-timeout", "0.2"]);
     assert!(answer.code != 0 && answer.stderr.contains("held by"), "{answer:?}");
     drop(lock);
+    assert_eq!(fs::read(&file).unwrap(), bytes, "it is where it was");
+    fs::write(&file, &sound).unwrap();
     // Another program that has the database itself: it cannot be looked at, which is no damage.
     let database = File::options().read(true).write(true).open(&file).unwrap();
     database.lock().unwrap();

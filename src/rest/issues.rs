@@ -101,20 +101,17 @@ pub(super) async fn ready(
     if wanted.cursor.is_some() {
         return Err(bad_query("what is ready has no cursor"));
     }
-    let (filter, explain) = (wanted.filter()?, wanted.explain);
+    let filter = wanted.filter()?;
     match form {
         Form::Json => {
-            let page =
-                reading(&node, wanted.list, move |tracker| ready_json(tracker, &filter, explain));
+            let page = reading(&node, wanted.list, move |tracker| ready_json(tracker, &filter));
             Ok(json_answer(page.await?))
         }
         Form::Exact => {
             let open = reading(&node, wanted.list, move |tracker| {
                 let mut all = Vec::new();
                 let agenda = tracker.agenda(&filter, &mut |open| {
-                    if explain || matches!(open, Open::Ready(_)) {
-                        all.push(open);
-                    }
+                    all.push(open);
                     ControlFlow::Continue(())
                 })?;
                 Ok(ExactAgenda { open: all, agenda })
@@ -124,21 +121,16 @@ pub(super) async fn ready(
     }
 }
 
-fn ready_json(
-    tracker: &LocalTracker,
-    filter: &Filter,
-    explain: bool,
-) -> Result<String, TrackerError> {
+fn ready_json(tracker: &LocalTracker, filter: &Filter) -> Result<String, TrackerError> {
     let (mut page, mut waiting) = (Page::default(), Vec::new());
     let agenda = tracker.agenda(filter, &mut |open| {
         match open {
             Open::Ready(shown) => page.add(&shown),
-            Open::Waiting(open) if explain => waiting.push(open.answer()),
-            Open::Waiting(_) => {}
+            Open::Waiting(open) => waiting.push(open.answer()),
         }
         ControlFlow::Continue(())
     })?;
-    let explained = match explain {
+    let explained = match filter.explain {
         true => {
             format!(",\"waiting\":{},\"cycles\":{}", Value::from(waiting), json!(agenda.cycles))
         }

@@ -74,7 +74,7 @@ impl Wanted {
             limit: filter.limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
             cursor: filter.after.clone(),
             brief: !filter.with_json,
-            explain: false,
+            explain: filter.explain,
         }
     }
 
@@ -103,6 +103,7 @@ impl Wanted {
             limit: self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             after: self.cursor.clone(),
             with_json: !self.brief,
+            explain: self.explain,
         })
     }
 }

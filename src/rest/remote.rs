@@ -197,16 +197,13 @@ impl Tracker for RemoteTracker {
         filter: &Filter,
         visit: &mut dyn FnMut(Open) -> ControlFlow<()>,
     ) -> Result<Agenda, TrackerError> {
-        let mut wanted = Wanted::of(self.list_id(), filter);
-        wanted.explain = true;
-        let told: ExactAgenda =
+        let wanted = Wanted::of(self.list_id(), filter);
+        let ExactAgenda { open, mut agenda } =
             self.client.exact(Call::get(&self.wanted("/issues/ready", &wanted)?))?;
-        let mut agenda = Agenda { cycles: told.agenda.cycles, ..Agenda::default() };
-        for open in told.open {
-            match &open {
-                Open::Ready(_) => agenda.ready += 1,
-                Open::Waiting(_) => agenda.waiting += 1,
-            }
+        // The node met all of them.
+        agenda.ready = 0;
+        for open in open {
+            agenda.ready += u64::from(matches!(open, Open::Ready(_)));
             if visit(open).is_break() {
                 break;
             }

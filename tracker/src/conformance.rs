@@ -239,7 +239,7 @@ fn blockers_hold_back(tracker: &mut dyn Tracker) {
     let second = tracker.edit("T-0002", &patch, None).expect("an edit");
     let first = show(tracker, "T-0001");
     assert_eq!(second.row.blocked_by, [first.row.id]);
-    let filter = Filter { with_json: true, ..Filter::default() };
+    let filter = Filter { with_json: true, explain: true, ..Filter::default() };
     let (open, agenda) = agenda(tracker, &filter);
     let [Open::Ready(first), Open::Waiting(second)] = &open[..] else { panic!("{open:?}") };
     assert_eq!(*first, show(tracker, "T-0001"));
@@ -450,10 +450,10 @@ fn edit(tracker: &mut dyn Tracker, field: &str, change: FieldChange) -> Shown {
 fn ready(tracker: &dyn Tracker) -> Vec<String> {
     let (open, _) = agenda(tracker, &Filter::default());
     let name = |open| match open {
-        Open::Ready(shown) => Some(shown.name),
-        Open::Waiting(_) => None,
+        Open::Ready(shown) => shown.name,
+        Open::Waiting(waiting) => panic!("{} waits", waiting.issue.name),
     };
-    open.into_iter().filter_map(name).collect()
+    open.into_iter().map(name).collect()
 }
 
 fn agenda(tracker: &dyn Tracker, filter: &Filter) -> (Vec<Open>, Agenda) {

@@ -337,7 +337,7 @@ fn why_others_are_not_ready_is_told() {
     let mut reasons = Vec::new();
     machine
         .tracker
-        .agenda(&Filter::default(), &mut |open| {
+        .agenda(&Filter { explain: true, ..Filter::default() }, &mut |open| {
             if let Open::Waiting(waiting) = open {
                 reasons.push(waiting.reason);
             }

@@ -66,6 +66,7 @@ impl FilterArgs {
             limit: self.limit,
             after: None,
             with_json,
+            explain: false,
         }
     }
 }

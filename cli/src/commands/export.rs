@@ -101,11 +101,8 @@ pub fn to_known_if(
     if args.canonical && current.is_some() {
         refuse_bad_lines(path)?;
     }
-    if !is_same {
-        let is_unchanged = || may() && Stamp::of(path) == before;
-        if !pending.replace_if(is_unchanged).map_err(io)? {
-            return not_imported();
-        }
+    if !is_same && !pending.replace_if(before, may).map_err(io)? {
+        return not_imported();
     }
     if report.base != Some(report.hash) {
         note_content(&mut *tracker, args, path, &report)?;

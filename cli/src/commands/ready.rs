@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
-use x0x_tracker::interface::{Agenda, Open, Waiting};
+use x0x_tracker::interface::{Agenda, Filter, Open, Waiting};
 
 use super::filtered;
 use crate::args::ReadyArgs;
@@ -21,12 +21,12 @@ pub fn run(session: &Session, args: &ReadyArgs) -> Result<Exit, CliError> {
     let tracker = session.reader()?;
     let mut listing = Listing::start(&output, &args.shape, form);
     let (mut written, mut waiting) = (Ok(()), Vec::new());
-    let filter = args.filter.filter(Listing::needs_json(&args.shape, form));
+    let with_json = Listing::needs_json(&args.shape, form);
+    let filter = Filter { explain: args.explain, ..args.filter.filter(with_json) };
     let agenda = tracker.agenda(&filter, &mut |open| {
         match open {
             Open::Ready(shown) => written = listing.issue(&shown),
-            Open::Waiting(issue) if args.explain => waiting.push(issue),
-            Open::Waiting(_) => {}
+            Open::Waiting(issue) => waiting.push(issue),
         }
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

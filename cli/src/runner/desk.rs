@@ -364,7 +364,8 @@ fn first_ready(
     filter: &Filter,
     under_way: &BTreeSet<DocumentKey>,
 ) -> Result<Shown, TrackerError> {
-    let filter = Filter { limit: None, with_json: false, ..filter.clone() };
+    let limit = Some(under_way.len() + 1);
+    let filter = Filter { limit, with_json: false, ..filter.clone() };
     let mut first = None;
     tracker.agenda(&filter, &mut |open| match open {
         // A claim that lapsed while the store could not be written looks free.

@@ -54,8 +54,8 @@ pub trait Tracker {
     fn show(&self, name: &str) -> Result<Shown, TrackerError>;
 
     /// Visits the open issues that a filter lets pass, in the order of dispatch, until there are no
-    /// more or `visit` breaks off: what is ready, at most [`Filter::limit`] of it, and why others are
-    /// not.
+    /// more or `visit` breaks off: what is ready, at most [`Filter::limit`] of it, and where
+    /// [`Filter::explain`] is said, why others are not.
     fn agenda(
         &self,
         filter: &Filter,

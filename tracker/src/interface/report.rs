@@ -166,7 +166,7 @@ pub enum Open {
 pub struct Agenda {
     /// How many ready issues were visited.
     pub ready: u64,
-    /// How many open issues were visited that are not ready.
+    /// How many open issues were met that are not ready.
     pub waiting: u64,
     /// Rings of issues that wait for each other.
     pub cycles: Vec<Vec<String>>,

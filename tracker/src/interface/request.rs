@@ -27,6 +27,8 @@ pub struct Filter {
     pub after: Option<String>,
     /// Whether [`crate::interface::Shown::json`] is wanted.
     pub with_json: bool,
+    /// Whether an agenda visits what is not ready too; it is counted in any case.
+    pub explain: bool,
 }
 
 /// A new issue: field -> compact JSON text; what is absent gets its default.

@@ -75,6 +75,10 @@ pub(super) fn agenda(
         if reason.is_none() && is_full || !sieve.passes(&row) {
             continue;
         }
+        if reason.is_some() && !filter.explain {
+            agenda.waiting += 1;
+            continue;
+        }
         let name = board.display_name(reading, &row)?;
         let open = match reason {
             None => {
