@@ -86,6 +86,29 @@ impl Git {
         Ok(output.status.success())
     }
 
+    /// Tells whether what was committed up to a commit is in another one, which is checked out: below it, or
+    /// moved there by a rebase, or as a pull left it.
+    pub fn carries(&self, head: &str, commit: &str) -> Result<bool, CliError> {
+        if head == commit || self.is_ancestor(commit, head)? {
+            return Ok(true);
+        }
+        // Each commit that is not below it, with a minus where one below it makes the same change.
+        let output = self.output(["cherry", head, commit])?;
+        let moved = text_of(&output.stdout);
+        if output.status.success() && !moved.is_empty() && moved.lines().all(|l| l.starts_with('-'))
+        {
+            return Ok(true);
+        }
+        let output = self.output(["log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--"])?;
+        let log = text_of(&output.stdout);
+        let steps = log.lines().filter_map(|line| line.split_once(' '));
+        let since = |(at, _): &(&str, &str)| *at != commit;
+        let is_known = log.lines().any(|line| line.starts_with(commit));
+        let by_pull =
+            |(_, what): (&str, &str)| what.starts_with("pull") || what.starts_with("commit");
+        Ok(output.status.success() && is_known && steps.take_while(since).all(by_pull))
+    }
+
     /// Returns the id of the content that a commit has for a path; `None` where it has none.
     pub fn blob(&self, commit: &str, path: &Path) -> Result<Option<String>, CliError> {
         let path = path.strip_prefix(&self.root).unwrap_or(path);

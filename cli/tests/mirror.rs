@@ -252,16 +252,60 @@ fn an_amended_commit_is_no_reason_to_stop() {
 #[test]
 fn a_pull_is_read_and_nothing_that_the_list_knows_better_is_undone() {
     let kept = Kept::new();
-    let other = Place::clone_of(&kept.place);
-    let theirs = other.read_jsonl().replace("\"two\"", "\"from a clone\"");
-    other.write_jsonl(&theirs.replace("2026-05-01T20:35:00Z\"}\n", "2026-05-02T20:35:00Z\"}\n"));
-    other.git(&["commit", "-qam", "from a clone"]);
+    let other = parted(&kept);
     kept.place.git(&["pull", "-q", "--ff-only", other.repo().to_str().unwrap(), "main"]);
     until("it is read", || kept.title("T-2") == "from a clone");
     kept.edit("T-1", "after the pull");
     kept.written("after the pull");
     assert!(kept.place.read_jsonl().contains("from a clone"));
     assert_eq!(kept.count("paused"), 0, "{:?}", kept.told());
+}
+
+/// Has a clone change one issue, and both sides commit something of the file.
+fn parted(kept: &Kept) -> Place {
+    let other = Place::clone_of(&kept.place);
+    let theirs = other.read_jsonl().replace("\"two\"", "\"from a clone\"");
+    other.write_jsonl(&theirs.replace("2026-05-01T20:35:00Z\"}\n", "2026-05-02T20:35:00Z\"}\n"));
+    other.git(&["commit", "-qam", "from a clone"]);
+    other
+}
+
+#[test]
+fn a_pull_that_rebases_is_no_reason_to_stop_even_where_both_sides_changed_the_file() {
+    let kept = Kept::new();
+    let other = parted(&kept);
+    kept.place.ok(&["init", "--merge-driver"]);
+    kept.place.git(&["add", "."]);
+    kept.place.git(&["commit", "-qm", "the driver"]);
+    kept.edit("T-1", "ours");
+    kept.written("ours");
+    kept.commit("ours");
+    let from = other.repo();
+    kept.place.git(&["pull", "-q", "--rebase", from.to_str().unwrap(), "main"]);
+    until("it is read", || kept.title("T-2") == "from a clone");
+    kept.edit("T-2", "after the pull");
+    kept.written("after the pull");
+    assert!(kept.place.read_jsonl().contains("ours"));
+    let stopped = |event: &Value| event["why"].to_string().contains("does not descend");
+    assert!(!kept.told().iter().any(stopped), "{:?}", kept.told());
+}
+
+#[test]
+fn commits_that_a_rebase_moved_are_known_again() {
+    let kept = Kept::new();
+    let other = parted(&kept);
+    kept.looks();
+    fs::write(kept.place.repo().join("code"), "beside the issues").unwrap();
+    kept.place.git(&["add", "code"]);
+    kept.place.git(&["commit", "-qm", "code"]);
+    kept.looks();
+    kept.place.git(&["fetch", "-q", other.repo().to_str().unwrap(), "main"]);
+    kept.place.git(&["rebase", "-q", "FETCH_HEAD"]);
+    until("it is read", || kept.title("T-2") == "from a clone");
+    kept.edit("T-1", "after the rebase");
+    kept.written("after the rebase");
+    let stopped = |event: &Value| event["why"].to_string().contains("does not descend");
+    assert!(!kept.told().iter().any(stopped), "{:?}", kept.told());
 }
 
 #[test]

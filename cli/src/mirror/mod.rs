@@ -257,7 +257,7 @@ impl Mirror {
         look.is_base = base.is_some() && content.map(|content| content.hash) == base;
         if let (Some((git, _)), Some(last)) = (&self.git, &look.last) {
             look.descends = match &look.head {
-                Some(head) => head == last || git.is_ancestor(last, head)?,
+                Some(head) => git.carries(head, last)?,
                 None => false,
             };
             if !look.is_base && look.is_there && look.descends {

@@ -31,7 +31,7 @@ pub struct Look {
     pub head: Option<String>,
     /// The one that was last worked with.
     pub last: Option<String>,
-    /// Whether `head` is `last` or descends from it.
+    /// Whether `head` is `last`, descends from it, or has what was committed there after a rebase.
     pub descends: bool,
     /// Whether the file is as `head` has it, and `last` had it so already.
     pub is_set_back: bool,
