@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::claim::beat::Turn;
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Signed;
@@ -43,6 +44,20 @@ const VOIDS_TOLD_MAX: usize = 16_384;
 pub fn opened(tracker: &LocalTracker, list: ListId) -> Result<Input, TrackerError> {
     let (frontier, charter) = (tracker.frontier()?, tracker.charter()?);
     Ok(Input::Opened { list, frontier, charter })
+}
+
+/// Signs a frame with beats.
+///
+/// # Errors
+/// Where the store cannot be read or the key refuses.
+pub fn beat(
+    tracker: &LocalTracker,
+    list: ListId,
+    turn: Turn,
+    claims: &[RecordHash],
+) -> Result<Option<Input>, TrackerError> {
+    let beat = tracker.beat_of(turn, claims)?;
+    Ok(beat.map(|beat| Input::Beat { list, beat }))
 }
 
 /// Where a store's own log is, and what tells everybody, where one payload can.

@@ -127,7 +127,8 @@ impl Home {
     pub fn read(&self, list: ListId) -> Result<LocalTracker, HomeError> {
         // Reading needs no key; one that cannot be loaded is told by whatever writes.
         let agent = self.known_identity().ok().flatten().map(|identity| identity.agent());
-        let outlook = Outlook { agent, uptime: time::uptime(), now: Timestamp(time::now_ms()) };
+        let now = Timestamp(time::now_ms());
+        let outlook = Outlook { agent, uptime: time::uptime(), now, hears: false };
         Ok(LocalTracker::open_to_read(&self.known_path(list)?)?.seen_by(outlook))
     }
 
@@ -159,7 +160,7 @@ impl Home {
     ) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
         let tracker = patiently(wait, || {
-            let host = host(self.identity()?);
+            let host = Host { hears: true, ..host(self.identity()?) };
             match LocalTracker::open_alone(&path, host, lock.clone()) {
                 Err(TrackerError::Busy { .. }) => Ok(Err(None)),
                 opened => Ok(Ok(opened?)),
@@ -361,6 +362,7 @@ fn host(identity: Identity) -> Host {
         clock: Box::new(|| Timestamp(time::now_ms())),
         uptime: Box::new(time::uptime),
         entropy: Box::new(entropy::fill),
+        hears: false,
     }
 }
 

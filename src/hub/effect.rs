@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::claim::beat::Beat;
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::Proved;
@@ -161,6 +162,20 @@ pub enum Effect {
         list: ListId,
         /// For whom, on which link.
         link: LinkId,
+    },
+    /// Sign a frame that says that claims of this store are worked on; answered by [`Input::Beat`].
+    Beat {
+        /// Of which list.
+        list: ListId,
+        /// The claims; at most [`x0x_tracker::claim::beat::BEAT_CLAIMS_MAX`].
+        claims: Vec<RecordHash>,
+    },
+    /// Have the store note that claims were heard of now.
+    Hear {
+        /// Of which list.
+        list: ListId,
+        /// What was heard; its signature was verified.
+        beat: Beat,
     },
     /// Remember where an agent was reached.
     Remember {

@@ -17,6 +17,8 @@ pub struct Held {
     pub frames: usize,
     /// Forks that are being looked into.
     pub forks: usize,
+    /// Logs of which a beat is kept.
+    pub beats: usize,
     /// Agents of whom it is known where they may be.
     pub agents: usize,
     /// Links.
@@ -32,6 +34,7 @@ impl Hub {
             mesh: shared.mesh.held(),
             frames: shared.held.values().map(Vec::len).sum(),
             forks: shared.forks.len(),
+            beats: shared.beats.len(),
             agents: self.cards.len(),
             links: self.links.len(),
         })

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::claim::beat::SignedBeat;
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
@@ -189,6 +191,20 @@ pub enum Input {
     Join(Ticket),
     /// Where this node can be called.
     Card(SignedCard),
+    /// Holders of claims of this store asked for a beat; each claim with how long it lives without one.
+    Beaten {
+        /// Of which list.
+        list: ListId,
+        /// The claims.
+        claims: Vec<(RecordHash, Duration)>,
+    },
+    /// A frame with beats of this store was signed.
+    Beat {
+        /// Of which list.
+        list: ListId,
+        /// The frame.
+        beat: SignedBeat,
+    },
     /// Where other agents were before.
     Known(Vec<(AgentId, Vec<SocketAddr>)>),
     /// The machine slept, or the network is another.

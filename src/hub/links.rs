@@ -293,6 +293,9 @@ impl Hub {
             Control::News { list, .. }
             | Control::Cards { list, .. }
             | Control::CardsHeld { list, .. }
+            | Control::Beat { list, .. }
+            | Control::BeatDigest { list, .. }
+            | Control::BeatsHeld { list, .. }
             | Control::Lost { list, .. } => list,
         };
         // A list that this side stopped sharing a moment ago is no breach.
@@ -317,6 +320,11 @@ impl Hub {
                 self.replica(now, list, replica::Input::Lost { from: peer, places }, effects);
             }
             Control::CardsHeld { held, .. } => self.cards_held(list, peer, &held, effects),
+            Control::Beat { beat, .. } => self.heard(now, list, peer, beat, effects)?,
+            Control::BeatDigest { hash, .. } => self.beat_digest(list, peer, hash, effects),
+            Control::BeatsHeld { held, wants_answer, .. } => {
+                self.beats_held(list, peer, held, wants_answer, effects);
+            }
             _ => {}
         }
         Ok(())

@@ -9,6 +9,7 @@ use x0x_tracker::journal::charter::{Charter, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
+use super::beats::ListBeats;
 use super::forks::Forks;
 use super::gate::{ListGate, Passed};
 use super::link_state::LinkState;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// When all were last asked how far they are.
     compared_at: Option<Duration>,
     pub(super) forks: Forks,
+    pub(super) beats: ListBeats,
 }
 
 impl Shared {
@@ -55,7 +57,8 @@ impl Shared {
     /// Returns when something is due.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let rejoin = (!self.peers.is_empty()).then_some(self.rejoin_at);
-        self.replica.deadline().into_iter().chain(self.mesh.deadline()).chain(rejoin).min()
+        let due = self.replica.deadline().into_iter().chain(self.mesh.deadline()).chain(rejoin);
+        due.chain(self.beats.deadline()).min()
     }
 }
 
@@ -82,6 +85,7 @@ impl Hub {
                 rejoin_at: now + REJOIN_AFTER,
                 compared_at: None,
                 forks: Forks::default(),
+                beats: ListBeats::default(),
             };
             // Without contacts, it waits for others to join.
             let mut none = Vec::new();
@@ -166,6 +170,7 @@ impl Hub {
         let is_charter = charter.is_some();
         self.replica(now, list, replica::Input::Received { from, places, charter }, effects);
         if is_charter {
+            self.forget_beats(list);
             self.greet_all(now, effects);
             self.want_members(now, effects);
         }
@@ -199,6 +204,7 @@ impl Hub {
         let Some(shared) = self.lists.get(&list) else { return };
         let frontier = shared.replica.standing().frontier();
         self.replica(now, list, replica::Input::Refreshed { frontier, charter }, effects);
+        self.forget_beats(list);
         if let Some(signed) = news {
             let payload = wire::encode(&Payload::Statement(signed));
             self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
@@ -219,6 +225,7 @@ impl Hub {
         }
         self.replica(now, list, replica::Input::Tick, effects);
         self.rejoin(now, list, effects);
+        self.tick_beats(now, list, effects);
     }
 
     /// Joins the gossip again: soon without neighbours, now and then with some.
@@ -381,6 +388,9 @@ impl Hub {
                 replica::Effect::Digest { to, hash, wants_answer } => {
                     let digest = Digest { list, hash, wants_answer };
                     self.say(to, &Control::Digest(digest), effects);
+                    if wants_answer {
+                        self.tell_beats(list, to, effects);
+                    }
                 }
                 replica::Effect::News { to, places } => {
                     self.say(to, &Control::News { list, places }, effects);

@@ -9,6 +9,7 @@
 //! driver gives once the commit is on disk, and that this node has what came from others it tells only
 //! after [`Input::Judged`] or [`Input::Received`]. Gossip of others is relayed before that, as it came.
 
+mod beats;
 mod cards;
 mod effect;
 mod forks;
@@ -37,6 +38,7 @@ use joining::Joining;
 use link_state::LinkState;
 use lists::Shared;
 
+pub use beats::BeatCounts;
 pub use effect::{Effect, Note, Peer};
 pub use input::Input;
 
@@ -131,6 +133,11 @@ impl Hub {
             }
             Input::StatementsKept { list, role } => self.statements_kept(list, role, effects),
             Input::Join(ticket) => self.join(now, ticket, effects),
+            Input::Beaten { list, claims } => {
+                self.beaten(list, claims);
+                self.tick_beats(now, list, effects);
+            }
+            Input::Beat { list, beat } => self.beat(list, beat, effects),
             Input::Card(card) => self.own_card(card, effects),
             Input::Known(known) => self.known(now, known, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),

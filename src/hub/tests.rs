@@ -327,3 +327,153 @@ fn the_store_looks_at_a_bounded_number_of_tickets_and_who_has_a_wrong_one_does_n
     assert!(join(&mut scene, 9), "there is room again");
     assert!(ended(&scene.tell(Input::Tick)));
 }
+
+mod beats {
+    use x0x_tracker::claim::beat::{Beat, SignedBeat, Turn, tag};
+    use x0x_tracker::id::{LogId, RecordHash};
+
+    use super::*;
+    use crate::hub::BeatCounts;
+
+    const CLAIM: RecordHash = RecordHash([7; 32]);
+
+    fn log(of: u64) -> LogId {
+        LogId { agent: agent(of), nonce: [1; 8] }
+    }
+
+    fn turn(counter: u64) -> Turn {
+        Turn { start: 1, counter }
+    }
+
+    fn signed(list: ListId, of: u64, by: u64, counter: u64) -> SignedBeat {
+        let beat = Beat { list, log: log(of), turn: turn(counter), claims: vec![tag(CLAIM)] };
+        SignedBeat::new(&beat, &StandIn::new(by)).unwrap()
+    }
+
+    fn frame(list: ListId, of: u64, counter: u64) -> Control {
+        Control::Beat { list, beat: signed(list, of, of, counter) }
+    }
+
+    /// Returns what is said of beats, and on which link.
+    fn said(effects: &[Effect]) -> Vec<(u64, Control)> {
+        let of = |effect: &Effect| match effect {
+            Effect::Send { link, lane: Lane::Control, frame } => {
+                let frame = Control::read(frame).unwrap();
+                let is_it = matches!(
+                    frame,
+                    Control::Beat { .. } | Control::BeatDigest { .. } | Control::BeatsHeld { .. }
+                );
+                is_it.then_some((link.0, frame))
+            }
+            _ => None,
+        };
+        effects.iter().filter_map(of).collect()
+    }
+
+    fn heard(effects: &[Effect]) -> usize {
+        effects.iter().filter(|effect| matches!(effect, Effect::Hear { .. })).count()
+    }
+
+    fn is_breach(effects: &[Effect]) -> bool {
+        let ended = |effect: &Effect| matches!(effect, Effect::End { why: Farewell::Breach, .. });
+        effects.iter().any(ended)
+    }
+
+    #[test]
+    fn what_is_news_is_noted_and_passed_on_once_and_to_nobody_who_has_it() {
+        let mut scene = Scene::new(5);
+        let list = scene.list;
+        (2..=4).for_each(|member| drop(scene.link(member, RULES_VERSION)));
+        let effects = scene.hear(2, &frame(list, 4, 1));
+        assert_eq!((heard(&effects), said(&effects)), (1, vec![(3, frame(list, 4, 1))]));
+        // The same from another, and an older one: nothing.
+        for counter in [1, 0] {
+            let effects = scene.hear(3, &frame(list, 4, counter));
+            assert_eq!((heard(&effects), said(&effects)), (0, Vec::new()));
+        }
+        let counts = scene.hub.beat_counts(list).unwrap();
+        assert_eq!(counts, BeatCounts { taken: 1, old: 1, ..BeatCounts::default() });
+    }
+
+    #[test]
+    fn a_forged_beat_ends_the_link_and_one_of_who_may_not_work_is_counted_alone() {
+        let mut scene = Scene::new(4);
+        let list = scene.list;
+        (2..=3).for_each(|member| drop(scene.link(member, RULES_VERSION)));
+        let of = |beat: SignedBeat| Control::Beat { list, beat };
+        let foreign =
+            [signed(list, 77, 77, 1), signed(ListId([9; 32]), 4, 4, 1), signed(list, US, US, 1)];
+        for beat in foreign {
+            let effects = scene.hear(2, &of(beat));
+            assert!(heard(&effects) == 0 && said(&effects).is_empty() && !is_breach(&effects));
+        }
+        let effects = scene.hear(2, &of(signed(list, 4, 3, 1)));
+        assert!(heard(&effects) == 0 && is_breach(&effects));
+        let counts = scene.hub.beat_counts(list).unwrap();
+        assert_eq!(counts, BeatCounts { foreign: 3, forged: 1, ..BeatCounts::default() });
+    }
+
+    #[test]
+    fn a_flood_of_beats_is_let_through_at_a_bounded_pace() {
+        let mut scene = Scene::new(3);
+        let list = scene.list;
+        scene.link(2, RULES_VERSION);
+        let mut taken = 0;
+        for counter in 1..200 {
+            taken += heard(&scene.hear(2, &frame(list, 2, counter)));
+        }
+        let counts = scene.hub.beat_counts(list).unwrap();
+        assert_eq!((counts.taken, counts.surplus), (16, 183));
+        assert_eq!(taken, 16);
+        scene.now += Duration::from_secs(1);
+        assert_eq!(heard(&scene.hear(2, &frame(list, 2, 500))), 1);
+    }
+
+    #[test]
+    fn own_claims_are_beaten_for_at_once_and_then_four_times_in_the_shortest_life() {
+        let mut scene = Scene::new(3);
+        let list = scene.list;
+        scene.link(2, RULES_VERSION);
+        let asked = |scene: &mut Scene, ttl_s: u64| {
+            let claims = vec![(CLAIM, Duration::from_secs(ttl_s))];
+            scene.tell(Input::Beaten { list, claims })
+        };
+        let beats = |effects: &[Effect]| {
+            effects.iter().filter(|effect| matches!(effect, Effect::Beat { .. })).count()
+        };
+        assert_eq!(beats(&asked(&mut scene, 60)), 1);
+        assert_eq!(beats(&asked(&mut scene, 60)), 0, "the next is not due");
+        scene.now += Duration::from_secs(14);
+        assert_eq!(beats(&scene.tell(Input::Tick)), 0);
+        scene.now += Duration::from_secs(1);
+        assert!(scene.hub.deadline().unwrap() <= scene.now);
+        assert_eq!(beats(&scene.tell(Input::Tick)), 1);
+        scene.now += Duration::from_secs(100);
+        assert_eq!(beats(&scene.tell(Input::Tick)), 0, "nobody asked since");
+        let effects = scene.tell(Input::Beat { list, beat: signed(list, US, US, 1) });
+        assert_eq!(said(&effects), [(2, frame(list, US, 1))]);
+    }
+
+    #[test]
+    fn two_that_were_cut_off_find_what_each_has_newer() {
+        let mut scene = Scene::new(5);
+        let list = scene.list;
+        scene.link(2, RULES_VERSION);
+        scene.hear(2, &frame(list, 4, 3));
+        scene.hear(2, &frame(list, 5, 3));
+        // A new neighbour is told in one word; who knows the same says nothing.
+        let told = said(&scene.link(3, RULES_VERSION));
+        let [(3, Control::BeatDigest { hash, .. })] = told[..] else { panic!("{told:?}") };
+        assert_eq!(said(&scene.hear(3, &Control::BeatDigest { list, hash })), []);
+        let held = vec![(log(4), turn(3)), (log(5), turn(3))];
+        let answer = |wants_answer| Control::BeatsHeld { list, held: held.clone(), wants_answer };
+        let other = Control::BeatDigest { list, hash: [0; 32] };
+        assert_eq!(said(&scene.hear(3, &other)), [(3, answer(true))]);
+        // It lacks one, has an older one, and asks back.
+        let theirs = Control::BeatsHeld { list, held: vec![(log(4), turn(1))], wants_answer: true };
+        let shown = said(&scene.hear(3, &theirs));
+        assert_eq!(shown, [(3, frame(list, 4, 3)), (3, frame(list, 5, 3)), (3, answer(false))]);
+        let level = Control::BeatsHeld { list, held: held.clone(), wants_answer: false };
+        assert_eq!(said(&scene.hear(3, &level)), [], "it comes to an end");
+    }
+}

@@ -297,6 +297,8 @@ impl Carrier {
             Effect::State { list, statements, are_shown } => {
                 errands::state(&keeper, list, statements, are_shown);
             }
+            Effect::Beat { list, claims } => errands::beat(&keeper, list, claims),
+            Effect::Hear { list, beat } => errands::hear(&keeper, list, beat),
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::NameStatements { list, link } => errands::name_statements(&keeper, list, link),
             Effect::Redeem { list, link, secret, public_key } => {

@@ -6,7 +6,8 @@ use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::claim::beat::Beat;
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::run::Proved;
@@ -197,6 +198,21 @@ pub(super) fn name_lost(keeper: &Keeper, list: ListId, of: Vec<AgentId>) {
         let Some(tracker) = shelf.list(list) else { return };
         for told in clerk::name_lost(tracker, list, &of) {
             shelf.report(told);
+        }
+    });
+}
+
+/// Has a frame with beats signed.
+pub(super) fn beat(keeper: &Keeper, list: ListId, claims: Vec<RecordHash>) {
+    keeper.tell(move |shelf: &mut Shelf| shelf.beat(list, &claims));
+}
+
+/// Has it noted that claims were heard of.
+pub(super) fn hear(keeper: &Keeper, list: ListId, beat: Beat) {
+    keeper.tell(move |shelf: &mut Shelf| {
+        let heard = shelf.list(list).map(|tracker| tracker.hear(&beat));
+        if let Some(Err(error)) = heard {
+            shelf.fail(list, &error);
         }
     });
 }

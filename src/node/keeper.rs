@@ -130,6 +130,7 @@ impl Keeper {
             hub,
             failed,
             readers: readers.clone(),
+            turns: BTreeMap::new(),
             events,
         };
         shelf.open_all()?;

@@ -2,13 +2,15 @@
 //! what is on disk.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use x0x_tracker::LocalTracker;
-use x0x_tracker::id::{AgentId, ListId, LogId};
+use x0x_tracker::claim::beat::Turn;
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::journal::commit::Position;
@@ -51,6 +53,8 @@ pub struct Shelf {
     pub(super) failed: Arc<AtomicBool>,
     /// Who reads beside the writing.
     pub(super) readers: Readers,
+    /// Which frame with beats of each list was the last.
+    pub(super) turns: BTreeMap<ListId, Turn>,
     /// Where it is told what happens.
     pub(super) events: Events,
 }
@@ -153,6 +157,26 @@ impl Shelf {
         self.readers.open();
     }
 
+    /// Signs a frame with beats of claims of this store, and tells the hub.
+    pub(super) fn beat(&mut self, list: ListId, claims: &[RecordHash]) {
+        let Some(tracker) = self.lists.get_mut(&list) else { return };
+        let turn = match self.turns.entry(list) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let start = tracker.start_beating();
+                start.map(|start| place.insert(Turn { start, counter: 0 }))
+            }
+        };
+        let signed = turn.and_then(|turn| {
+            turn.counter += 1;
+            clerk::beat(tracker, list, *turn, claims)
+        });
+        match signed {
+            Ok(beat) => beat.into_iter().for_each(|beat| self.report(beat)),
+            Err(error) => self.fail(list, &error),
+        }
+    }
+
     /// Tells the hub of the newest statements of the charter, which were made here.
     fn state(&self, list: ListId, count: usize) {
         let Some(tracker) = self.lists.get(&list).filter(|_| count > 0) else { return };
@@ -168,6 +192,11 @@ impl Shelf {
         let changes = tracker.take_changes();
         if changes.is_empty() {
             return 0;
+        }
+        if !changes.beats.is_empty() {
+            let of = |(claim, ttl_ms): &(RecordHash, u64)| (*claim, Duration::from_millis(*ttl_ms));
+            let claims = changes.beats.iter().map(of).collect();
+            self.report(hub::Input::Beaten { list, claims });
         }
         let members = (changes.statements > 0).then(|| members_of(tracker)).transpose();
         match members {

@@ -1,6 +1,7 @@
 //! Frames of the control lane.
 
 use serde::{Deserialize, Serialize};
+use x0x_tracker::claim::beat::{BEATS_MAX, SignedBeat, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
@@ -88,6 +89,29 @@ pub enum Control {
         /// The statements, in an order in which each can be taken; at most [`STATEMENTS_MAX`].
         statements: Vec<Signed>,
     },
+    /// Which claims of an agent are worked on, signed by it.
+    Beat {
+        /// The list.
+        list: ListId,
+        /// The frame.
+        beat: SignedBeat,
+    },
+    /// What is equal on two nodes that know the same beats.
+    BeatDigest {
+        /// The list.
+        list: ListId,
+        /// Over the newest turn of each log.
+        hash: [u8; 32],
+    },
+    /// Which beats the sender knows.
+    BeatsHeld {
+        /// The list.
+        list: ListId,
+        /// The newest turn of each log; at most [`BEATS_MAX`].
+        held: Vec<(LogId, Turn)>,
+        /// Whether the other side is to answer with its own.
+        wants_answer: bool,
+    },
 }
 
 /// How far a node is in a list.
@@ -141,6 +165,7 @@ impl Control {
             Self::News { places, .. } | Self::Lost { places, .. } => {
                 at_most("list of places", places.len(), NEWS_MAX)?;
             }
+            Self::BeatsHeld { held, .. } => at_most("list of beats", held.len(), BEATS_MAX)?,
             Self::Cards { cards, .. } => at_most("list of cards", cards.len(), CARDS_MAX)?,
             Self::CardsHeld { held, .. } => {
                 at_most("list of cards held", held.len(), CARDS_HELD_MAX)?;
@@ -148,6 +173,8 @@ impl Control {
             Self::Joined { statements, .. } | Self::Stated { statements, .. } => {
                 at_most("list of statements", statements.len(), STATEMENTS_MAX)?;
             }
+            // Its own bound is looked at with its signature.
+            Self::Beat { .. } | Self::BeatDigest { .. } => {}
             Self::Digest(_) | Self::Join { .. } | Self::NotJoined { .. } => {}
         }
         Ok(frame)

@@ -81,6 +81,9 @@ impl World {
                     }
                 });
             }
+            Effect::Hear { beat, .. } => self.store(node, move |world, node| {
+                world.nodes[node].tracker().hear(&beat).unwrap();
+            }),
             Effect::NameLost { of, .. } => self.store(node, move |world, node| {
                 for told in clerk::name_lost(world.nodes[node].tracker(), list, &of) {
                     world.tell(node, told);

@@ -3,6 +3,7 @@
 //! Everything here is a function of records, ages and roles. No clock, no entropy, no storage: how
 //! long a lease was silent comes in as a number that each node observed for itself.
 
+pub mod beat;
 pub mod lease;
 pub mod link;
 pub mod record;

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::id::RecordHash;
 use crate::interface::report::Row;
 
 /// How many changes are kept at most until they are taken; of more it is only known that there were.
@@ -27,12 +28,16 @@ pub struct Changes {
     pub is_cut: bool,
     /// How many statements of the charter are new.
     pub statements: usize,
+    /// Claims of this store's agent whose holders asked for a beat, each with its time to live in
+    /// milliseconds; no more than [`CHANGES_MAX`].
+    pub beats: Vec<(RecordHash, u64)>,
 }
 
 impl Changes {
     /// Tells whether there were none.
     pub fn is_empty(&self) -> bool {
-        self.issues.is_empty() && !self.is_cut && self.statements == 0
+        let has_beats = !self.beats.is_empty();
+        self.issues.is_empty() && !self.is_cut && self.statements == 0 && !has_beats
     }
 
     fn add(&mut self, change: Change) {
@@ -88,13 +93,19 @@ impl Pending {
         self.changes.borrow_mut().statements += 1;
     }
 
+    pub(super) fn note_beat(&self, claim: RecordHash, ttl_ms: u64) {
+        self.changes.borrow_mut().beats.push((claim, ttl_ms));
+    }
+
     /// Notes that it was written.
     pub(super) fn written(self) {
-        let Changes { issues, is_cut, statements } = self.changes.into_inner();
+        let Changes { issues, is_cut, statements, beats } = self.changes.into_inner();
         let mut written = self.watched.lock();
         issues.into_iter().for_each(|change| written.add(change));
         written.is_cut |= is_cut;
         written.statements += statements;
+        let room = CHANGES_MAX.saturating_sub(written.beats.len());
+        written.beats.extend(beats.into_iter().take(room));
     }
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::rows::{RowKey, damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::claim::Sighting;
-use crate::id::{AgentId, CommitHash, DocumentKey, RecordHash};
+use crate::claim::beat::Turn;
+use crate::id::{AgentId, CommitHash, DocumentKey, LogId, RecordHash};
 use crate::interface::TrackerError;
 
 /// The commit that carried a claim, and the issue that it is on.
@@ -40,6 +41,13 @@ pub struct Watched {
     pub whose: Option<Whose>,
 }
 
+/// When a claim of another agent was last heard of, and whose it is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Heard {
+    seen: Sighting,
+    agent: AgentId,
+}
+
 /// Reading what is known of claims.
 pub trait Claims: Tables {
     /// Returns what proves a claim.
@@ -64,6 +72,35 @@ pub trait Claims: Tables {
     /// Returns when a beat of a claim, or the end of one, was last seen here.
     fn seen_beat(&self, record: RecordHash) -> Result<Option<Sighting>, TrackerError> {
         self.get(Table::Beats, &record.0)?.map(|bytes| decode(&bytes, "a beat")).transpose()
+    }
+
+    /// Returns when a beat of a claim of another agent, which holds an issue, was last seen here.
+    fn heard_beat(&self, claim: RecordHash) -> Result<Option<Sighting>, TrackerError> {
+        let heard = self.get(Table::Heard, &claim.0)?;
+        let heard: Option<Heard> = heard.map(|bytes| decode(&bytes, "a beat")).transpose()?;
+        Ok(heard.map(|heard| heard.seen))
+    }
+
+    /// Returns the claims of an agent, among those of others that hold issues, whose hash begins so.
+    fn heard_starting(
+        &self,
+        start: &[u8],
+        agent: AgentId,
+    ) -> Result<Option<RecordHash>, TrackerError> {
+        let mut found = None;
+        self.visit_prefix(Table::Heard, start, &mut |claim, heard| {
+            // Logs stand among them.
+            if claim.len() != size_of::<RecordHash>() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let heard: Heard = decode(heard, "a beat")?;
+            if heard.agent == agent {
+                found = Some(hash_of(claim)?);
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     /// Returns everything of which a beat or an end was seen here.
@@ -105,6 +142,39 @@ impl Writing {
             bytes.extend(encode(whose)?);
         }
         self.put(Table::Beats, &record.0, &bytes)
+    }
+
+    /// Tells whoever watches this store that the holder of a claim of its agent asked for a beat.
+    pub fn note_beat(&self, claim: RecordHash, ttl_ms: u64) {
+        if let Some(pending) = &self.pending {
+            pending.note_beat(claim, ttl_ms);
+        }
+    }
+
+    /// Returns which frame of a log was the newest that was heard.
+    pub fn heard_turn(&self, log: LogId) -> Result<Option<Turn>, TrackerError> {
+        let turn = self.get(Table::Heard, &log.to_bytes())?;
+        turn.map(|bytes| decode(&bytes, "the turn of a beat")).transpose()
+    }
+
+    /// Notes which frame of a log is the newest that was heard.
+    pub fn put_heard_turn(&self, log: LogId, turn: Turn) -> Result<(), TrackerError> {
+        self.put(Table::Heard, &log.to_bytes(), &encode(&turn)?)
+    }
+
+    /// Notes when a beat of a claim of another agent was seen, which holds an issue.
+    pub fn put_heard(
+        &self,
+        claim: RecordHash,
+        seen: Sighting,
+        agent: AgentId,
+    ) -> Result<(), TrackerError> {
+        self.put(Table::Heard, &claim.0, &encode(&Heard { seen, agent })?)
+    }
+
+    /// Forgets when a beat of a claim of another agent was seen.
+    pub fn remove_heard(&self, claim: RecordHash) -> Result<(), TrackerError> {
+        self.remove(Table::Heard, &claim.0)
     }
 
     /// Forgets when a beat of a claim, or the end of one, was seen.

@@ -34,6 +34,7 @@ const META_PLACE: &[u8] = b"place";
 const META_SEEN: &[u8] = b"seen";
 const META_ABANDONED: &[u8] = b"abandoned";
 const META_NUMBER: &[u8] = b"next number";
+const META_START: &[u8] = b"start";
 
 /// The place of a log that is not written any more: no file lies there.
 const NOWHERE: &[u8] = &[];
@@ -334,6 +335,15 @@ impl Writing {
     pub fn put_seen(&self, seen: &crate::journal::frontier::Frontier) -> Result<(), TrackerError> {
         let entries: Vec<_> = seen.0.iter().collect();
         self.put(Table::Meta, META_SEEN, &encode(&entries)?)
+    }
+
+    /// Counts one more start of a program that beats, and returns its number; the first is 1.
+    pub fn next_start(&self) -> Result<u64, TrackerError> {
+        let before = self.get(Table::Meta, META_START)?;
+        let before: u64 = before.map_or(Ok(0), |bytes| decode(&bytes, "the number of a start"))?;
+        let start = before.saturating_add(1);
+        self.put(Table::Meta, META_START, &encode(&start)?)?;
+        Ok(start)
     }
 
     /// Records the number of the next identifier.

@@ -52,6 +52,9 @@ pub enum Table {
     Proofs,
     /// Hash of a claim, or of the end of one -> when it was last seen, by this machine's uptime.
     Beats,
+    /// Hash of a claim of another agent that holds an issue -> when a beat of it was last seen, and whose it is; log ->
+    /// the newest frame with beats that was heard of it.
+    Heard,
     /// Log -> headers after its last commit here, and the signature of the last of them.
     Rests,
     /// Hash of a void commit -> its log, its number and why.
@@ -68,7 +71,7 @@ type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -86,6 +89,7 @@ impl Table {
         Self::Hashes,
         Self::Proofs,
         Self::Beats,
+        Self::Heard,
         Self::Rests,
         Self::Voids,
         Self::Tickets,
@@ -117,6 +121,7 @@ impl Table {
             Self::Hashes => "hashes",
             Self::Proofs => "proofs",
             Self::Beats => "beats",
+            Self::Heard => "heard",
             Self::Rests => "rests",
             Self::Voids => "voids",
             Self::Tickets => "tickets",

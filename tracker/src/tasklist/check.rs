@@ -387,6 +387,7 @@ mod tests {
             Table::Signatures,
             Table::Statements,
             Table::Beats,
+            Table::Heard,
             Table::Rests,
             Table::Voids,
             Table::Tickets,

@@ -163,6 +163,9 @@ pub(super) fn beat(
 ) -> Result<(), TrackerError> {
     let whose = holding::whose(document, tree, claim);
     let seen = Sighting(edition.outlook().uptime);
+    if let Some((_, claimed)) = tree.claim(claim) {
+        edition.tables().note_beat(claim, claimed.ttl_ms);
+    }
     edition.tables().put_beat(claim, seen, whose.as_ref())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exchange::{LOGS_PER_AGENT_MAX, logs_of};
 use super::watching::Outlook;
-use super::{Host, names, row};
+use super::{Host, beats, names, row};
 use crate::claim::{Act, Phase, Record, link};
 use crate::document::{Birth, Content, Document, DocumentError, Edit, Heads, creation};
 use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHash};
@@ -161,7 +161,7 @@ impl<'a> Edition<'a> {
     /// Returns who asks, and when.
     pub(super) fn outlook(&self) -> Outlook {
         let agent = Some(self.host.signer.agent());
-        Outlook { agent, uptime: (self.host.uptime)(), now: self.now }
+        Outlook { agent, uptime: (self.host.uptime)(), now: self.now, hears: self.host.hears }
     }
 
     /// Returns the tables as they are in this writing.
@@ -296,6 +296,7 @@ impl<'a> Edition<'a> {
         {
             self.unproved.push(row.key);
         }
+        beats::watch_others(&self.writing, &content, &row, self.outlook())?;
         if matches!(content.tree.phase(), Phase::Ruled(_)) {
             self.rouse(&content)?;
         }

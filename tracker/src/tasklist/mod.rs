@@ -4,6 +4,7 @@
 //! where in `store`.
 
 mod aging;
+mod beats;
 mod blocking;
 mod board;
 mod check;
@@ -94,6 +95,8 @@ pub struct Host {
     pub uptime: UptimeClock,
     /// Fills bytes with randomness.
     pub entropy: Entropy,
+    /// Whether beats of other machines are heard.
+    pub hears: bool,
 }
 
 /// A task list on the embedded store.
@@ -190,6 +193,7 @@ impl LocalTracker {
             agent: Some(host.signer.agent()),
             uptime: (host.uptime)(),
             now: (host.clock)(),
+            hears: host.hears,
         };
         self.host.as_deref().map_or(self.outlook, of)
     }

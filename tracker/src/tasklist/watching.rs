@@ -19,6 +19,9 @@ pub struct Outlook {
     pub uptime: Uptime,
     /// The wall clock.
     pub now: Timestamp,
+    /// Whether beats of other machines are heard, as a node hears them: without it, their silence says
+    /// nothing.
+    pub hears: bool,
 }
 
 /// A state of the store, seen by somebody at some time.
@@ -41,7 +44,10 @@ impl<'a, T: Tables> Watching<'a, T> {
 
     /// Returns for how long no beat of a claim was seen; `None` where nobody here watches it.
     pub(super) fn silent_ms(&self, claim: RecordHash) -> Result<Option<u64>, TrackerError> {
-        let seen: Option<Sighting> = self.tables.seen_beat(claim)?;
+        let seen: Option<Sighting> = match self.tables.seen_beat(claim)? {
+            None if self.outlook.hears => self.tables.heard_beat(claim)?,
+            seen => seen,
+        };
         Ok(seen.map(|seen| seen.age_ms(self.outlook.uptime)))
     }
 

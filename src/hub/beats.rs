@@ -1,0 +1,231 @@
+//! Beats of claims between nodes: when this one sends its own, what it makes of those of others, and how two
+//! that were cut off find what each has newer. A lost frame is made good by the next comparison.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, SignedBeat, Turn};
+use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
+use x0x_tracker::journal::charter::{Charter, Role};
+
+use super::links::control;
+use super::{Effect, Fault, Hub};
+use crate::wire::Control;
+
+/// A node beats this many times within the shortest time to live of the claims that it beats for.
+const PARTS: u32 = 4;
+
+/// How many frames of one log are taken within [`WINDOW`]: many more than an honest node sends, whose claims
+/// live for a second at least.
+const FRAMES_MAX: u32 = 16;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What became of beats that others sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BeatCounts {
+    /// News, and kept.
+    pub taken: u64,
+    /// Older than what was known.
+    pub old: u64,
+    /// Not what its agent signed.
+    pub forged: u64,
+    /// Of an agent that may not work on the list.
+    pub foreign: u64,
+    /// More in a short time than any honest node sends.
+    pub surplus: u64,
+}
+
+/// The beats of one list.
+#[derive(Debug, Default)]
+pub(super) struct ListBeats {
+    known: Beats,
+    /// Own claims whose holders asked for a beat since the last frame.
+    asked: BTreeMap<RecordHash, Duration>,
+    /// When the last frame was asked for.
+    sent_at: Option<Duration>,
+    /// How many frames of a log came since when.
+    pace: BTreeMap<LogId, (Duration, u32)>,
+    pub(super) counts: BeatCounts,
+}
+
+impl ListBeats {
+    /// Returns when the next frame is due.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let shortest = self.asked.values().min()?;
+        Some(self.sent_at.map_or(Duration::ZERO, |sent_at| sent_at + *shortest / PARTS))
+    }
+
+    /// Returns of how many logs frames are kept.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    fn has_room(&mut self, now: Duration, log: LogId) -> bool {
+        self.pace.retain(|_, (since, _)| now < *since + WINDOW);
+        let (_, count) = self.pace.entry(log).or_insert((now, 0));
+        *count += 1;
+        *count <= FRAMES_MAX
+    }
+}
+
+impl Hub {
+    /// Holders of claims of this store asked for a beat; each claim lives so long without one.
+    pub(super) fn beaten(&mut self, list: ListId, claims: Vec<(RecordHash, Duration)>) {
+        if let Some(shared) = self.lists.get_mut(&list) {
+            shared.beats.asked.extend(claims);
+        }
+    }
+
+    /// Has frames signed that are due.
+    pub(super) fn tick_beats(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        let beats = &mut shared.beats;
+        if beats.deadline().is_none_or(|due| now < due) {
+            return;
+        }
+        beats.sent_at = Some(now);
+        let asked: Vec<RecordHash> = std::mem::take(&mut beats.asked).into_keys().collect();
+        for claims in asked.chunks(BEAT_CLAIMS_MAX) {
+            effects.push(Effect::Beat { list, claims: claims.to_vec() });
+        }
+    }
+
+    /// A frame of this store's own was signed: tell it.
+    pub(super) fn beat(&mut self, list: ListId, beat: SignedBeat, effects: &mut Vec<Effect>) {
+        let Ok(read) = beat.peek() else { return };
+        if let Some(shared) = self.lists.get_mut(&list)
+            && shared.beats.known.take(read.log, read.turn, beat.clone())
+        {
+            self.pass_beat(list, beat, &[], effects);
+        }
+    }
+
+    /// A peer sent a frame: of its own, or one that it heard.
+    pub(super) fn heard(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        from: AgentId,
+        beat: SignedBeat,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let Some(shared) = self.lists.get_mut(&list) else { return Ok(()) };
+        let (beats, charter) = (&mut shared.beats, shared.replica.charter());
+        let Ok(read) = beat.peek() else {
+            beats.counts.forged += 1;
+            return Err(Fault::Order("a beat that is none"));
+        };
+        let (log, turn) = (read.log, read.turn);
+        let key = charter.public_key(log.agent).filter(|_| may_beat(charter, log.agent));
+        let Some(key) = key.filter(|_| read.list == list && log.agent != self.me) else {
+            beats.counts.foreign += 1;
+            return Ok(());
+        };
+        if !beats.known.is_news(log, turn) {
+            let is_known = beats.known.turns().any(|known| known == (log, turn));
+            beats.counts.old += u64::from(!is_known);
+            return Ok(());
+        }
+        if !beats.has_room(now, log) {
+            beats.counts.surplus += 1;
+            return Ok(());
+        }
+        if !beat.is_signed_by(key, self.verifier.as_ref()) {
+            beats.counts.forged += 1;
+            return Err(Fault::Order("a beat that its agent did not sign"));
+        }
+        beats.counts.taken += 1;
+        beats.known.take(log, turn, beat.clone());
+        effects.push(Effect::Hear { list, beat: read });
+        self.pass_beat(list, beat, &[from, log.agent], effects);
+        Ok(())
+    }
+
+    /// Sends a frame to all who share the list but these.
+    fn pass_beat(
+        &self,
+        list: ListId,
+        beat: SignedBeat,
+        but: &[AgentId],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        let frame = Control::Beat { list, beat };
+        for (peer, link) in &self.peers {
+            if shared.has(*peer) && !but.contains(peer) {
+                effects.push(control(*link, &frame));
+            }
+        }
+    }
+
+    /// Tells a peer in one word which frames are known here.
+    pub(super) fn tell_beats(&self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
+        if let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&to)) {
+            let hash = shared.beats.known.digest(list);
+            if !shared.beats.known.is_empty() {
+                effects.push(control(*link, &Control::BeatDigest { list, hash }));
+            }
+        }
+    }
+
+    /// A peer said so: if it knows others, tell it which are known here.
+    pub(super) fn beat_digest(
+        &self,
+        list: ListId,
+        from: AgentId,
+        hash: [u8; 32],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        if hash != shared.beats.known.digest(list) {
+            self.tell_turns(list, from, true, effects);
+        }
+    }
+
+    fn tell_turns(&self, list: ListId, to: AgentId, wants_answer: bool, effects: &mut Vec<Effect>) {
+        if let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&to)) {
+            let held = shared.beats.known.turns().collect();
+            effects.push(control(*link, &Control::BeatsHeld { list, held, wants_answer }));
+        }
+    }
+
+    /// A peer told which frames it has: show it those that are newer here.
+    pub(super) fn beats_held(
+        &self,
+        list: ListId,
+        from: AgentId,
+        held: Vec<(LogId, Turn)>,
+        wants_answer: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&from)) else {
+            return;
+        };
+        let held: BTreeMap<LogId, Turn> = held.into_iter().collect();
+        for (log, _) in shared.beats.known.turns().filter(|(log, _)| log.agent != from) {
+            if let Some(beat) = shared.beats.known.newer_than(log, held.get(&log).copied()) {
+                effects.push(control(*link, &Control::Beat { list, beat: beat.clone() }));
+            }
+        }
+        if wants_answer {
+            self.tell_turns(list, from, false, effects);
+        }
+    }
+
+    /// Forgets the beats of agents that may not work any more.
+    pub(super) fn forget_beats(&mut self, list: ListId) {
+        if let Some(shared) = self.lists.get_mut(&list) {
+            let charter = shared.replica.charter();
+            shared.beats.known.retain(|agent| may_beat(charter, agent));
+        }
+    }
+
+    /// Returns what became of the beats that others sent of a list; `None` where it is not here.
+    pub fn beat_counts(&self, list: ListId) -> Option<BeatCounts> {
+        Some(self.lists.get(&list)?.beats.counts)
+    }
+}
+
+fn may_beat(charter: &Charter, agent: AgentId) -> bool {
+    charter.role(agent).is_some_and(Role::may_write)
+}

@@ -1,0 +1,256 @@
+//! Beats of claims as they travel between machines: one small signed frame says which claims of a log's
+//! agent are worked on. They never enter documents, and what a machine makes of them is its own observation.
+//!
+//! Of the frames of a log the one with the highest start and counter counts; others are old news.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, ListId, LogId, RecordHash};
+use crate::journal::signature::{SIGNATURE_BYTES, SignError, Signer, Verifier};
+
+/// The most claims in one frame; more take several.
+pub const BEAT_CLAIMS_MAX: usize = 4_096;
+
+/// The most logs of a list whose newest frame is kept. Of more, those that were heard of longest ago are
+/// forgotten.
+pub const BEATS_MAX: usize = 1_024;
+
+/// What is signed begins with this.
+const LABEL: &[u8] = b"x0x/beat/v1\0";
+
+/// How many bytes of a claim's hash name it in a frame, among the claims of one agent.
+pub const TAG_BYTES: usize = 16;
+
+/// The beginning of the hash of a claim.
+pub type ClaimTag = [u8; TAG_BYTES];
+
+/// Returns what names a claim in a frame.
+pub fn tag(claim: RecordHash) -> ClaimTag {
+    let mut tag = [0; TAG_BYTES];
+    tag.copy_from_slice(&claim.0[..TAG_BYTES]);
+    tag
+}
+
+/// One beat of a store's own claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Of which list.
+    pub list: ListId,
+    /// Whose claims: those of the agent of this log.
+    pub log: LogId,
+    /// Which frame of the log it is.
+    pub turn: Turn,
+    /// The claims whose holders asked for it since the frame before; at most [`BEAT_CLAIMS_MAX`].
+    pub claims: Vec<ClaimTag>,
+}
+
+/// Which of the frames of a log one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Turn {
+    /// How often the store was opened to beat; written down before the first beat.
+    pub start: u64,
+    /// Counts from 1 in each start.
+    pub counter: u64,
+}
+
+/// A beat as it travels: bytes, not yet believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedBeat {
+    #[serde(with = "serde_bytes")]
+    beat: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    signature: Vec<u8>,
+}
+
+/// Bytes are no beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a malformed beat")]
+pub struct NoBeat;
+
+impl SignedBeat {
+    /// Signs a beat.
+    ///
+    /// # Errors
+    /// Where the key refuses.
+    pub fn new(beat: &Beat, signer: &dyn Signer) -> Result<Self, SignError> {
+        // Postcard fails for sequences of unknown length alone, and a beat has none.
+        let beat = postcard::to_stdvec(beat).expect("every length is known");
+        let signature = signer.sign(&signed_bytes(&beat))?;
+        Ok(Self { beat, signature })
+    }
+
+    /// Checks the bounds and returns the beat; whose it is, nothing has shown yet.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn peek(&self) -> Result<Beat, NoBeat> {
+        match postcard::take_from_bytes::<Beat>(&self.beat) {
+            Ok((beat, []))
+                if beat.claims.len() <= BEAT_CLAIMS_MAX
+                    && self.signature.len() == SIGNATURE_BYTES =>
+            {
+                Ok(beat)
+            }
+            _ => Err(NoBeat),
+        }
+    }
+
+    /// Tells whether the agent with this key signed it.
+    pub fn is_signed_by(&self, public_key: &[u8], verifier: &dyn Verifier) -> bool {
+        verifier.verify(public_key, &signed_bytes(&self.beat), &self.signature)
+    }
+}
+
+fn signed_bytes(beat: &[u8]) -> Vec<u8> {
+    [LABEL, beat].concat()
+}
+
+/// The newest frame of each log of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Beats {
+    known: BTreeMap<LogId, Known>,
+    /// Counts what was taken, so that it is known what came longest ago.
+    taken: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    turn: Turn,
+    beat: SignedBeat,
+    taken: u64,
+}
+
+impl Beats {
+    /// Tells whether a frame of this turn would be news.
+    pub fn is_news(&self, log: LogId, turn: Turn) -> bool {
+        self.known.get(&log).is_none_or(|known| known.turn < turn)
+    }
+
+    /// Takes a frame that was verified; returns whether it is news.
+    pub fn take(&mut self, log: LogId, turn: Turn, beat: SignedBeat) -> bool {
+        let known = Known { turn, beat, taken: self.taken };
+        match self.known.entry(log) {
+            Entry::Occupied(before) if before.get().turn >= turn => return false,
+            Entry::Occupied(mut before) => *before.get_mut() = known,
+            Entry::Vacant(place) => drop(place.insert(known)),
+        }
+        self.taken += 1;
+        if self.known.len() > BEATS_MAX {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.taken);
+            oldest.map(|(log, _)| *log).and_then(|log| self.known.remove(&log));
+        }
+        true
+    }
+
+    /// Forgets the frames of agents that are not to be heard any more.
+    pub fn retain(&mut self, is_heard: impl Fn(AgentId) -> bool) {
+        self.known.retain(|log, _| is_heard(log.agent));
+    }
+
+    /// Returns the newest frame of a log, where it is newer than that turn.
+    pub fn newer_than(&self, log: LogId, turn: Option<Turn>) -> Option<&SignedBeat> {
+        let known = self.known.get(&log)?;
+        turn.is_none_or(|turn| known.turn > turn).then_some(&known.beat)
+    }
+
+    /// Returns which frame is the newest of each log, by log.
+    pub fn turns(&self) -> impl Iterator<Item = (LogId, Turn)> {
+        self.known.iter().map(|(log, known)| (*log, known.turn))
+    }
+
+    /// Returns of how many logs there are frames.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Returns what is equal on two nodes that have the same.
+    pub fn digest(&self, list: ListId) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("x0x/beats/v1");
+        hasher.update(&list.0);
+        for (log, turn) in self.turns() {
+            hasher.update(&log.to_bytes());
+            hasher.update(&turn.start.to_be_bytes());
+            hasher.update(&turn.counter.to_be_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{StandIn, StandInVerifier};
+
+    fn log(agent: u64, nonce: u8) -> LogId {
+        LogId { agent: StandIn::new(agent).agent(), nonce: [nonce; 8] }
+    }
+
+    fn beat(of: u64, start: u64, counter: u64) -> (LogId, Turn, SignedBeat) {
+        let (log, turn) = (log(of, 1), Turn { start, counter });
+        let claims = vec![tag(RecordHash([7; 32]))];
+        let beat = Beat { list: ListId([1; 32]), log, turn, claims };
+        (log, turn, SignedBeat::new(&beat, &StandIn::new(of)).unwrap())
+    }
+
+    #[test]
+    fn the_highest_start_and_counter_count_in_whatever_order_they_come() {
+        let turns = [(1, 1), (1, 9), (2, 1), (2, 3), (1, 10)];
+        let mut digests = Vec::new();
+        for first in 0..turns.len() {
+            let mut beats = Beats::default();
+            let mut order = turns;
+            order.rotate_left(first);
+            for (start, counter) in order {
+                let (log, turn, signed) = beat(1, start, counter);
+                let is_news = beats.is_news(log, turn);
+                assert_eq!(beats.take(log, turn, signed), is_news);
+            }
+            assert_eq!(beats.turns().next().unwrap().1, Turn { start: 2, counter: 3 });
+            digests.push(beats.digest(ListId([1; 32])));
+        }
+        digests.dedup();
+        assert_eq!(digests.len(), 1);
+    }
+
+    #[test]
+    fn a_beat_is_its_signers_and_as_it_was_signed() {
+        let (_, _, signed) = beat(1, 1, 1);
+        let key = |agent: u64| StandIn::new(agent).public_key().to_vec();
+        assert!(signed.is_signed_by(&key(1), &StandInVerifier));
+        assert!(!signed.is_signed_by(&key(2), &StandInVerifier));
+        assert_eq!(signed.peek().unwrap().turn, Turn { start: 1, counter: 1 });
+        let mut other = signed.clone();
+        other.beat.push(0);
+        assert_eq!(other.peek(), Err(NoBeat));
+        let mut other = signed.clone();
+        *other.beat.last_mut().unwrap() ^= 1;
+        assert!(!other.is_signed_by(&key(1), &StandInVerifier));
+        let claims = vec![[0; TAG_BYTES]; BEAT_CLAIMS_MAX + 1];
+        let many = Beat { claims, ..signed.peek().unwrap() };
+        assert_eq!(SignedBeat::new(&many, &StandIn::new(1)).unwrap().peek(), Err(NoBeat));
+    }
+
+    #[test]
+    fn frames_are_kept_of_a_bounded_number_of_logs() {
+        let mut beats = Beats::default();
+        let (_, turn, signed) = beat(1, 1, 1);
+        for n in 0..BEATS_MAX as u64 + 5 {
+            let mut nonce = [0; 8];
+            nonce.copy_from_slice(&n.to_be_bytes());
+            let log = LogId { nonce, ..log(1, 0) };
+            assert!(beats.take(log, turn, signed.clone()));
+        }
+        assert_eq!(beats.len(), BEATS_MAX);
+        assert!(beats.newer_than(log(1, 0), None).is_none(), "the first is forgotten");
+        beats.retain(|_| false);
+        assert!(beats.is_empty());
+    }
+}
