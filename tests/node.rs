@@ -13,7 +13,7 @@ use x0x::rest::Limits;
 use x0x::wire::Ticket;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
-use x0x_tracker::interface::{Draft, ExportFrom, Patch};
+use x0x_tracker::interface::{Draft, ExportFrom, Holding, Patch, Pick, Terms};
 use x0x_tracker::journal::charter::Role;
 
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -357,6 +357,50 @@ async fn a_ticket_that_two_show_who_were_cut_off_is_used_by_one_and_the_other_is
     assert!(refused.contains("another agent has used it"), "{refused}");
     let members = a.node.keeper().with(list, |tracker| tracker.charter().unwrap().members());
     assert_eq!(members.await.unwrap().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_worked_on_stays_young_on_every_node_and_one_that_is_not_lapses() {
+    let (a, list) = founder().await;
+    let (b, c) = (newcomer(&a, list).await, newcomer(&a, list).await);
+    let (worked, left) = (a.create(list, "worked on").await, a.create(list, "left").await);
+    for (name, worker) in [(&worked, "w"), (&left, "x")] {
+        let (pick, worker) = (Pick::Issue(name.clone()), worker.to_owned());
+        let terms = Terms { worker, ttl_ms: Some(2_000), resume: false };
+        let claimed = a.node.keeper().write(list, move |tracker| tracker.claim(&pick, &terms));
+        claimed.await.unwrap().unwrap();
+    }
+    level(&[&a, &b, &c], list, 2).await;
+    let watch = async |place: &Place, name: &str| {
+        let name = name.to_owned();
+        let shown = place.node.keeper().read(None, |tracker| tracker.show(&name)).await;
+        shown.unwrap().unwrap().watch.unwrap()
+    };
+    let begun = x0x::time::origin();
+    // Over twice the time to live.
+    while begun.elapsed() < Duration::from_millis(4_500) {
+        let holding = Holding { worker: "w".to_owned(), ..Holding::default() };
+        let beaten = a.node.keeper().write(list, move |tracker| tracker.heartbeat(&holding));
+        beaten.await.unwrap().unwrap();
+        for place in [&b, &c] {
+            let seen = watch(place, &worked).await;
+            assert!(!seen.is_stale && !seen.is_own, "{:?}: {seen:?}", begun.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for place in [&b, &c] {
+        let seen = watch(place, &left).await;
+        assert!(seen.is_stale, "{seen:?}");
+        let counts = place.node.beat_counts(list).await.unwrap().unwrap();
+        assert!(counts.taken >= 4 && counts.forged + counts.foreign + counts.surplus == 0);
+    }
+    // Who was away hears of it from a neighbour, and takes nothing old for a beat.
+    let seen = watch(&b, &worked).await;
+    let silent_ms = seen.silent_ms.unwrap();
+    let b = again(b).await;
+    level(&[&a, &b, &c], list, 2).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(watch(&b, &worked).await.silent_ms.unwrap() >= silent_ms);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

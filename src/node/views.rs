@@ -111,4 +111,9 @@ impl Node {
         })
         .await
     }
+
+    /// Returns what became of the beats that others sent of a list; `None` where it is not here.
+    pub async fn beat_counts(&self, list: ListId) -> Result<Option<hub::BeatCounts>, Stopped> {
+        self.look(move |hub, _| hub.beat_counts(list)).await
+    }
 }
