@@ -236,6 +236,7 @@ pub fn is_breach(error: &TrackerError) -> bool {
         TrackerError::Journal(error) => !matches!(
             error,
             JournalError::Unstated { .. }
+                | JournalError::Full { .. }
                 | JournalError::NotAllowed { .. }
                 | JournalError::Missing { .. }
                 | JournalError::TooLarge { what: OPEN_HEADERS, .. }

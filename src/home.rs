@@ -30,6 +30,9 @@ const LISTS_DIR: &str = "lists";
 /// How long a waiting writer pauses between two tries: a little less than a short write takes.
 const LOCK_PAUSE: Duration = Duration::from_millis(4);
 
+/// The longest such pause, after many tries.
+const LOCK_PAUSE_MAX: Duration = Duration::from_millis(50);
+
 /// A data directory.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -336,21 +339,22 @@ pub(crate) fn patiently<T>(
     wait: Duration,
     mut attempt: impl FnMut() -> Result<Result<T, Option<Holder>>, HomeError>,
 ) -> Result<T, HomeError> {
-    let mut waited = Duration::ZERO;
+    let (begun, mut pause) = (time::origin(), LOCK_PAUSE);
     loop {
         let other = match attempt()? {
             Ok(lock) => return Ok(lock),
             Err(other) => other,
         };
-        if waited >= wait {
+        if begun.elapsed() >= wait {
             let holder = other.map_or_else(
                 || "another process".to_owned(),
                 |other| format!("{} (process {})", other.role, other.pid),
             );
             return Err(TrackerError::Busy { holder }.into());
         }
-        time::pause(LOCK_PAUSE);
-        waited += LOCK_PAUSE;
+        time::pause(pause.min(wait));
+        // Who holds it for longer is asked less often.
+        pause = (pause + LOCK_PAUSE / 4).min(LOCK_PAUSE_MAX);
     }
 }
 

@@ -518,7 +518,8 @@ async fn connections_beyond_the_bound_wait_until_another_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_answers_whatever_it_has_written() {
     for _ in 0..5 {
-        let (dir, node, _list) = node().await;
+        let patient = Limits { stop_wait: WAIT, ..Limits::default() };
+        let (dir, node, _token) = hasty(patient).await;
         let client = Arc::new(Client::of(dir.path()).unwrap());
         let writers: Vec<_> = (0..8)
             .map(|writer| {

@@ -216,17 +216,33 @@ fn exchange(written: &NamedTempFile, target: &Path, was: Stamp) -> io::Result<bo
     if Stamp::of(written.path()) == Some(was) {
         return Ok(true);
     }
-    // Others wrote it. Theirs goes back, and so does what they wrote in these moments once more.
-    loop {
-        match swap() {
-            Ok(()) if Stamp::of(written.path()) == own => return Ok(false),
-            Ok(()) => {}
-            Err(Errno::NOENT) => {
-                fs::rename(written.path(), target)?;
-                return Ok(false);
-            }
-            Err(error) => return Err(error.into()),
+    // Others wrote it: theirs goes back.
+    match swap() {
+        Ok(()) if Stamp::of(written.path()) == own => Ok(false),
+        // And they did so again in these moments: what they wrote last stays, and what came before it is kept.
+        Ok(()) => {
+            swap()?;
+            Err(kept(written, target))
         }
+        Err(Errno::NOENT) => {
+            fs::rename(written.path(), target)?;
+            Ok(false)
+        }
+        Err(_refused) => Err(kept(written, target)),
+    }
+}
+
+/// Keeps what somebody else wrote, and that has no name of its own any more, beside the file; returns the error
+/// that says so.
+fn kept(theirs: &NamedTempFile, target: &Path) -> io::Error {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".kept");
+    match fs::rename(theirs.path(), &name) {
+        Ok(()) => io::Error::other(format!(
+            "others wrote it at the same time; what they wrote first is kept as {}",
+            Path::new(&name).display()
+        )),
+        Err(error) => error,
     }
 }
 

@@ -99,7 +99,14 @@ impl Git {
         {
             return Ok(true);
         }
-        let output = self.output(["log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--"])?;
+        let output = self.output([
+            "log",
+            "--no-show-signature",
+            "--walk-reflogs",
+            "--format=%H %gs",
+            "HEAD",
+            "--",
+        ])?;
         let log = text_of(&output.stdout);
         let steps = log.lines().filter_map(|line| line.split_once(' '));
         let since = |(at, _): &(&str, &str)| *at != commit;

@@ -59,7 +59,7 @@ fn a_log_that_grows_is_put_aside_while_the_node_runs() {
     let log = fs::File::options().append(true).open(&path).unwrap();
     log.set_len((10 << 20) + 1).unwrap();
     until("it is put aside", || fs::metadata(&path).is_ok_and(|log| log.len() < 10 << 20));
-    assert_eq!(fs::metadata(behind.0.data().join("daemon.log.1")).unwrap().len(), (10 << 20) + 1);
+    assert!(fs::metadata(behind.0.data().join("daemon.log.1")).unwrap().len() > 10 << 20);
     behind.0.ok(&["stop"]);
     until("it says so in the new one", || behind.log().contains("stopped"));
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -21,11 +21,22 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// # Errors
 /// Where it cannot be renamed or opened.
 pub fn open(path: &Path) -> io::Result<File> {
-    if is_full(path) {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".1");
-        fs::rename(path, PathBuf::from(aside))?;
+    if fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        let beside = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        // Nothing is put aside before there is another to write to.
+        let new = beside(".new");
+        append(&new)?;
+        fs::rename(path, beside(".1"))?;
+        fs::rename(new, path)?;
     }
+    append(path)
+}
+
+fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
@@ -38,7 +49,7 @@ pub fn bound(path: PathBuf) -> io::Result<()> {
     let look = move || {
         loop {
             time::pause(LOOK_EVERY);
-            if !is_full(&path) {
+            if is_as_it_should_be(&path) {
                 continue;
             }
             // Where that fails it is written on, and tried again.
@@ -55,8 +66,13 @@ fn redirect(log: &File) -> io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(log)?)
 }
 
-fn is_full(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX)
+/// Tells whether what is written goes to the file of that name, which has room. Another program may have put
+/// it aside, or an operator moved it.
+fn is_as_it_should_be(path: &Path) -> bool {
+    let Ok(log) = rustix::fs::fstat(rustix::stdio::stdout()) else { return true };
+    let is_named = |named: fs::Metadata| (named.dev(), named.ino()) == (log.st_dev, log.st_ino);
+    let has_room = u64::try_from(log.st_size).is_ok_and(|bytes| bytes <= LOG_BYTES_MAX);
+    has_room && fs::metadata(path).is_ok_and(is_named)
 }
 
 #[cfg(test)]

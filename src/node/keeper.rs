@@ -43,6 +43,8 @@ pub struct Keeper {
     failed: Arc<AtomicBool>,
     readers: Readers,
     long: Arc<Semaphore>,
+    /// Whether it is asked to open lists that could not be opened.
+    is_opening: Arc<AtomicBool>,
 }
 
 /// The loan that there is, shared by all who may end it.
@@ -131,6 +133,7 @@ impl Keeper {
             failed,
             readers: readers.clone(),
             turns: BTreeMap::new(),
+            opens_again_at: None,
             events,
         };
         shelf.open_all()?;
@@ -144,7 +147,8 @@ impl Keeper {
         let stores = Path::new("the stores");
         let thread = thread.map_err(|source| io_error("start a thread for", stores, source))?;
         let long = Arc::new(Semaphore::new(LONG_READINGS_MAX));
-        Ok((Self { jobs, lent: Lent::default(), failed, readers, long }, thread))
+        let (lent, is_opening) = (Lent::default(), Arc::default());
+        Ok((Self { jobs, lent, failed, readers, long, is_opening }, thread))
     }
 
     /// Returns the data directory.
@@ -277,9 +281,19 @@ impl Keeper {
 
     /// Has it tried again to open those.
     pub(super) fn open_shut(&self) {
-        if !self.readers.shut_lists().is_empty() {
-            self.tell(Shelf::open_shut);
+        let is_waiting = self.is_opening.swap(true, Ordering::AcqRel);
+        if self.readers.shut_lists().is_empty() || is_waiting {
+            self.is_opening.store(is_waiting, Ordering::Release);
+            return;
         }
+        let is_opening = self.is_opening.clone();
+        self.tell(move |shelf| {
+            let begun = time::origin();
+            shelf.open_shut();
+            // What takes long is tried the less often, so that others get their turn.
+            shelf.opens_again_at = Some(time::origin() + begun.elapsed() * 20);
+            is_opening.store(false, Ordering::Release);
+        });
     }
 
     /// Waits until a loan is over: whatever is asked for waits for that.

@@ -83,6 +83,11 @@ impl Readers {
         self.change(|lists| lists.shut.insert(list, why.clone()) != Some(why))
     }
 
+    /// Forgets one of those.
+    pub(super) fn forget(&self, list: ListId) {
+        self.change(|lists| drop(lists.shut.remove(&list)));
+    }
+
     /// Has a list read that was opened to write.
     pub(super) fn put(&self, list: ListId, writer: &LocalTracker) -> Result<(), TrackerError> {
         let (info, tracker) = (writer.info()?, writer.beside()?);

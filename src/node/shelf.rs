@@ -20,7 +20,7 @@ use super::Told;
 use super::events::Events;
 use super::readers::Readers;
 use crate::home::{Home, HomeError};
-use crate::{clerk, hub};
+use crate::{clerk, hub, time};
 
 /// How long a borrower may take to lock what it was lent, or who came in between to give it back.
 const RELOCK_WAIT: Duration = Duration::from_secs(60);
@@ -55,6 +55,8 @@ pub struct Shelf {
     pub(super) readers: Readers,
     /// Which frame with beats of each list was the last.
     pub(super) turns: BTreeMap<ListId, Turn>,
+    /// When lists that could not be opened are tried again at the earliest.
+    pub(super) opens_again_at: Option<time::Moment>,
     /// Where it is told what happens.
     pub(super) events: Events,
 }
@@ -239,9 +241,14 @@ impl Shelf {
 
     /// Tries again to open what could not be opened, and waits for nobody.
     pub(super) fn open_shut(&mut self) {
+        if self.opens_again_at.is_some_and(|at| time::origin() < at) {
+            return;
+        }
         for list in self.readers.shut_lists().into_keys() {
-            // One that was set aside meanwhile is not missed.
-            if self.home.holds(list) && self.open(list, Duration::ZERO).is_ok() {
+            if !self.home.holds(list) {
+                // It was set aside meanwhile.
+                self.readers.forget(list);
+            } else if self.open(list, Duration::ZERO).is_ok() {
                 self.announce(list);
                 self.events.reset(list, "the list could not be opened before");
             }

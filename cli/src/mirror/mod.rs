@@ -13,7 +13,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use x0x::entropy;
 use x0x::node::Events;
 use x0x::time::{self, Moment};
-use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::{ImportReport, TrackerError};
 
 use crate::args::{ExportArgs, ImportArgs};
@@ -357,8 +356,7 @@ impl Mirror {
 
 /// Tells whether it is what the file says that failed, so that the same file fails again.
 fn is_of_content(error: &CliError) -> bool {
-    matches!(error, CliError::Invalid { .. })
-        || error.tracker().is_some_and(|error| error.fault() == Fault::Invalid)
+    matches!(error.tracker(), Some(TrackerError::BadLines { .. }))
 }
 
 fn failure(error: &CliError) -> Pause {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentId, RecordHash};
 use crate::timestamp::Timestamp;
 
+use super::TrackerError;
 use super::report::{Held, Shown};
 use super::request::Filter;
 
@@ -109,6 +110,19 @@ impl std::fmt::Display for Holder {
                 write!(f, " (silent for {}, lapsed)", duration(ms))
             }
             Some(ms) => write!(f, " (last beat {} ago)", duration(ms)),
+        }
+    }
+}
+
+impl TrackerError {
+    /// Returns who holds the issue that somebody else wanted.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Refused { holder, .. }
+            | Self::ClaimLost { holder, .. }
+            | Self::UnknownClaim { holder, .. } => holder.as_deref(),
+            Self::OneOfSeveral { source, .. } => source.holder(),
+            _ => None,
         }
     }
 }

@@ -337,6 +337,7 @@ impl TrackerError {
             Self::Sign(_) => "sign",
             Self::Document(_) => "document",
             Self::Journal(JournalError::NotAllowed { .. }) => "not_allowed",
+            Self::Journal(JournalError::Full { .. }) => "charter_full",
             Self::Journal(_) => "journal",
             Self::Told(told) => &told.code,
         }
@@ -358,6 +359,7 @@ impl TrackerError {
             | Self::Refused { .. }
             | Self::NoRoom { .. }
             | Self::LastMaintainer { .. }
+            | Self::Journal(JournalError::Full { .. })
             | Self::ClaimLost { .. } => Fault::Conflict,
             Self::Ambiguous { .. }
             | Self::ManyClaims { .. }
@@ -468,6 +470,9 @@ impl TrackerError {
                  `x0x grant`"
                     .to_owned()
             }
+            Self::Journal(JournalError::Full { .. }) => {
+                "what is there stays; another maintainer, whom the founder let in, may have room".to_owned()
+            }
             Self::Document(_) | Self::Journal(_) => {
                 "the refused change is kept by its author; other issues are not affected".to_owned()
             }
@@ -483,17 +488,6 @@ impl TrackerError {
             _ => false,
         };
         later || matches!(self.fault(), Fault::Unavailable | Fault::Unreachable)
-    }
-
-    /// Returns who holds the issue that somebody else wanted.
-    pub fn holder(&self) -> Option<&Holder> {
-        match self {
-            Self::Refused { holder, .. }
-            | Self::ClaimLost { holder, .. }
-            | Self::UnknownClaim { holder, .. } => holder.as_deref(),
-            Self::OneOfSeveral { source, .. } => source.holder(),
-            _ => None,
-        }
     }
 }
 

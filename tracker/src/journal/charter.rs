@@ -52,10 +52,8 @@ pub struct Charter {
     taken: Vec<Taken>,
     places: BTreeMap<StatementHash, usize>,
     revocations: usize,
-    /// Who first made an agent a maintainer; nobody made the founder one.
-    makers: BTreeMap<AgentId, AgentId>,
-    /// How much of their share maintainers, with those whom they made, have stated.
-    shares: BTreeMap<AgentId, Share>,
+    /// Who made an agent a maintainer: of several the one that is nearest to the founder.
+    makers: BTreeMap<AgentId, (u32, AgentId)>,
     /// What follows from all of them.
     roles: BTreeMap<AgentId, Role>,
 }
@@ -74,13 +72,6 @@ struct Taken {
     distance: u32,
     /// What people are told of it.
     remark: Option<Remark>,
-}
-
-/// How many statements of each kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Share {
-    grants: usize,
-    revocations: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -185,36 +176,55 @@ impl Charter {
         if *list != expected {
             return Err(JournalError::OtherList { found: *list, expected });
         }
-        let known = seen.iter().all(|seen| self.places.contains_key(seen));
         let is_sorted = seen.is_sorted_by(|a, b| a < b);
-        if !is_formed || seen.is_empty() || !is_sorted || !known {
+        if !is_formed || seen.is_empty() || !is_sorted {
             return Err(JournalError::Malformed { what });
         }
-        Ok(())
-    }
-
-    /// Checks that neither an agent nor anybody through whom it became a maintainer has used up its share.
-    fn check_share(&self, by: AgentId, statement: &Statement) -> Result<(), JournalError> {
-        for maker in self.line_of(by) {
-            let Share { grants, revocations } =
-                self.shares.get(&maker).copied().unwrap_or_default();
-            let (what, used, count_max) = match statement {
-                Statement::Revoke { .. } => {
-                    ("revocations by one side", revocations, SHARE_REVOCATIONS_MAX)
-                }
-                _ => ("grants by one side", grants, SHARE_GRANTS_MAX),
-            };
-            if used >= count_max {
-                return Err(JournalError::Full { what, count_max });
-            }
+        if let Some(statement) = self.first_unknown(seen) {
+            return Err(JournalError::Unstated { statement });
         }
         Ok(())
     }
 
-    /// Returns an agent and those through whom it became a maintainer, without the founder.
-    fn line_of(&self, agent: AgentId) -> impl Iterator<Item = AgentId> {
-        let maker = |agent: &AgentId| self.makers.get(agent).copied();
-        std::iter::successors(Some(agent), maker).filter(|agent| Some(*agent) != self.founder)
+    /// Checks that an agent's side has room left: a maintainer that the founder made, and all whom it made.
+    fn check_share(&self, by: AgentId, statement: &Statement) -> Result<(), JournalError> {
+        let revokes = matches!(statement, Statement::Revoke { .. });
+        let (what, count_max) = match revokes {
+            true => ("revocations by one side", SHARE_REVOCATIONS_MAX),
+            false => ("grants by one side", SHARE_GRANTS_MAX),
+        };
+        let alike = self.taken.iter().filter(|taken| taken.role.is_none() == revokes);
+        if alike.clone().count() < count_max {
+            return Ok(());
+        }
+        let mut sides = BTreeMap::new();
+        let side = self.side_of(by, &mut sides);
+        let used = alike.filter(|taken| self.side_of(taken.by, &mut sides) == side).count();
+        match side {
+            Some(_) if used >= count_max => Err(JournalError::Full { what, count_max }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the agent next to the founder through whom one became a maintainer; `None` for the founder.
+    /// `known` holds those that were worked out before.
+    fn side_of(
+        &self,
+        agent: AgentId,
+        known: &mut BTreeMap<AgentId, Option<AgentId>>,
+    ) -> Option<AgentId> {
+        let (mut line, mut at) = (Vec::new(), Some(agent));
+        let side = loop {
+            match at.filter(|at| Some(*at) != self.founder) {
+                None => break line.last().copied(),
+                Some(at) if known.contains_key(&at) => break known[&at],
+                Some(next) => line.push(next),
+            }
+            // Each is nearer to the founder than whom it made.
+            at = line.last().and_then(|agent| self.makers.get(agent)).map(|(_, maker)| *maker);
+        };
+        known.extend(line.into_iter().map(|agent| (agent, side)));
+        side
     }
 
     /// Returns the list that the founding statement made.
@@ -244,26 +254,39 @@ impl Charter {
         if self.heads.len() <= SEEN_MAX {
             return self.heads();
         }
-        let matters = |at: &usize| {
-            let taken = &self.taken[*at];
-            taken.by == member || taken.member == by || taken.member == member
+        let places = |matters: &dyn Fn(&Taken) -> bool| {
+            let mut places = FixedBitSet::with_capacity(self.taken.len());
+            places.extend((0..self.taken.len()).filter(|at| matters(&self.taken[*at])));
+            places
         };
-        let mut wanted: FixedBitSet = (0..self.taken.len()).filter(matters).collect();
-        wanted.grow(self.taken.len());
+        // One grant by which the signer is maintainer is enough, with what it is built on.
+        let stands = self.standing(&self.all());
+        let makes = |at: &usize| {
+            let Taken { member, role, .. } = &self.taken[*at];
+            (*member, *role) == (by, Some(Role::Maintainer))
+        };
+        let mut own = places(&|taken| taken.member == by && taken.role.is_none());
+        own.intersect_with(&stands);
+        own.extend(stands.ones().rfind(makes));
+        let of_member = places(&|taken| taken.by == member || taken.member == member);
         let (mut left, mut seen) = (self.heads.clone(), BTreeSet::new());
-        while seen.len() < SEEN_MAX {
-            let brings = |head: &StatementHash| {
-                let mut brought = self.past_of(&[*head]);
-                brought.intersect_with(&wanted);
-                brought.count_ones(..)
-            };
-            // Of as much, the first: it is the smallest hash.
-            let best = left.iter().rev().max_by_key(|head| brings(head)).copied();
-            let Some(best) = best else { break };
-            wanted.difference_with(&self.past_of(&[best]));
-            left.remove(&best);
-            seen.insert(best);
+        for mut wanted in [own, of_member] {
+            while seen.len() < SEEN_MAX && !wanted.is_clear() {
+                let brings = |head: &StatementHash| {
+                    let mut brought = self.past_of(&[*head]);
+                    brought.intersect_with(&wanted);
+                    brought.count_ones(..)
+                };
+                // Of as much, the first: it is the smallest hash.
+                let best = left.iter().rev().max_by_key(|head| brings(head)).copied();
+                let Some(best) = best else { break };
+                wanted.difference_with(&self.past_of(&[best]));
+                left.remove(&best);
+                seen.insert(best);
+            }
         }
+        let room = SEEN_MAX.saturating_sub(seen.len());
+        seen.extend(left.into_iter().take(room));
         seen.into_iter().collect()
     }
 
@@ -381,15 +404,9 @@ impl Charter {
         let past = self.past_of(&seen);
         self.places.insert(hash, self.taken.len());
         let distance = self.distance(by, &past);
-        for maker in self.line_of(by).collect::<Vec<_>>() {
-            let share = self.shares.entry(maker).or_default();
-            match role {
-                Some(_) => share.grants += 1,
-                None => share.revocations += 1,
-            }
-        }
         if role == Some(Role::Maintainer) && Some(member) != self.founder {
-            self.makers.entry(member).or_insert(by);
+            let maker = self.makers.entry(member).or_insert((distance, by));
+            *maker = (*maker).min((distance, by));
         }
         self.taken.push(Taken { hash, by, member, role, past, distance, remark });
     }

@@ -66,7 +66,9 @@ impl TrackerError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::Document(_) => true,
-            Self::Journal(error) => !matches!(error, JournalError::Rules { .. }),
+            Self::Journal(error) => {
+                !matches!(error, JournalError::Rules { .. } | JournalError::Full { .. })
+            }
             _ => false,
         }
     }

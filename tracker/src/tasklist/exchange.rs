@@ -97,25 +97,6 @@ impl LocalTracker {
         self.store.read()?.charter()
     }
 
-    /// Takes a statement of the charter; returns whether it was new.
-    pub fn admit_statement(&mut self, signed: &Signed) -> Result<bool, TrackerError> {
-        let host = self.host()?;
-        let writing = self.store.write()?;
-        let mut charter = Charter::clone(&*writing.charter()?);
-        let before = charter.len();
-        charter.accept(signed, host.verifier.as_ref())?;
-        let expected = writing.list_id()?;
-        if let Some(found) = charter.list().filter(|found| *found != expected) {
-            return Err(JournalError::OtherList { found, expected }.into());
-        }
-        let is_new = charter.len() != before;
-        if is_new {
-            writing.append_statement(signed)?;
-            writing.commit()?;
-        }
-        Ok(is_new)
-    }
-
     /// Takes pieces of a stream that `incoming` is in the middle of; returns what became of each
     /// commit in them. What was taken is on disk.
     ///
@@ -139,7 +120,13 @@ impl LocalTracker {
                         charter = self.charter()?;
                         received.statements += 1;
                     }
-                    new.map(|_| None)
+                    match new {
+                        // Somebody used up the room, or stated what builds on that; the rest goes on.
+                        Err(TrackerError::Journal(
+                            JournalError::Full { .. } | JournalError::Unstated { .. },
+                        )) => Ok(None),
+                        new => new.map(|_| None),
+                    }
                 }
                 Item::Run(run) => {
                     let verifier = self.host()?.verifier.as_ref();

@@ -6,7 +6,7 @@ use crate::id::{AgentId, ListId};
 use crate::interface::{Member, Members, TrackerError};
 use crate::journal::JournalError;
 use crate::journal::charter::{Charter, REASON_BYTES_MAX, Role, Signed, Statement};
-use crate::store::Journal;
+use crate::store::{Journal, Meta};
 
 /// The least digits by which an agent may be named.
 const DIGITS_MIN: usize = 8;
@@ -66,6 +66,25 @@ impl LocalTracker {
             Ok(vec![revocation(host, list, member, reason.to_owned())])
         })?;
         self.everybody()
+    }
+
+    /// Takes a statement of the charter; returns whether it was new.
+    pub fn admit_statement(&mut self, signed: &Signed) -> Result<bool, TrackerError> {
+        let host = self.host()?;
+        let writing = self.store.write()?;
+        let mut charter = Charter::clone(&*writing.charter()?);
+        let before = charter.len();
+        charter.accept(signed, host.verifier.as_ref())?;
+        let expected = writing.list_id()?;
+        if let Some(found) = charter.list().filter(|found| *found != expected) {
+            return Err(JournalError::OtherList { found, expected }.into());
+        }
+        let is_new = charter.len() != before;
+        if is_new {
+            writing.append_statement(signed)?;
+            writing.commit()?;
+        }
+        Ok(is_new)
     }
 
     /// Adds statements to the charter, all or none; each names the one before it.

@@ -9,7 +9,7 @@ use super::{LocalTracker, members};
 use crate::id::{AgentId, labelled_hash};
 use crate::interface::TrackerError;
 use crate::journal::JournalError;
-use crate::journal::charter::{Role, Signed};
+use crate::journal::charter::{Charter, Role, Signed};
 use crate::store::{Journal, Table, Tables, Writing, decode, encode};
 use crate::timestamp::Timestamp;
 
@@ -105,17 +105,22 @@ impl LocalTracker {
         if charter.role(host.signer.agent()) != Some(Role::Maintainer) {
             return Ok(Err(TicketRefusal::NotAllowed));
         }
-        put(&writing, secret, &Issued { by: Some(newcomer), ..issued.clone() })?;
-        writing.commit()?;
         let role = issued.role;
-        if charter.role(newcomer).is_some_and(|known| known >= role) {
-            return Ok(Ok(Welcome { role, statements, grant: None }));
-        }
+        let is_known = charter.role(newcomer).is_some_and(|known| known >= role);
         // An agent that may grant is a member, so there is a list.
         let agent = host.signer.agent();
         let list = charter.list().ok_or(JournalError::NotAllowed { agent })?;
         let grant = members::grant(host, list, public_key.to_vec(), role);
         let grant = members::sign(host, &charter, grant)?;
+        if !is_known {
+            // As every store will that is given it; the ticket is as good as before where one would not.
+            Charter::clone(&charter).accept(&grant, host.verifier.as_ref())?;
+        }
+        put(&writing, secret, &Issued { by: Some(newcomer), ..issued.clone() })?;
+        writing.commit()?;
+        if is_known {
+            return Ok(Ok(Welcome { role, statements, grant: None }));
+        }
         let writing = self.store.write()?;
         writing.append_statement(&grant)?;
         writing.commit()?;

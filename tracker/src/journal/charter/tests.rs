@@ -303,6 +303,27 @@ fn a_revocation_covers_what_its_signer_knew_of_the_agent_however_many_heads_ther
 }
 
 #[test]
+fn a_revocation_is_made_by_who_may_however_many_heads_there_are() {
+    let mut team = Team::of_maintainers(3);
+    let list = team.known[0].list().unwrap();
+    // The signer's own role hangs on a head of its own, beside those of one that turned.
+    let before = team.known[2].heads();
+    team.grants(0, 1, Role::Maintainer);
+    team.known[1] = team.known[0].clone();
+    for n in 0..3 * SEEN_MAX as u64 / 2 {
+        let key = StandIn::new(1_000 + n).public_key().to_vec();
+        let (by, role, seen) = (team.id(2), Role::Reader, before.clone());
+        team.says(2, &Statement::Grant { list, by, member: key, role, seen }).unwrap();
+    }
+    // What made it one before is not there any more to count.
+    team.meet();
+    assert!(team.known[1].heads().len() > SEEN_MAX);
+    team.revokes(1, 2);
+    team.meet();
+    assert_eq!(team.known[0].role(team.id(2)), None);
+}
+
+#[test]
 fn a_maintainer_that_turns_leaves_room_for_the_others_whatever_agents_it_makes_up() {
     let mut team = Team::of_maintainers(3);
     // Each of those whom it makes is a maintainer, makes the next, and states as much as it can.
