@@ -16,6 +16,7 @@ use crate::home::Home;
 use crate::logs::{Filter, Format, Log};
 use crate::node;
 use crate::rest::Limits;
+use crate::wire::ADDRESSES_MAX;
 
 /// The name of the file in the data directory.
 pub const FILE: &str = "config.toml";
@@ -215,11 +216,27 @@ impl Settings {
             is_read,
         };
         faults.extend(settings.remote_api());
+        faults.extend(settings.unreachable());
         if faults.is_empty() {
             return Ok(settings);
         }
         faults.sort_by_key(|fault| fault.line);
         Err(ConfigError::Faults { path: settings.path, faults })
+    }
+
+    /// Returns what is wrong with the addresses that others are told.
+    fn unreachable(&self) -> Option<Fault> {
+        let all = &self.advertise.value;
+        let is_none = |address: &&SocketAddr| address.port() == 0 || address.ip().is_unspecified();
+        let told = self.advertise.source.told(&self.path);
+        let what = match all.iter().find(is_none) {
+            Some(none) => format!("{none} is no address that others could call ({told})"),
+            None if all.len() > ADDRESSES_MAX => {
+                format!("{} addresses to advertise, more than {ADDRESSES_MAX} ({told})", all.len())
+            }
+            None => return None,
+        };
+        Some(Fault { line: self.advertise.source.line(), what })
     }
 
     /// Returns what is wrong with answering programs where other machines reach it, unless that is allowed.
@@ -228,10 +245,7 @@ impl Settings {
         if self.allow_remote.value {
             return None;
         }
-        let line = match self.api.source {
-            Source::Line(line) => Some(line),
-            _ => None,
-        };
+        let line = self.api.source.line();
         let what = format!(
             "{address} is not an address of this machine alone: answer on loopback, or say \
              `allow-remote` ({})",
@@ -307,6 +321,14 @@ fn unsaid(key: &str) -> &'static str {
 }
 
 impl Source {
+    /// Returns the line of the file that says it.
+    fn line(self) -> Option<usize> {
+        match self {
+            Self::Line(line) => Some(line),
+            _ => None,
+        }
+    }
+
     fn told(self, path: &Path) -> String {
         match self {
             Self::Flag(name) | Self::Environment(name) => name.to_owned(),

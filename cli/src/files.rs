@@ -70,7 +70,7 @@ impl Pending {
                 Err(error) => return Err(error.error),
             },
             Some(was) => {
-                if !exchange(&self.temporary, &self.target, was)? {
+                if !exchange(&self.temporary, &self.target, was, || {})? {
                     return Ok(false);
                 }
             }
@@ -197,7 +197,13 @@ fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
 
 /// Puts what was written in a target's place and takes that in its own, in one step, if the target is what it
 /// was; returns whether it is. What came out is looked at afterwards, so that nothing can come in between.
-fn exchange(written: &NamedTempFile, target: &Path, was: Stamp) -> io::Result<bool> {
+/// `meanwhile` stands for what others may do before theirs goes back.
+fn exchange(
+    written: &NamedTempFile,
+    target: &Path,
+    was: Stamp,
+    meanwhile: impl FnOnce(),
+) -> io::Result<bool> {
     let swap = || renameat_with(CWD, written.path(), CWD, target, RenameFlags::EXCHANGE);
     let own = Stamp::of(written.path());
     match swap() {
@@ -217,6 +223,7 @@ fn exchange(written: &NamedTempFile, target: &Path, was: Stamp) -> io::Result<bo
         return Ok(true);
     }
     // Others wrote it: theirs goes back.
+    meanwhile();
     match swap() {
         Ok(()) if Stamp::of(written.path()) == own => Ok(false),
         // And they did so again in these moments: what they wrote last stays, and what came before it is kept.
@@ -323,6 +330,31 @@ mod tests {
         assert!(!Pending::of(&file).unwrap().replace_if(Stamp::of(&file), || false).unwrap());
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_others_write_while_theirs_goes_back_stays_and_theirs_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, beside) = (dir.path().join("file"), dir.path().join("beside"));
+        let write = |text: &str| {
+            fs::write(&beside, text).unwrap();
+            fs::rename(&beside, &file).unwrap();
+        };
+        write("read");
+        let was = Stamp::of(&file).unwrap();
+        write("their first");
+        let mut pending = Pending::of(&file).unwrap();
+        pending.write_all(b"ours").unwrap();
+        let error = exchange(&pending.temporary, &file, was, || write("their second"));
+        assert!(error.unwrap_err().to_string().contains("kept as"));
+        drop(pending);
+        assert_eq!(fs::read(&file).unwrap(), b"their second");
+        assert_eq!(fs::read(dir.path().join("file.kept")).unwrap(), b"their first");
+        let mut pending = Pending::of(&file).unwrap();
+        pending.write_all(b"ours").unwrap();
+        let gone = || fs::remove_file(&file).unwrap();
+        assert!(!exchange(&pending.temporary, &file, was, gone).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"their second", "it is put back");
     }
 
     #[test]

@@ -53,6 +53,57 @@ fn write_config(place: &Place, text: &str) -> PathBuf {
 }
 
 #[test]
+fn a_proxy_of_the_web_is_not_asked_for_a_node_of_this_machine() {
+    let (behind, told) = Behind::start(&[]);
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "https_proxy"] {
+        let mut command = behind.0.command(&["status", "--json"]);
+        // Nobody listens there; who did would be shown the token.
+        let answer = common::Answer::of(command.env(name, "http://127.0.0.1:1").output().unwrap());
+        assert_eq!(answer.code, 0, "{name}: {answer:?}");
+        let status: Value = serde_json::from_str(&answer.stdout).unwrap();
+        assert_eq!(status["pid"], told["pid"]);
+    }
+}
+
+#[test]
+fn another_program_at_the_address_of_a_node_that_is_gone_is_no_node() {
+    let (behind, told) = Behind::start(&[]);
+    let pid = Pid::from_raw(i32::try_from(told["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    until("it is gone", || behind.0.run(&["status"]).code != 0);
+    let address = fs::read_to_string(behind.0.data().join("api.port")).unwrap();
+    let listener = std::net::TcpListener::bind(address.trim()).unwrap();
+    let page = std::thread::spawn(move || {
+        // Two questions are asked until it is clear.
+        for stream in listener.incoming().take(2) {
+            use std::io::Write;
+            let mut stream = stream.unwrap();
+            let mut head = [0; 1_024];
+            let _request = stream.read(&mut head);
+            let page = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+            stream.write_all(page.as_bytes()).unwrap();
+        }
+    });
+    behind.0.ok(&["repair"]);
+    let again = behind.again(&[]);
+    assert_ne!(again["pid"], told["pid"]);
+    drop(page);
+}
+
+#[test]
+fn addresses_that_nobody_could_call_are_refused_wherever_they_are_said() {
+    let place = Place::with_list();
+    let many: Vec<String> = (1..=9).map(|port| format!("192.0.2.1:{port}")).collect();
+    for addresses in [vec!["192.0.2.1:0".to_owned()], vec!["0.0.0.0:7".to_owned()], many] {
+        let flags: Vec<&str> =
+            addresses.iter().flat_map(|address| ["--advertise", address.as_str()]).collect();
+        let answer = place.run(&[&["daemon", "--check"], &flags[..]].concat());
+        assert_eq!(answer.code, 7, "{answer:?}");
+        assert!(answer.stderr.contains("--advertise"), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_log_that_grows_is_put_aside_while_the_node_runs() {
     let (behind, _) = Behind::start(&[]);
     let path = behind.0.data().join("daemon.log");

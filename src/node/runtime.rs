@@ -29,9 +29,10 @@ pub fn block_on<F: Future>(
         .build()
         .map_err(failed)?;
     let done = runtime.block_on(async {
+        // Until it is started, a signal ends the program as it ends any: stores are whole at every moment.
+        let node = Node::start(config).await?;
         let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
-        let node = Node::start(config).await?;
         let done = tokio::select! {
             done = act(node.clone()) => Some(done),
             _ = interrupted.recv() => None,

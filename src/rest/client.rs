@@ -105,6 +105,9 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_MAX))
+            // The token is for this node alone, whatever the environment says of the web.
+            .proxy(None)
+            .max_redirects(0)
             .build();
         Self {
             base: format!("http://{address}"),

@@ -76,27 +76,26 @@ fn detach(session: &Session) -> Result<Exit, CliError> {
     let path = session.home.dir().join(LOG_FILE);
     let failed = |error| CliError::file("cannot write", &path, error);
     let log = logs::file::open(&path).map_err(failed)?;
-    let begun = log.metadata().map_err(failed)?.len();
+    let before = log.metadata().map_err(failed)?.len();
     let mut child = start(log)
         .map_err(|source| CliError::Io { what: "cannot start the node".to_owned(), source })?;
     let limit = START_MAX + session.lock_timeout;
-    let mut waited = Duration::ZERO;
+    let begun = time::origin();
     loop {
         let ended = child.try_wait().map_err(|source| CliError::Io {
             what: "cannot wait for the node".to_owned(),
             source,
         })?;
         if let Some(ended) = ended {
-            return not_started(session, ended, &said(&path, begun).map_err(failed)?, &path);
+            return not_started(session, ended, &said(&path, before).map_err(failed)?, &path);
         }
         if let Some(status) = answer(session, &child)? {
             return tell(session, &status, &path);
         }
-        if waited >= limit {
+        if begun.elapsed() >= limit {
             return Err(CliError::Slow { pid: child.id(), log: path });
         }
         time::pause(LOOK_EVERY);
-        waited += LOOK_EVERY;
     }
 }
 
@@ -117,8 +116,9 @@ fn start(log: File) -> io::Result<Child> {
 /// Returns what the node that was started says of itself, once it answers.
 fn answer(session: &Session, child: &Child) -> Result<Option<Value>, CliError> {
     let Some(client) = running(session)? else { return Ok(None) };
-    let status: Value = client.get("/status")?;
-    Ok((status["pid"] == child.id()).then_some(status))
+    // One that does not say yet how it is, is asked again.
+    let status = client.get::<Value>("/status").ok();
+    Ok(status.filter(|status| status["pid"] == child.id()))
 }
 
 fn tell(session: &Session, status: &Value, log: &Path) -> Result<Exit, CliError> {

@@ -18,8 +18,11 @@ pub fn client(session: &Session) -> Result<Client, CliError> {
 pub fn running(session: &Session) -> Result<Option<Client>, CliError> {
     let Ok(client) = client(session) else { return Ok(None) };
     match client.get::<Value>("/agent") {
-        Ok(_) => Ok(Some(client)),
+        Ok(agent) if agent["agent_id"].is_string() => Ok(Some(client)),
         Err(ClientError::Unreachable { .. } | ClientError::Refused(_)) => Ok(None),
+        // Another program has the address of a node that is gone.
+        _ if session.home.holder()?.is_none() => Ok(None),
+        Ok(_) => Ok(Some(client)),
         Err(error) => Err(error.into()),
     }
 }

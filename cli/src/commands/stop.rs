@@ -19,17 +19,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub fn run(session: &Session) -> Result<Exit, CliError> {
     let stopping: Value = client(session)?.post("/stop", &json!({}))?;
     let is_node = |pid: u32| stopping["pid"] == pid;
-    let mut waited = Duration::ZERO;
+    let begun = time::origin();
     // Another may have the stores by then: one that had borrowed them, or that waited for the node's end.
     while running(session)?.is_some() || session.home.holder()?.is_some_and(is_node) {
-        if waited >= STOP_MAX {
+        if begun.elapsed() >= STOP_MAX {
             return Err(CliError::Missing {
                 detail: format!("the node still runs after {} s", STOP_MAX.as_secs()),
                 hint: "look at what it says, and send its process SIGTERM".to_owned(),
             });
         }
         time::pause(LOOK_EVERY);
-        waited += LOOK_EVERY;
     }
     if session.output.json {
         session.output.json(&json!({"stopped": true}))?;

@@ -114,8 +114,9 @@ fn pass_on(told: Told, hear: &impl Fn(Heard) -> Result<(), Over>) -> Result<(), 
     })
 }
 
-/// Tells whether trying again is of no use: the node is there, and does not know the list.
+/// Tells whether trying again is of no use: the node is there, and does not know the list,
+/// or speaks another version.
 fn is_final(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused(body)
-        if matches!(body.error.as_str(), "unknown_list" | "no_list"))
+        if matches!(body.error.as_str(), "unknown_list" | "no_list" | "api_version"))
 }

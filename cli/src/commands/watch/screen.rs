@@ -51,6 +51,12 @@ impl Screen {
     }
 }
 
+/// Gives the terminal back where whoever has it does not get to it.
+pub fn give_back() {
+    // Of a terminal that is gone nothing can be restored.
+    let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         // Of a terminal that is gone nothing can be restored.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use x0x_tracker::state;
 
 use super::feed::Heard;
 use super::line;
-use super::screen::Screen;
+use super::screen::{self, Screen};
 use crate::args::watch::WatchArgs;
 use crate::error::{CliError, Exit};
 use crate::output::issue;
@@ -55,10 +55,13 @@ pub fn run(
         .map_err(|source| CliError::Io { what: "cannot listen to signals".to_owned(), source })?;
     let mut view = View::new(session, args, list);
     // What is refused at once is told without a view.
-    match heard.recv() {
-        Ok(Heard::Linked { .. }) => view.read()?,
-        Ok(Heard::Ended(error)) => return Err(error),
-        _ => return Ok(Exit::Done),
+    loop {
+        match heard.recv() {
+            Ok(Heard::Linked { .. }) => break view.read()?,
+            Ok(Heard::Ended(error)) => return Err(error),
+            Ok(Heard::Resized) => {}
+            _ => return Ok(Exit::Done),
+        }
     }
     let mut screen = Screen::take().map_err(CliError::stdout)?;
     loop {
@@ -83,10 +86,20 @@ pub fn run(
 fn listen(tell: SyncSender<Heard>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH])?;
     thread::spawn(move || {
+        let mut was_told = false;
         for signal in signals.forever() {
-            let heard = if signal == SIGWINCH { Heard::Resized } else { Heard::Stop };
-            if tell.send(heard).is_err() {
-                return;
+            let is_stop = signal != SIGWINCH;
+            let told = tell.try_send(if is_stop { Heard::Stop } else { Heard::Resized });
+            match told {
+                Err(TrySendError::Disconnected(_)) => return,
+                // Where so much waits, it is drawn anew in any case.
+                _ if !is_stop => {}
+                Ok(()) if !was_told => was_told = true,
+                // The view is in the middle of a reading that does not end.
+                _ => {
+                    screen::give_back();
+                    std::process::exit(128 + signal);
+                }
             }
         }
     });
