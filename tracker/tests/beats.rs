@@ -103,3 +103,19 @@ fn each_start_has_a_number_of_its_own_over_a_restart_too() {
     let mut again = testing::open(dir.path(), 1).unwrap();
     assert_eq!((first, again.start_beating().unwrap()), (1, 2));
 }
+
+#[test]
+fn silence_alone_lets_nobody_take_over_what_another_machine_holds() {
+    let mut a = List::new(1);
+    let b = List::member_in_role(&mut a, 2, Role::Worker);
+    let (mut b, uptime_ms) = hearing(b, 2);
+    a.create("one");
+    claimed(&mut a, "T-0001");
+    give(&a, &mut b);
+    uptime_ms.fetch_add(100 * TTL_MS, Ordering::Relaxed);
+    assert!(b.tracker.show("T-0001").unwrap().watch.unwrap().is_stale);
+    let pick = Pick::Issue("T-0001".to_owned());
+    let refused = b.tracker.claim(&pick, &terms("w")).unwrap_err();
+    assert!(refused.holder().is_some_and(|holder| holder.silent_ms.is_some()), "{refused}");
+    assert!(refused.to_string().contains("lapsed"), "{refused}");
+}

@@ -39,7 +39,10 @@ pub(super) fn may_claim(
         return Err(refused("it was removed".to_owned()));
     }
     let watching = Watching::of(tables, edition.outlook());
-    let silent_ms = match content.tree.holder() {
+    let agent = edition.host().signer.agent();
+    // What another machine beats may be on its way: nobody takes over from it by silence alone yet.
+    let is_own = row.held.as_ref().is_some_and(|held| held.agent == agent);
+    let silent_ms = match content.tree.holder().filter(|_| is_own) {
         Some(claim) => watching.silent_ms(claim)?,
         None => None,
     };
@@ -47,7 +50,6 @@ pub(super) fn may_claim(
         Some((_, shard)) => shard.slate.clone(),
         None => draw(edition, content)?.slate,
     };
-    let agent = edition.host().signer.agent();
     let is_holder_out = match &row.held {
         Some(held) => watching.is_out(held.agent)?,
         None => false,
