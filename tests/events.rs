@@ -152,8 +152,10 @@ async fn each_thing_that_happens_to_an_issue_is_told_as_what_it_is() {
         "edited",
         "commented",
         "claimed",
+        "confirmed",
         "released",
         "claimed",
+        "confirmed",
         "handed_off",
         "reopened",
         "ended",
@@ -174,7 +176,7 @@ async fn each_thing_that_happens_to_an_issue_is_told_as_what_it_is() {
     assert_eq!(told[3].data["holder"]["worker"], "a");
     assert_eq!(told[3].data["state"], "in_progress");
     assert_eq!(told[6].data["holder"]["worker"], "b");
-    assert_eq!((&told[8].data["state"], &told[2].data["comments"]), (&"done".into(), &1.into()));
+    assert_eq!((&told[10].data["state"], &told[2].data["comments"]), (&"done".into(), &1.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

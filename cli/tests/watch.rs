@@ -58,6 +58,7 @@ fn each_kind_of_event_is_one_line_of_json() {
         "edited",
         "commented",
         "claimed",
+        "confirmed",
         "released",
         "claimed",
         "handed_off",

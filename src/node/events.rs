@@ -17,11 +17,12 @@ use x0x_tracker::store::{Change, Changes};
 pub const EVENTS_KEPT: usize = 1_024;
 
 /// Every kind of event there is; `reset` says that something was missed.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 14] = [
     "created",
     "edited",
     "commented",
     "claimed",
+    "confirmed",
     "lost",
     "released",
     "handed_off",
@@ -62,6 +63,8 @@ pub struct Found {
 pub struct Events {
     /// Tells the numbers of this node's run from those of another.
     epoch: u64,
+    /// Whose node it is.
+    me: AgentId,
     kept: Arc<Mutex<Kept>>,
     newest: Arc<watch::Sender<u64>>,
 }
@@ -75,8 +78,8 @@ struct Kept {
 }
 
 impl Events {
-    pub(super) fn new(epoch: u64) -> Self {
-        Self { epoch, kept: Arc::default(), newest: Arc::new(watch::Sender::new(0)) }
+    pub(super) fn new(epoch: u64, me: AgentId) -> Self {
+        Self { epoch, me, kept: Arc::default(), newest: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Returns what tells the numbers of this run of the node from those of another.
@@ -132,7 +135,12 @@ impl Events {
         let mut kept = self.lock();
         for change in &changes.issues {
             for (kind, data) in events_of(change) {
+                let holder = change.after.as_ref().and_then(|row| row.held.as_ref());
+                let is_confirmed = kind == "claimed"
+                    && holder.is_some_and(|held| kept.is_sure(list, held.agent, self.me));
+                let confirmed = is_confirmed.then(|| data.clone());
                 kept.add(list, kind, data);
+                confirmed.into_iter().for_each(|data| kept.add(list, "confirmed", data));
             }
         }
         if changes.is_cut {
@@ -165,6 +173,14 @@ impl Events {
 }
 
 impl Kept {
+    /// Tells whether nobody but those two could have claimed an issue of a list without being heard.
+    fn is_sure(&self, list: ListId, holder: AgentId, me: AgentId) -> bool {
+        let members = self.members.get(&list).into_iter().flatten();
+        let mut others =
+            members.filter(|(agent, role)| role.may_write() && **agent != holder && **agent != me);
+        others.next().is_none()
+    }
+
     fn add(&mut self, list: ListId, kind: &'static str, data: Value) {
         self.newest += 1;
         let mut whole = Map::new();
@@ -325,7 +341,7 @@ mod tests {
 
     #[test]
     fn who_was_away_for_longer_than_events_are_kept_is_told_so() {
-        let events = Events::new(1);
+        let events = Events::new(1, AgentId([9; 32]));
         assert_eq!(events.after(0), Found { events: Vec::new(), has_gap: false, newest: 0 });
         for _ in 0..EVENTS_KEPT + 10 {
             events.tell(list(), &one(), None);
@@ -339,8 +355,38 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_is_confirmed_where_nobody_else_could_have_claimed() {
+        let agent = |n| AgentId([n; 32]);
+        let held = || Held {
+            claim: x0x_tracker::id::RecordHash([1; 32]),
+            agent: agent(1),
+            worker: "w".to_owned(),
+            at: x0x_tracker::timestamp::Timestamp(0),
+            ttl_ms: 1,
+            slot: 0,
+            fence: 1,
+        };
+        let claimed = || Changes {
+            issues: vec![Change {
+                before: Some(x0x_tracker::testing::row()),
+                after: Some(Row { held: Some(held()), ..x0x_tracker::testing::row() }),
+            }],
+            ..Changes::default()
+        };
+        let kinds = |members: &[(AgentId, Role)]| -> Vec<&'static str> {
+            let events = Events::new(1, agent(9));
+            events.know_members(list(), members.iter().copied().collect());
+            events.tell(list(), &claimed(), None);
+            events.after(0).events.iter().map(|event| event.kind).collect()
+        };
+        let (holder, me) = ((agent(1), Role::Worker), (agent(9), Role::Maintainer));
+        assert_eq!(kinds(&[holder, me, (agent(2), Role::Reader)]), ["claimed", "confirmed"]);
+        assert_eq!(kinds(&[holder, me, (agent(2), Role::Worker)]), ["claimed"]);
+    }
+
+    #[test]
     fn who_comes_goes_or_has_another_role_is_told() {
-        let events = Events::new(1);
+        let events = Events::new(1, AgentId([9; 32]));
         let agent = |n| AgentId([n; 32]);
         events.know_members(list(), [(agent(1), Role::Maintainer)].into());
         let now = [(agent(1), Role::Worker), (agent(2), Role::Reader)].into();

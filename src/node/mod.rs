@@ -154,7 +154,7 @@ impl Node {
         let told = |source| NodeError::Io { what: "write", path: home.dir().join("lock"), source };
         lock.tell(&holder).map_err(told)?;
         let (hub_in, inputs) = mpsc::unbounded_channel();
-        let events = Events::new(epoch());
+        let events = Events::new(epoch(), agent);
         let (keeper, stores) =
             Keeper::start(home.clone(), lock, holder, hub_in.clone(), events.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);

@@ -46,7 +46,7 @@ pub(super) struct Followed {
 }
 
 /// What happens from now on, or since the event that `Last-Event-ID` names. Types: created, edited,
-/// commented, claimed, lost, released, handed_off, ended, reopened, removed, conflict, member; and reset,
+/// commented, claimed, confirmed, lost, released, handed_off, ended, reopened, removed, conflict, member; and reset,
 /// which says that something was missed, so that issues are to be listed again.
 #[utoipa::path(get, path = "/issues/events", params(Followed), tag = "events",
     responses((status = 200, body = String, content_type = "text/event-stream"), Failures))]

@@ -141,7 +141,9 @@ fn detail(kind: &str, data: &Value) -> Option<String> {
             let again = if data["renewed"] == true { " again" } else { "" };
             Some(format!("by {}{again}, fence {}", who(), holder["fence"]))
         }
-        "lost" | "released" | "handed_off" if holder.is_object() => Some(format!("by {}", who())),
+        "confirmed" | "lost" | "released" | "handed_off" if holder.is_object() => {
+            Some(format!("by {}", who()))
+        }
         "ended" => data["state"].as_str().map(|state| one_line(state).into_owned()),
         "edited" => {
             let fields = data["fields"].as_array()?.iter().filter_map(Value::as_str);
