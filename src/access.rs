@@ -35,6 +35,15 @@ impl Access {
     }
 }
 
+/// The lists of a data directory.
+struct Here {
+    lists: Vec<ListInfo>,
+    /// Those that cannot be opened.
+    shut: Shut,
+    /// Why the first of those cannot, where that is damage.
+    damage: Option<TrackerError>,
+}
+
 impl Home {
     /// Returns a list to read. Changes nothing, and waits for no writer; for a node that is about to start
     /// or to stop at most `wait`.
@@ -96,11 +105,16 @@ impl Home {
         {
             return Ok(list);
         }
-        let found = |(lists, shut): &(Vec<ListInfo>, Shut)| {
-            naming::which(lists.iter(), shut, name_or_id, self.dir())
+        let found = |Here { lists, shut, damage }: Here| {
+            let which = naming::which(lists.iter(), &shut, name_or_id, self.dir());
+            // It may be what a list is called that cannot be read.
+            which.map_err(|error| match damage {
+                Some(damage) if is_busy(&error) => damage.into(),
+                _ => error,
+            })
         };
         unless_told(|reason| {
-            patiently(wait, || match self.lists_here().and_then(|here| found(&here)) {
+            patiently(wait, || match self.lists_here().and_then(found) {
                 Ok(list) => Ok(Ok(list)),
                 Err(error) => later(error, reason),
             })
@@ -114,17 +128,21 @@ impl Home {
     }
 
     /// Returns the lists that are here, and those that a node cannot open for now.
-    fn lists_here(&self) -> Result<(Vec<ListInfo>, Shut), HomeError> {
+    fn lists_here(&self) -> Result<Here, HomeError> {
         let last = StoreLock::holder(self.dir());
         let api = last.as_ref().and_then(api_of);
         match api.map(|api| rest::lists_of(self.dir(), api)) {
-            Some(Ok(lists)) => Ok(lists),
+            Some(Ok((lists, shut))) => Ok(Here { lists, shut, damage: None }),
             Some(Err(error))
                 if !is_away(&error) && SharedLock::try_acquire(self.dir())?.is_err() =>
             {
                 Err(error.into())
             }
-            _ => Ok((self.lists()?, Shut::new())),
+            _ => {
+                let (lists, damaged) = self.sound_lists()?;
+                let shut = damaged.iter().map(|(list, error)| (*list, error.to_string())).collect();
+                Ok(Here { lists, shut, damage: damaged.into_values().next() })
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod error;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -83,6 +84,26 @@ impl Home {
         }
         lists.sort_by_key(|info| info.list);
         Ok(lists)
+    }
+
+    /// Returns the lists that are here and can be read, and the errors of those that are damaged.
+    pub(crate) fn sound_lists(
+        &self,
+    ) -> Result<(Vec<ListInfo>, BTreeMap<ListId, TrackerError>), HomeError> {
+        let (mut lists, mut damaged) = (Vec::new(), BTreeMap::new());
+        for list in self.list_ids()? {
+            match LocalTracker::info_of_any_format(&self.path_of(list)) {
+                Ok(info) => lists.push(info),
+                Err(error) if error.is_damage() => drop(damaged.insert(list, error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((lists, damaged))
+    }
+
+    /// Returns the lists that are damaged so that what they are cannot be read.
+    pub fn damaged_lists(&self) -> Result<Vec<ListId>, HomeError> {
+        Ok(self.sound_lists()?.1.into_keys().collect())
     }
 
     /// Returns the ids of the lists that are here, in order, as their files are named. Opens none of

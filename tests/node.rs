@@ -444,6 +444,22 @@ async fn another_list_under_the_name_of_one_is_not_taken_for_it() {
         limits: Limits::default(),
         log: None,
     };
-    let Err(error) = Node::start(config).await else { panic!("it starts") };
+    let node = Node::start(config.clone()).await.unwrap();
+    let status = node.status().await.unwrap();
+    let open: Vec<&String> = status.lists.iter().map(|open| &open.id).collect();
+    assert_eq!(open, [&list.to_string()]);
+    let [unopened] = &status.unopened[..] else { panic!("{status:?}") };
+    assert_eq!(unopened.id, other.to_string());
+    assert!(unopened.held_by.contains("another list"), "{unopened:?}");
+    node.stop().await;
+    drop(node);
+    // Alone, it is nothing to run a node on.
+    std::fs::remove_file(&file).unwrap();
+    let error = loop {
+        match Node::start(config.clone()).await {
+            Err(error) => break error,
+            Ok(node) => node.stop().await,
+        }
+    };
     assert!(error.to_string().contains("another list"), "{error}");
 }

@@ -63,6 +63,11 @@ impl Session {
         Binding::find(&self.current_dir)
     }
 
+    /// Tells whether the list was named.
+    pub fn names_list(&self) -> bool {
+        self.list.is_some()
+    }
+
     /// Returns the task list that is meant, which the data directory holds.
     pub fn list(&self) -> Result<ListId, CliError> {
         if let Some(name) = &self.list {

@@ -78,7 +78,7 @@ fn each_thing_that_is_broken_has_its_line() {
         "{planned:?}"
     );
     assert_eq!(said(&checks(&place), "key").0, "fail", "a plan is no act");
-    place.run(&["doctor", "--fix", "--yes"]);
+    place.ok(&["doctor", "--fix", "--yes"]);
     assert_eq!(said(&checks(&place), "key").0, "pass");
 
     place.create(&["Paint the pump"]);
@@ -103,7 +103,7 @@ fn each_thing_that_is_broken_has_its_line() {
     place.git(&["checkout", "-q", "-b", "other"]);
     assert_eq!(said(&checks(&place), "binding").0, "warn");
 
-    let left = place.data().join(".tmpAbCdEf");
+    let left = place.data().join("lists/ab12.redb.x0x-unfinished");
     let file = File::create(&left).unwrap();
     assert!(!checks(&place).iter().any(|check| check["name"] == "leftovers"), "somebody uses it");
     file.set_modified(SystemTime::now() - Duration::from_secs(7_200)).unwrap();

@@ -52,6 +52,32 @@ fn a_damaged_list_is_named_kept_aside_and_fetched_from_the_others() {
 }
 
 #[test]
+fn one_damaged_list_of_two_keeps_the_other_and_its_node_from_nothing() {
+    let mut site = Site::founder();
+    site.create("sound");
+    let sound = store(&site);
+    fs::create_dir(site.dir.path().join("other")).unwrap();
+    let mut init = site.command(&["init", "--name", "bellows", "--prefix", "BEL"]);
+    init.current_dir(site.dir.path().join("other"));
+    assert!(init.output().unwrap().status.success());
+    let files = fs::read_dir(site.data().join("lists")).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().path());
+    let damaged = files.find(|path| *path != sound && path.extension().is_some()).unwrap();
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[..8_192].fill(0xa5);
+    fs::write(&damaged, &bytes).unwrap();
+    assert!(site.ok(&["issues", "list", "--list", "pump"]).contains("sound"));
+    let unknown = site.run(&["issues", "list", "--list", "bellows"]);
+    assert!(unknown.code != 0 && unknown.stderr.contains("x0x repair"), "{unknown:?}");
+    site.up();
+    assert!(site.ok(&["status"]).contains("is not open"));
+    assert!(site.ok(&["issues", "list", "--list", "pump"]).contains("sound"));
+    site.stop();
+    let repaired = site.ok(&["repair", "--list", "bellows"]);
+    assert!(repaired.contains("kept as") && !damaged.exists() && sound.exists(), "{repaired}");
+}
+
+#[test]
 fn a_list_that_is_in_use_is_never_kept_aside() {
     let site = Site::founder();
     site.create("an issue");

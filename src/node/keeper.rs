@@ -136,7 +136,12 @@ impl Keeper {
             opens_again_at: None,
             events,
         };
-        shelf.open_all()?;
+        if let Err(error) = shelf.open_all() {
+            if shelf.lists.is_empty() {
+                return Err(error);
+            }
+            tracing::error!(error = %error.detail(), "the node goes on without a list");
+        }
         let (jobs, mut queue) = mpsc::unbounded_channel();
         let failed = shelf.failed.clone();
         let ending = Ending { hub: shelf.hub.clone(), failed: failed.clone() };
@@ -315,6 +320,11 @@ impl Keeper {
     pub fn tell(&self, act: impl FnOnce(&mut Shelf) + Send + 'static) {
         // Without the thread there is nobody left to tell what came of it.
         let _stopped = self.jobs.send(Job::Act(Box::new(act)));
+    }
+
+    /// Lends the stores no more, and does not take back what is lent: the node is about to close them.
+    pub(super) fn lend_no_more(&self) {
+        lending(&self.lent).is_closing = true;
     }
 
     /// Closes the stores after what was asked for until now. A borrower is not waited for: it holds the

@@ -432,6 +432,7 @@ async fn run(
             }
             Told::Look(look) => look(&hub, &carrier),
             Told::Stop => {
+                carrier.keeper.lend_no_more();
                 serving.stop();
                 is_stopping = true;
             }

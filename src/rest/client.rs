@@ -139,6 +139,20 @@ impl Client {
         self.read(request.header("Authorization", &self.token).send_json(body))
     }
 
+    /// Has something done that takes a moment.
+    ///
+    /// # Errors
+    /// Where nobody answers soon, or the node refuses.
+    pub fn post_briefly<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(Some(ANSWER_MAX)).build();
+        self.read(request.header("Authorization", &self.token).send_json(body))
+    }
+
     /// Has something put in the place of what is there.
     ///
     /// # Errors

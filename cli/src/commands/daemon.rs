@@ -115,7 +115,7 @@ fn start(log: File) -> io::Result<Child> {
 
 /// Returns what the node that was started says of itself, once it answers.
 fn answer(session: &Session, child: &Child) -> Result<Option<Value>, CliError> {
-    let Some(client) = running(session)? else { return Ok(None) };
+    let Ok(Some(client)) = running(session) else { return Ok(None) };
     // One that does not say yet how it is, is asked again.
     let status = client.get::<Value>("/status").ok();
     Ok(status.filter(|status| status["pid"] == child.id()))

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::DoctorArgs;
 use crate::error::{CliError, Exit};
+use crate::output::plain::one_line;
 use crate::resolve::Session;
 
 /// How one thing stands.
@@ -93,13 +94,8 @@ impl Findings {
 
 /// Looks at everything; the exit code is 1 where something failed.
 pub fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, CliError> {
-    let mut findings = Findings::default();
-    installation::look(session, &mut findings);
-    let node = node::look(session, &mut findings);
-    lists::look(session, node.as_ref(), args.deep, &mut findings);
-    repository::look(session, &mut findings);
-    let Findings(checks) = findings;
-    let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
+    let checks = look(session, args);
+    let mut worst = worst_of(&checks);
     let output = session.output;
     if output.json {
         let listed: Vec<Value> = checks.iter().map(object).collect();
@@ -109,16 +105,32 @@ pub fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, CliError> {
         output.data(|stdout| {
             checks.iter().try_for_each(|check| {
                 let Check { name, verdict, detail, hint, .. } = check;
-                writeln!(stdout, "{}  {name:<10}  {detail}", verdict.name())?;
+                writeln!(stdout, "{}  {name:<10}  {}", verdict.name(), one_line(detail))?;
                 let hint = hint.as_deref().filter(|_| *verdict != Verdict::Pass);
-                hint.map_or(Ok(()), |hint| writeln!(stdout, "{:18}{hint}", ""))
+                hint.map_or(Ok(()), |hint| writeln!(stdout, "{:18}{}", "", one_line(hint)))
             })
         })?;
     }
     if args.fix {
         put_right(session, &checks, args.yes)?;
+        if args.yes {
+            worst = worst_of(&look(session, args));
+        }
     }
     Ok(if worst == Verdict::Fail { Exit::Failed } else { Exit::Done })
+}
+
+fn look(session: &Session, args: &DoctorArgs) -> Vec<Check> {
+    let mut findings = Findings::default();
+    installation::look(session, &mut findings);
+    let node = node::look(session, &mut findings);
+    lists::look(session, node.as_ref(), args.deep, &mut findings);
+    repository::look(session, &mut findings);
+    findings.0
+}
+
+fn worst_of(checks: &[Check]) -> Verdict {
+    checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass)
 }
 
 fn object(check: &Check) -> Value {

@@ -48,10 +48,13 @@ pub fn run(session: &Session) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Returns the list that is meant; one whose name cannot be read is meant where it is the only one.
+/// Returns the list that is meant: where none is named, or by a name that no sound one has, the only one that is
+/// damaged.
 fn damaged(session: &Session) -> Result<ListId, CliError> {
-    session.list().or_else(|error| match session.home.list_ids()?[..] {
-        [only] if error.tracker().is_some_and(TrackerError::is_damage) => Ok(only),
+    session.list().or_else(|error| match session.home.damaged_lists()?[..] {
+        [only] if !session.names_list() || error.tracker().is_some_and(TrackerError::is_damage) => {
+            Ok(only)
+        }
         _ => Err(error),
     })
 }

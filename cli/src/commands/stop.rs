@@ -17,15 +17,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Stops the node, and returns when it has stopped.
 pub fn run(session: &Session) -> Result<Exit, CliError> {
-    let stopping: Value = client(session)?.post("/stop", &json!({}))?;
+    let stopping: Value = client(session)?.post_briefly("/stop", &json!({}))?;
     let is_node = |pid: u32| stopping["pid"] == pid;
     let begun = time::origin();
     // Another may have the stores by then: one that had borrowed them, or that waited for the node's end.
     while running(session)?.is_some() || session.home.holder()?.is_some_and(is_node) {
         if begun.elapsed() >= STOP_MAX {
-            return Err(CliError::Missing {
-                detail: format!("the node still runs after {} s", STOP_MAX.as_secs()),
-                hint: "look at what it says, and send its process SIGTERM".to_owned(),
+            let (pid, seconds) = (&stopping["pid"], STOP_MAX.as_secs());
+            return Err(CliError::Io {
+                what: format!("the node (process {pid}) still runs after {seconds} s"),
+                source: std::io::ErrorKind::TimedOut.into(),
             });
         }
         time::pause(LOOK_EVERY);

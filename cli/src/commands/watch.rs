@@ -40,6 +40,8 @@ pub fn run(session: &Session, args: &WatchArgs) -> Result<Exit, CliError> {
     if is_view {
         return view::run(session, args, list, tell, &heard);
     }
+    // Whoever hears nothing more is to know it.
+    drop(tell);
     lines(session, args, &heard)
 }
 

@@ -74,6 +74,11 @@ fn key(session: &Session, findings: &mut Findings) {
     }
 }
 
+/// How names of files begin and end that are not finished: of downloads and keys, and of stores that are made,
+/// restored or brought up to date.
+const LEFT_BEGINNINGS: [&str; 3] = [".tmp", ".x0x-", ".agent.key."];
+const LEFT_ENDS: [&str; 3] = [".x0x-unfinished", ".restored", ".partial"];
+
 /// Lets nobody but the owner read a file.
 pub(super) fn close(path: &Path) -> Result<(), CliError> {
     fs::set_permissions(path, Permissions::from_mode(0o600))
@@ -86,7 +91,10 @@ fn leftovers(dir: &Path, findings: &mut Findings) {
         let modified = entry.metadata().and_then(|found| found.modified());
         let at = modified.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let age = at.and_then(|at| now.checked_sub(at));
-        entry.file_name().to_string_lossy().starts_with(".tmp") && age > Some(LEFT_FOR)
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_partial = LEFT_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+            || LEFT_ENDS.iter().any(|end| name.ends_with(end));
+        is_partial && age > Some(LEFT_FOR)
     };
     let folders = [dir.to_owned(), dir.join("lists")];
     let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();

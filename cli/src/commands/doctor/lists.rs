@@ -61,11 +61,15 @@ fn one(
             findings.fail("store", &TrackerError::Damaged { what }.into());
         }
     }
-    membership(&name, &tracker.members()?, node, findings);
+    // Without its key it is not known which of them this agent is.
+    if session.home.known_identity().is_ok() {
+        let linked = node.map(|node| node.linked(list));
+        membership(&name, &tracker.members()?, linked, findings);
+    }
     times(&name, &*tracker, findings)
 }
 
-fn membership(name: &str, members: &Members, node: Option<&Running>, findings: &mut Findings) {
+fn membership(name: &str, members: &Members, linked: Option<u64>, findings: &mut Findings) {
     let Some(own) = members.members.iter().find(|member| member.is_own) else {
         let (detail, hint) = match members.members.is_empty() {
             true => ("not joined yet", "`x0x join TICKET` joins it; what is written here waits"),
@@ -80,12 +84,15 @@ fn membership(name: &str, members: &Members, node: Option<&Running>, findings: &
     let maintainers = members.members.iter().filter(|member| member.role == Role::Maintainer);
     let said = format!("{name}: {} of {count}", own.role.name());
     if count > 1 && maintainers.count() == 1 {
-        let hint = "`x0x grant AGENT --role maintainer`: one alone cannot be replaced";
+        let hint = match own.role {
+            Role::Maintainer => "`x0x grant AGENT --role maintainer`: one alone cannot be replaced",
+            _ => "one alone cannot be replaced: ask it to make another one",
+        };
         findings.warn("members", format!("{said}, one maintainer alone"), hint);
     } else {
         findings.pass("members", said);
     }
-    if count > 1 && node.is_some_and(|node| node.peers == 0) {
+    if count > 1 && linked == Some(0) {
         let detail = format!("{name}: {} other members, and none is linked", count - 1);
         findings.warn("peers", detail, "one of them has to run a node that this one can reach");
     }

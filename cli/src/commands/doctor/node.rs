@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use serde_json::Value;
 use x0x::node::PORT;
+use x0x_tracker::id::ListId;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::Findings;
@@ -12,7 +13,18 @@ use crate::resolve::Session;
 
 /// What a node says of itself.
 pub(super) struct Running {
-    pub(super) peers: usize,
+    lists: Value,
+}
+
+impl Running {
+    /// Returns how many linked peers share a list.
+    pub(super) fn linked(&self, list: ListId) -> u64 {
+        let id = list.to_string();
+        let mut lists = self.lists.as_array().into_iter().flatten();
+        lists
+            .find(|known| known["id"] == id.as_str())
+            .map_or(0, |known| known["peers"].as_u64().unwrap_or_default())
+    }
 }
 
 /// Returns the node that runs here, if one does.
@@ -50,7 +62,7 @@ pub(super) fn look(session: &Session, findings: &mut Findings) -> Option<Running
     addresses(&agent, findings);
     let peers = peers["peers"].as_array().cloned().unwrap_or_default();
     look_at(&peers, findings);
-    Some(Running { peers: peers.len() })
+    Some(Running { lists: status["lists"].clone() })
 }
 
 fn text(value: &Value) -> &str {

@@ -117,7 +117,9 @@ struct View<'a> {
     open: usize,
     /// The newest last.
     events: VecDeque<(Moment, String)>,
+    /// When it was read, and when that was last tried.
     read_at: Moment,
+    tried_at: Moment,
     is_changed: bool,
     is_linked: bool,
     trouble: Option<String>,
@@ -136,6 +138,7 @@ impl<'a> View<'a> {
             open: 0,
             events: VecDeque::new(),
             read_at: time::origin(),
+            tried_at: time::origin(),
             is_changed: false,
             is_linked: true,
             trouble: None,
@@ -178,7 +181,7 @@ impl<'a> View<'a> {
 
     /// Reads the issues where they may be others by now. One that cannot be read stays as it was.
     fn read_if_due(&mut self) {
-        let since = time::origin() - self.read_at;
+        let since = time::origin() - self.tried_at;
         let is_due = self.is_changed && since > READ_PAUSE || since > READ_EVERY;
         if self.is_linked && is_due {
             self.trouble = self.read().err().map(|error| error.to_string());
@@ -186,7 +189,7 @@ impl<'a> View<'a> {
     }
 
     fn read(&mut self) -> Result<(), CliError> {
-        (self.read_at, self.is_changed) = (time::origin(), false);
+        self.tried_at = time::origin();
         let tracker = self.session.home.reader(self.list, Duration::ZERO)?.tracker;
         let stats = tracker.stats()?;
         let is_open = |name: &&String| !name.is_empty() && !state::is_terminal(Some(name));
@@ -206,6 +209,7 @@ impl<'a> View<'a> {
         }
         self.name = tracker.info()?.name;
         (self.held, self.free, self.open) = (held, free, open);
+        (self.read_at, self.is_changed) = (self.tried_at, false);
         Ok(())
     }
 
