@@ -148,9 +148,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let request = self.agent.post(format!("{}{path}", self.base));
-        let request = request.config().timeout_global(Some(ANSWER_MAX)).build();
-        self.read(request.header("Authorization", &self.token).send_json(body))
+        self.briefly(self.agent.post(format!("{}{path}", self.base)), body)
     }
 
     /// Has something put in the place of what is there.
@@ -162,9 +160,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let request = self.agent.put(format!("{}{path}", self.base));
-        let request = request.config().timeout_global(Some(ANSWER_MAX)).build();
-        self.read(request.header("Authorization", &self.token).send_json(body))
+        self.briefly(self.agent.put(format!("{}{path}", self.base)), body)
     }
 
     /// Has something changed; waits for as long as that takes.
@@ -177,6 +173,15 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let request = self.agent.patch(format!("{}{path}", self.base));
+        self.read(request.header("Authorization", &self.token).send_json(body))
+    }
+
+    fn briefly<T: DeserializeOwned>(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = request.config().timeout_global(Some(ANSWER_MAX)).build();
         self.read(request.header("Authorization", &self.token).send_json(body))
     }
 

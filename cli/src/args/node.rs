@@ -52,7 +52,8 @@ pub struct LogLevelArgs {
 /// Arguments of `join`.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// What `x0x invite` printed
+    /// What `x0x invite` printed; - reads it from stdin and @FILE from a file, where no other user of this
+    /// machine sees it among the arguments
     pub ticket: String,
     /// How long to wait for the agent that issued it [default: until it is there]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]

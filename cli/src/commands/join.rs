@@ -14,6 +14,7 @@ use x0x_tracker::journal::charter::Role;
 use super::node::{running, settings, short};
 use crate::args::node::JoinArgs;
 use crate::error::{CliError, Exit};
+use crate::input::Texts;
 use crate::output::progress::Meter;
 use crate::resolve::Session;
 
@@ -28,13 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Joins the list of a ticket.
 pub fn run(session: &Session, args: &JoinArgs) -> Result<Exit, CliError> {
-    let ticket: Ticket = args.ticket.parse().map_err(|error: TicketError| CliError::Invalid {
+    let word = Texts::default().read(&args.ticket)?;
+    let ticket: Ticket = word.parse().map_err(|error: TicketError| CliError::Invalid {
         detail: error.to_string(),
         hint: "paste what `x0x invite` printed, whole".to_owned(),
     })?;
     let role = match running(session)? {
         Some(client) => {
-            let answer: Value = client.post("/joins", &json!({"ticket": args.ticket.trim()}))?;
+            let answer: Value = client.post("/joins", &json!({"ticket": word.trim()}))?;
             fetched_by(&client, Fetch::of(&ticket, session))?;
             answer["role"].as_str().unwrap_or_default().to_owned()
         }
