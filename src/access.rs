@@ -127,7 +127,7 @@ impl Home {
         Ok(last.map_or(Ok(None), |last| self.by(&last, list))?)
     }
 
-    /// Returns the lists that are here, and those that a node cannot open for now.
+    /// Returns the lists that are here, and those that cannot be opened: a node's for now, others for damage.
     fn lists_here(&self) -> Result<Here, HomeError> {
         let last = StoreLock::holder(self.dir());
         let api = last.as_ref().and_then(api_of);

@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(export(&home, list), now);
         let kept = home.restore(&file, true, WAIT, &mut |_| {}).unwrap().kept_as.unwrap();
         assert_ne!(export(&home, list), now);
-        assert_eq!(home.lists().unwrap().len(), 1, "what is kept is no list of its own");
+        assert_eq!(home.list_ids().unwrap().len(), 1, "what is kept is no list of its own");
         let kept = LocalTracker::open_to_read(&kept).unwrap();
         let mut text = Vec::new();
         kept.export(&ExportFrom::Canonical, &mut text).unwrap();

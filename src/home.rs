@@ -75,23 +75,13 @@ impl Home {
         Ok(Identity::load(&self.dir)?)
     }
 
-    /// Returns the lists that are here, by id.
-    pub fn lists(&self) -> Result<Vec<ListInfo>, HomeError> {
-        let mut lists = Vec::new();
-        for path in self.store_paths()? {
-            // Of an older format too: whoever names it to write brings it up to date.
-            lists.push(LocalTracker::info_of_any_format(&path)?);
-        }
-        lists.sort_by_key(|info| info.list);
-        Ok(lists)
-    }
-
     /// Returns the lists that are here and can be read, and the errors of those that are damaged.
     pub(crate) fn sound_lists(
         &self,
     ) -> Result<(Vec<ListInfo>, BTreeMap<ListId, TrackerError>), HomeError> {
         let (mut lists, mut damaged) = (Vec::new(), BTreeMap::new());
         for list in self.list_ids()? {
+            // Of an older format too: whoever names it to write brings it up to date.
             match LocalTracker::info_of_any_format(&self.path_of(list)) {
                 Ok(info) => lists.push(info),
                 Err(error) if error.is_damage() => drop(damaged.insert(list, error)),

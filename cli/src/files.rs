@@ -228,7 +228,8 @@ fn exchange(
         Ok(()) if Stamp::of(written.path()) == own => Ok(false),
         // And they did so again in these moments: what they wrote last stays, and what came before it is kept.
         Ok(()) => {
-            swap()?;
+            // Whichever of the two has no name after that is kept.
+            let _refused = swap();
             Err(kept(written, target))
         }
         Err(Errno::NOENT) => {
@@ -242,12 +243,16 @@ fn exchange(
 /// Keeps what somebody else wrote, and that has no name of its own any more, beside the file; returns the error
 /// that says so.
 fn kept(theirs: &NamedTempFile, target: &Path) -> io::Error {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".kept");
+    let named = |number: u32| {
+        let mut name = target.as_os_str().to_owned();
+        name.push(format!(".kept-{number}"));
+        PathBuf::from(name)
+    };
+    let name = (1..).map(named).find(|name| !name.exists()).unwrap_or_default();
     match fs::rename(theirs.path(), &name) {
         Ok(()) => io::Error::other(format!(
-            "others wrote it at the same time; what they wrote first is kept as {}",
-            Path::new(&name).display()
+            "others wrote it at the same time; what has no other name is kept as {}",
+            name.display()
         )),
         Err(error) => error,
     }
@@ -349,7 +354,7 @@ mod tests {
         assert!(error.unwrap_err().to_string().contains("kept as"));
         drop(pending);
         assert_eq!(fs::read(&file).unwrap(), b"their second");
-        assert_eq!(fs::read(dir.path().join("file.kept")).unwrap(), b"their first");
+        assert_eq!(fs::read(dir.path().join("file.kept-1")).unwrap(), b"their first");
         let mut pending = Pending::of(&file).unwrap();
         pending.write_all(b"ours").unwrap();
         let gone = || fs::remove_file(&file).unwrap();

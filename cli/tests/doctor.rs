@@ -103,12 +103,16 @@ fn each_thing_that_is_broken_has_its_line() {
     place.git(&["checkout", "-q", "-b", "other"]);
     assert_eq!(said(&checks(&place), "binding").0, "warn");
 
-    let left = place.data().join("lists/ab12.redb.x0x-unfinished");
-    let file = File::create(&left).unwrap();
-    assert!(!checks(&place).iter().any(|check| check["name"] == "leftovers"), "somebody uses it");
-    file.set_modified(SystemTime::now() - Duration::from_secs(7_200)).unwrap();
-    assert_eq!(said(&checks(&place), "leftovers").0, "warn");
-    assert!(left.exists(), "it only looks");
+    let left = [".tmpAbCdEf", "lists/ab12.redb.x0x-unfinished", ".agent.key.Ab12"];
+    for left in left.map(|name| place.data().join(name)) {
+        let file = File::create(&left).unwrap();
+        let is_said = || checks(&place).iter().any(|check| check["name"] == "leftovers");
+        assert!(!is_said(), "somebody uses it");
+        file.set_modified(SystemTime::now() - Duration::from_secs(7_200)).unwrap();
+        assert_eq!(said(&checks(&place), "leftovers").0, "warn");
+        assert!(left.exists(), "it only looks");
+        fs::remove_file(left).unwrap();
+    }
 
     let stores = fs::read_dir(place.data().join("lists")).unwrap();
     let store = stores.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some());

@@ -136,12 +136,11 @@ impl Keeper {
             opens_again_at: None,
             events,
         };
-        if let Err(error) = shelf.open_all() {
-            if shelf.lists.is_empty() {
-                return Err(error);
-            }
-            tracing::error!(error = %error.detail(), "the node goes on without a list");
-        }
+        // Beside others that are open, one that is not was told where that was found.
+        shelf.open_all().or_else(|error| match shelf.lists.is_empty() {
+            true => Err(error),
+            false => Ok(()),
+        })?;
         let (jobs, mut queue) = mpsc::unbounded_channel();
         let failed = shelf.failed.clone();
         let ending = Ending { hub: shelf.hub.clone(), failed: failed.clone() };
@@ -286,17 +285,12 @@ impl Keeper {
 
     /// Has it tried again to open those.
     pub(super) fn open_shut(&self) {
-        let is_waiting = self.is_opening.swap(true, Ordering::AcqRel);
-        if self.readers.shut_lists().is_empty() || is_waiting {
-            self.is_opening.store(is_waiting, Ordering::Release);
+        if self.readers.shut_lists().is_empty() || self.is_opening.swap(true, Ordering::AcqRel) {
             return;
         }
         let is_opening = self.is_opening.clone();
         self.tell(move |shelf| {
-            let begun = time::origin();
             shelf.open_shut();
-            // What takes long is tried the less often, so that others get their turn.
-            shelf.opens_again_at = Some(time::origin() + begun.elapsed() * 20);
             is_opening.store(false, Ordering::Release);
         });
     }

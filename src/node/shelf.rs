@@ -28,6 +28,9 @@ const RELOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long a program that reads a list just then may take until the node goes on without it for now.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 
+/// Of the time at most one part in so many goes into trying to open lists that could not be opened.
+const OPEN_PARTS: u32 = 20;
+
 /// Writes something, and returns what answers whoever asked for it, once that is on disk; `None` for a
 /// list that is not open.
 pub(super) type Write = Box<dyn FnOnce(Option<&mut LocalTracker>) -> Written + Send>;
@@ -244,6 +247,7 @@ impl Shelf {
         if self.opens_again_at.is_some_and(|at| time::origin() < at) {
             return;
         }
+        let begun = time::origin();
         for list in self.readers.shut_lists().into_keys() {
             if !self.home.holds(list) {
                 // It was set aside meanwhile.
@@ -253,6 +257,8 @@ impl Shelf {
                 self.events.reset(list, "the list could not be opened before");
             }
         }
+        // What takes long is tried the less often, so that others get their turn.
+        self.opens_again_at = Some(time::origin() + begun.elapsed() * OPEN_PARTS);
     }
 
     fn open(&mut self, list: ListId, wait: Duration) -> Result<(), HomeError> {
