@@ -142,7 +142,7 @@ impl Home {
         // Reading needs no key; one that cannot be loaded is told by whatever writes.
         let agent = self.known_identity().ok().flatten().map(|identity| identity.agent());
         let now = Timestamp(time::now_ms());
-        let outlook = Outlook { agent, uptime: time::uptime(), now, hears: false };
+        let outlook = Outlook { agent, uptime: time::uptime(), now, senses: Arc::default() };
         Ok(LocalTracker::open_to_read(&self.known_path(list)?)?.seen_by(outlook))
     }
 
@@ -377,7 +377,7 @@ fn host(identity: Identity) -> Host {
         clock: Box::new(|| Timestamp(time::now_ms())),
         uptime: Box::new(time::uptime),
         entropy: Box::new(entropy::fill),
-        hears: false,
+        senses: Arc::default(),
     }
 }
 

@@ -105,7 +105,7 @@ pub fn host(seed: u64) -> Host {
     let draws = AtomicU64::new(0);
     Host {
         uptime: Box::new(Uptime::default),
-        hears: false,
+        senses: Arc::default(),
         signer: Box::new(StandIn::new(seed)),
         verifier: Box::new(StandInVerifier),
         clock: Box::new(move || Timestamp(START.0 + 1_000 * ticks.fetch_add(1, Ordering::Relaxed))),

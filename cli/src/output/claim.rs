@@ -24,6 +24,7 @@ pub fn line(shown: &Shown) -> String {
     };
     let sure = match shown.watch.as_ref().map(|watch| watch.standing) {
         Some(Standing::Provisional) => ", provisional",
+        Some(Standing::Isolated) => ", isolated",
         Some(Standing::Confirmed) | None => "",
     };
     format!(

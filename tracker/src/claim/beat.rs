@@ -1,7 +1,8 @@
 //! Beats of claims as they travel between machines: one small signed frame says which claims of a log's
-//! agent are worked on. They never enter documents, and what a machine makes of them is its own observation.
+//! agent are worked on, another which claims of others it promised not to take from them. They never enter
+//! documents, and what a machine makes of them is its own observation.
 //!
-//! Of the frames of a log the one with the highest start and counter counts; others are old news.
+//! Of the frames of a log and a kind the one with the highest start and counter counts; others are old news.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,15 +15,16 @@ use crate::journal::signature::{SIGNATURE_BYTES, SignError, Signer, Verifier};
 /// The most claims in one frame; more take several.
 pub const BEAT_CLAIMS_MAX: usize = 4_096;
 
-/// The most logs of a list whose newest frame is kept. Of more, those that were heard of longest ago are
+/// The most frames of a list that are kept. Of more, those that were heard of longest ago are
 /// forgotten.
 pub const BEATS_MAX: usize = 1_024;
 
 /// What is signed begins with this.
 const LABEL: &[u8] = b"x0x/beat/v1\0";
 
-/// How many bytes of a claim's hash name it in a frame, among the claims of one agent.
-pub const TAG_BYTES: usize = 16;
+/// How many bytes of a claim's hash name it in a frame, among those that the frame can be about. Whoever makes
+/// two of one beginning has one of them taken for the other, and both are its own.
+pub const TAG_BYTES: usize = 8;
 
 /// The beginning of the hash of a claim.
 pub type ClaimTag = [u8; TAG_BYTES];
@@ -34,16 +36,32 @@ pub fn tag(claim: RecordHash) -> ClaimTag {
     tag
 }
 
-/// One beat of a store's own claims.
+/// What a frame says of the claims that it names.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Kind {
+    /// They are of the frame's agent, and their holders asked for a beat.
+    #[default]
+    Worked,
+    /// They are of others, and the frame's agent, who is on their slates, knows of them: it claims none of
+    /// those issues until the claim ends or goes stale.
+    Promised,
+}
+
+/// One beat of a store's own claims, or its promises on those of others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// Of which list.
     pub list: ListId,
-    /// Whose claims: those of the agent of this log.
+    /// Who says it: the agent of this log.
     pub log: LogId,
     /// Which frame of the log it is.
     pub turn: Turn,
-    /// The claims whose holders asked for it since the frame before; at most [`BEAT_CLAIMS_MAX`].
+    /// What it says.
+    pub kind: Kind,
+    /// Of which claims; at most [`BEAT_CLAIMS_MAX`]. Of those worked on, all whose holders asked for it since
+    /// the frame before; of promises, the newest.
     pub claims: Vec<ClaimTag>,
 }
 
@@ -108,10 +126,13 @@ fn signed_bytes(beat: &[u8]) -> Vec<u8> {
     [LABEL, beat].concat()
 }
 
-/// The newest frame of each log of a list.
+/// What says one thing and is told anew: the frames of a log that are of one kind.
+pub type Source = (LogId, Kind);
+
+/// The newest frame of each kind of each log of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Beats {
-    known: BTreeMap<LogId, Known>,
+    known: BTreeMap<Source, Known>,
     /// Counts what was taken, so that it is known what came longest ago.
     taken: u64,
 }
@@ -125,14 +146,14 @@ struct Known {
 
 impl Beats {
     /// Tells whether a frame of this turn would be news.
-    pub fn is_news(&self, log: LogId, turn: Turn) -> bool {
-        self.known.get(&log).is_none_or(|known| known.turn < turn)
+    pub fn is_news(&self, of: Source, turn: Turn) -> bool {
+        self.known.get(&of).is_none_or(|known| known.turn < turn)
     }
 
     /// Takes a frame that was verified; returns whether it is news.
-    pub fn take(&mut self, log: LogId, turn: Turn, beat: SignedBeat) -> bool {
+    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat) -> bool {
         let known = Known { turn, beat, taken: self.taken };
-        match self.known.entry(log) {
+        match self.known.entry(of) {
             Entry::Occupied(before) if before.get().turn >= turn => return false,
             Entry::Occupied(mut before) => *before.get_mut() = known,
             Entry::Vacant(place) => drop(place.insert(known)),
@@ -140,28 +161,28 @@ impl Beats {
         self.taken += 1;
         if self.known.len() > BEATS_MAX {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.taken);
-            oldest.map(|(log, _)| *log).and_then(|log| self.known.remove(&log));
+            oldest.map(|(of, _)| *of).and_then(|of| self.known.remove(&of));
         }
         true
     }
 
     /// Forgets the frames of agents that are not to be heard any more.
     pub fn retain(&mut self, is_heard: impl Fn(AgentId) -> bool) {
-        self.known.retain(|log, _| is_heard(log.agent));
+        self.known.retain(|(log, _), _| is_heard(log.agent));
     }
 
-    /// Returns the newest frame of a log, where it is newer than that turn.
-    pub fn newer_than(&self, log: LogId, turn: Option<Turn>) -> Option<&SignedBeat> {
-        let known = self.known.get(&log)?;
+    /// Returns the newest frame of a source, where it is newer than that turn.
+    pub fn newer_than(&self, of: Source, turn: Option<Turn>) -> Option<&SignedBeat> {
+        let known = self.known.get(&of)?;
         turn.is_none_or(|turn| known.turn > turn).then_some(&known.beat)
     }
 
-    /// Returns which frame is the newest of each log, by log.
-    pub fn turns(&self) -> impl Iterator<Item = (LogId, Turn)> {
-        self.known.iter().map(|(log, known)| (*log, known.turn))
+    /// Returns which frame is the newest of each source, by that.
+    pub fn turns(&self) -> impl Iterator<Item = (Source, Turn)> {
+        self.known.iter().map(|(of, known)| (*of, known.turn))
     }
 
-    /// Returns of how many logs there are frames.
+    /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.known.len()
     }
@@ -175,8 +196,9 @@ impl Beats {
     pub fn digest(&self, list: ListId) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("x0x/beats/v1");
         hasher.update(&list.0);
-        for (log, turn) in self.turns() {
+        for ((log, kind), turn) in self.turns() {
             hasher.update(&log.to_bytes());
+            hasher.update(&[kind as u8]);
             hasher.update(&turn.start.to_be_bytes());
             hasher.update(&turn.counter.to_be_bytes());
         }
@@ -193,11 +215,11 @@ mod tests {
         LogId { agent: StandIn::new(agent).agent(), nonce: [nonce; 8] }
     }
 
-    fn beat(of: u64, start: u64, counter: u64) -> (LogId, Turn, SignedBeat) {
+    fn beat(of: u64, start: u64, counter: u64) -> (Source, Turn, SignedBeat) {
         let (log, turn) = (log(of, 1), Turn { start, counter });
         let claims = vec![tag(RecordHash([7; 32]))];
-        let beat = Beat { list: ListId([1; 32]), log, turn, claims };
-        (log, turn, SignedBeat::new(&beat, &StandIn::new(of)).unwrap())
+        let beat = Beat { list: ListId([1; 32]), log, turn, kind: Kind::Worked, claims };
+        ((log, Kind::Worked), turn, SignedBeat::new(&beat, &StandIn::new(of)).unwrap())
     }
 
     #[test]
@@ -209,9 +231,9 @@ mod tests {
             let mut order = turns;
             order.rotate_left(first);
             for (start, counter) in order {
-                let (log, turn, signed) = beat(1, start, counter);
-                let is_news = beats.is_news(log, turn);
-                assert_eq!(beats.take(log, turn, signed), is_news);
+                let (of, turn, signed) = beat(1, start, counter);
+                let is_news = beats.is_news(of, turn);
+                assert_eq!(beats.take(of, turn, signed), is_news);
             }
             assert_eq!(beats.turns().next().unwrap().1, Turn { start: 2, counter: 3 });
             digests.push(beats.digest(ListId([1; 32])));
@@ -239,6 +261,17 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_two_kinds_do_not_replace_each_other() {
+        let mut beats = Beats::default();
+        let (worked, turn, signed) = beat(1, 1, 2);
+        let promised = (worked.0, Kind::Promised);
+        assert!(beats.take(promised, Turn { start: 1, counter: 3 }, signed.clone()));
+        let before = beats.digest(ListId([1; 32]));
+        assert!(beats.take(worked, turn, signed) && beats.len() == 2);
+        assert_ne!(beats.digest(ListId([1; 32])), before);
+    }
+
+    #[test]
     fn frames_are_kept_of_a_bounded_number_of_logs() {
         let mut beats = Beats::default();
         let (_, turn, signed) = beat(1, 1, 1);
@@ -246,10 +279,13 @@ mod tests {
             let mut nonce = [0; 8];
             nonce.copy_from_slice(&n.to_be_bytes());
             let log = LogId { nonce, ..log(1, 0) };
-            assert!(beats.take(log, turn, signed.clone()));
+            assert!(beats.take((log, Kind::Worked), turn, signed.clone()));
         }
         assert_eq!(beats.len(), BEATS_MAX);
-        assert!(beats.newer_than(log(1, 0), None).is_none(), "the first is forgotten");
+        assert!(
+            beats.newer_than((log(1, 0), Kind::Worked), None).is_none(),
+            "the first is forgotten"
+        );
         beats.retain(|_| false);
         assert!(beats.is_empty());
     }

@@ -6,7 +6,7 @@
 use super::record::{Origin, TTL_MS_DEFAULT, Verdict};
 use super::slate::{SLOT_OTHER, slot};
 use super::tree::{Phase, Tree};
-use crate::id::{AgentId, RecordHash};
+use crate::id::{AgentId, RecordHash, labelled_hash};
 use crate::journal::charter::Role;
 
 /// How long an issue must have been seen unheld before an agent may claim it that is not on its
@@ -21,6 +21,13 @@ pub const RESCUE_AFTER_TTLS: u64 = 3;
 /// it at once.
 pub const TURN_PARTS: u64 = 8;
 
+/// Within how long those who are on no slate begin once it had its time, each after a while of its own: that
+/// two rarely do so at once.
+pub const OPEN_SPREAD_MS: u64 = 4_000;
+
+/// The domain label under which an agent's place in such a while is drawn.
+const TURN_LABEL: &str = "x0x/turn/v1";
+
 /// What a node knows beyond the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
@@ -32,9 +39,9 @@ pub struct Sight {
     pub unheld_ms: u64,
     /// Whether a member of the slate other than the one who asks is online.
     pub slate_online: bool,
-    /// Whether the node is up to date: it has compared with a neighbour since it started, woke or
-    /// was cut off, and waited a quarter of the time to live since.
-    pub is_settled: bool,
+    /// In how long the node is up to date, as far as it knows: it has compared with a neighbour then since it
+    /// started, woke or was cut off, and waited a quarter of the time to live since; 0 where it is.
+    pub settles_in_ms: u64,
 }
 
 impl Sight {
@@ -46,7 +53,7 @@ impl Sight {
             is_holder_out: false,
             unheld_ms: 0,
             slate_online: false,
-            is_settled: true,
+            settles_in_ms: 0,
         }
     }
 }
@@ -99,10 +106,10 @@ pub fn may_claim(
         Phase::Held(claim) => return may_take_over(tree, claim, slate, agent, sight),
         Phase::Open => {}
     }
-    if slot(slate, agent) == SLOT_OTHER && sight.slate_online && sight.unheld_ms < OPEN_AFTER_MS {
-        return Err(Refusal::SlateFirst { retry_after_ms: OPEN_AFTER_MS - sight.unheld_ms });
+    match opens_in_ms(tree.issue(), slate, agent, sight) {
+        0 => Ok(after(tree)),
+        retry_after_ms => Err(Refusal::SlateFirst { retry_after_ms }),
     }
-    Ok(after(tree))
 }
 
 /// Returns what a claim of this agent would start from that takes over a live one.
@@ -119,22 +126,44 @@ pub fn may_take_over(
     if sight.is_holder_out {
         return Ok(Origin::Takeover(claim));
     }
-    let wait_ms = takeover_after_ms(ttl_ms(tree, claim), slot(slate, agent));
+    let wait_ms = takeover_after_ms(ttl_ms(tree, claim), slot(slate, agent), agent, claim);
     match sight.silent_ms {
-        Some(silent_ms) if silent_ms > wait_ms && sight.is_settled => Ok(Origin::Takeover(claim)),
+        Some(silent_ms) if silent_ms > wait_ms && sight.settles_in_ms == 0 => {
+            Ok(Origin::Takeover(claim))
+        }
         silent_ms => {
-            let left = |silent_ms: u64| (wait_ms + 1).saturating_sub(silent_ms).max(1);
+            let left = |silent_ms: u64| {
+                let left_ms = (wait_ms + 1).saturating_sub(silent_ms);
+                left_ms.max(sight.settles_in_ms).max(1)
+            };
             Err(Refusal::Held { claim, silent_ms, retry_after_ms: silent_ms.map(left) })
         }
     }
 }
 
-/// Returns after how long a silence an agent in this slot may take a claim over.
-pub fn takeover_after_ms(ttl_ms: u64, slot: u8) -> u64 {
-    match slot {
-        SLOT_OTHER.. => ttl_ms * RESCUE_AFTER_TTLS,
-        slot => ttl_ms + ttl_ms / TURN_PARTS * u64::from(slot),
+/// Returns in how long an agent may claim an issue that nobody holds, as far as its slate goes.
+pub fn opens_in_ms(issue: &str, slate: &[AgentId], agent: AgentId, sight: &Sight) -> u64 {
+    if slot(slate, agent) != SLOT_OTHER || !sight.slate_online {
+        return 0;
     }
+    let after_ms = OPEN_AFTER_MS + place_of(agent, issue.as_bytes(), OPEN_SPREAD_MS);
+    after_ms.saturating_sub(sight.unheld_ms)
+}
+
+/// Returns after how long a silence an agent in this slot may take a claim over.
+pub fn takeover_after_ms(ttl_ms: u64, slot: u8, agent: AgentId, claim: RecordHash) -> u64 {
+    let turn_ms = ttl_ms / TURN_PARTS;
+    match slot {
+        SLOT_OTHER.. => ttl_ms * RESCUE_AFTER_TTLS + place_of(agent, &claim.0, turn_ms),
+        slot => ttl_ms + turn_ms * u64::from(slot),
+    }
+}
+
+/// Returns an agent's place in a while of so many milliseconds, by what it is about.
+fn place_of(agent: AgentId, about: &[u8], while_ms: u64) -> u64 {
+    let hash = labelled_hash(TURN_LABEL, &[&agent.0, about]);
+    let [a, b, c, d, ..] = hash;
+    u64::from(u32::from_be_bytes([a, b, c, d])) % while_ms.max(1)
 }
 
 /// Tells whether a lease has lapsed: no beat for longer than the claim lives without one.

@@ -103,6 +103,11 @@ impl Tree {
         }
     }
 
+    /// Returns the id of the issue.
+    pub fn issue(&self) -> &str {
+        &self.issue
+    }
+
     /// Returns the claim that holds the issue: the winner, if it is live and nobody ended the issue.
     pub fn holder(&self) -> Option<RecordHash> {
         match self.phase() {

@@ -145,6 +145,9 @@ pub enum Standing {
     Confirmed,
     /// Others could have claimed it too without being heard yet.
     Provisional,
+    /// Its holder's node has heard no other member for as long as the claim lives without a beat: whoever is
+    /// there may take it over.
+    Isolated,
 }
 
 impl Standing {
@@ -153,6 +156,7 @@ impl Standing {
         match self {
             Self::Confirmed => "confirmed",
             Self::Provisional => "provisional",
+            Self::Isolated => "isolated",
         }
     }
 }

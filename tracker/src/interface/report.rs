@@ -192,6 +192,11 @@ pub enum Reason {
     Cycle(Vec<String>),
     /// Somebody works on it.
     Held(Holder),
+    /// The agents on its slate come first, for so many milliseconds more.
+    SlateFirst {
+        /// How long.
+        left_ms: u64,
+    },
     /// Its last claim failed, and it is left alone for so many milliseconds more.
     Resting {
         /// How long.
@@ -223,6 +228,9 @@ impl std::fmt::Display for Reason {
             }
             Self::Cycle(members) => write!(f, "waits for itself: {}", members.join(" -> ")),
             Self::Held(holder) => write!(f, "held by {holder}"),
+            Self::SlateFirst { left_ms } => {
+                write!(f, "the agents on its slate come first, for {}", duration(*left_ms))
+            }
             Self::Resting { left_ms, reason } => {
                 write!(f, "left alone for {}", duration(*left_ms))?;
                 match reason {

@@ -39,7 +39,10 @@ impl Waiting {
                 blockers.iter().map(|named| named.name.as_str()).collect()
             }
             Reason::Cycle(_) => row.blocked_by.iter().map(String::as_str).collect(),
-            Reason::State(_) | Reason::Held(_) | Reason::Resting { .. } => Vec::new(),
+            Reason::State(_)
+            | Reason::Held(_)
+            | Reason::SlateFirst { .. }
+            | Reason::Resting { .. } => Vec::new(),
         };
         let mut told = json!({
             "id": row.id,
@@ -49,7 +52,9 @@ impl Waiting {
         });
         match &waiting.reason {
             Reason::Held(holder) => told["holder"] = holder.json(),
-            Reason::Resting { left_ms, .. } => told["retry_after_ms"] = json!(left_ms),
+            Reason::SlateFirst { left_ms } | Reason::Resting { left_ms, .. } => {
+                told["retry_after_ms"] = json!(left_ms)
+            }
             Reason::State(_) | Reason::BlockedBy(_) | Reason::Cycle(_) => {}
         }
         told

@@ -19,6 +19,17 @@ pub struct Change {
     pub after: Option<Row>,
 }
 
+/// What became of promises not to claim an issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromiseNews {
+    /// This store's agent is on the slate of a claim of another, which holds an issue here now.
+    Given(RecordHash),
+    /// A claim holds its issue no more.
+    Over(RecordHash),
+    /// Another agent promised.
+    Heard(RecordHash),
+}
+
 /// What was changed since it was last asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -31,12 +42,14 @@ pub struct Changes {
     /// Claims of this store's agent whose holders asked for a beat, each with its time to live in
     /// milliseconds; no more than [`CHANGES_MAX`].
     pub beats: Vec<(RecordHash, u64)>,
+    /// What became of promises, in order; no more than [`CHANGES_MAX`].
+    pub promises: Vec<PromiseNews>,
 }
 
 impl Changes {
     /// Tells whether there were none.
     pub fn is_empty(&self) -> bool {
-        let has_beats = !self.beats.is_empty();
+        let has_beats = !self.beats.is_empty() || !self.promises.is_empty();
         self.issues.is_empty() && !self.is_cut && self.statements == 0 && !has_beats
     }
 
@@ -97,15 +110,21 @@ impl Pending {
         self.changes.borrow_mut().beats.push((claim, ttl_ms));
     }
 
+    pub(super) fn note_promise(&self, news: PromiseNews) {
+        self.changes.borrow_mut().promises.push(news);
+    }
+
     /// Notes that it was written.
     pub(super) fn written(self) {
-        let Changes { issues, is_cut, statements, beats } = self.changes.into_inner();
+        let Changes { issues, is_cut, statements, beats, promises } = self.changes.into_inner();
         let mut written = self.watched.lock();
         issues.into_iter().for_each(|change| written.add(change));
         written.is_cut |= is_cut;
         written.statements += statements;
         let room = CHANGES_MAX.saturating_sub(written.beats.len());
         written.beats.extend(beats.into_iter().take(room));
+        let room = CHANGES_MAX.saturating_sub(written.promises.len());
+        written.promises.extend(promises.into_iter().take(room));
     }
 }
 

@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+use super::changes::PromiseNews;
 use super::rows::{RowKey, damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::claim::Sighting;
-use crate::claim::beat::Turn;
-use crate::id::{AgentId, CommitHash, DocumentKey, LogId, RecordHash};
+use crate::claim::beat::{Source, Turn};
+use crate::id::{AgentId, CommitHash, DocumentKey, RecordHash};
 use crate::interface::TrackerError;
 
 /// The commit that carried a claim, and the issue that it is on.
@@ -46,6 +47,16 @@ pub struct Watched {
 struct Heard {
     seen: Sighting,
     agent: AgentId,
+}
+
+/// Who else is on the slate of a claim that holds an issue, and who of them promised not to claim that
+/// until the claim ends or goes stale.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promises {
+    /// The others on the slate; no more than a slate has.
+    pub others: Vec<AgentId>,
+    /// Those of them that promised.
+    pub given: Vec<AgentId>,
 }
 
 /// Reading what is known of claims.
@@ -89,7 +100,7 @@ pub trait Claims: Tables {
     ) -> Result<Option<RecordHash>, TrackerError> {
         let mut found = None;
         self.visit_prefix(Table::Heard, start, &mut |claim, heard| {
-            // Logs stand among them.
+            // Sources of frames stand among them.
             if claim.len() != size_of::<RecordHash>() {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -97,6 +108,28 @@ pub trait Claims: Tables {
             if heard.agent == agent {
                 found = Some(hash_of(claim)?);
                 return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns who promised what of a claim; `None` of one that holds no issue.
+    fn promises(&self, claim: RecordHash) -> Result<Option<Promises>, TrackerError> {
+        self.get(Table::Promises, &claim.0)?.map(|bytes| decode(&bytes, "promises")).transpose()
+    }
+
+    /// Returns the claims that hold issues and whose hash begins so, of those on whose slate an agent is.
+    fn slated_starting(
+        &self,
+        start: &[u8],
+        agent: AgentId,
+    ) -> Result<Vec<(RecordHash, Promises)>, TrackerError> {
+        let mut found = Vec::new();
+        self.visit_prefix(Table::Promises, start, &mut |claim, promises| {
+            let promises: Promises = decode(promises, "promises")?;
+            if promises.others.contains(&agent) {
+                found.push((hash_of(claim)?, promises));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -151,15 +184,15 @@ impl Writing {
         }
     }
 
-    /// Returns which frame of a log was the newest that was heard.
-    pub fn heard_turn(&self, log: LogId) -> Result<Option<Turn>, TrackerError> {
-        let turn = self.get(Table::Heard, &log.to_bytes())?;
+    /// Returns which frame of a source was the newest that was heard.
+    pub fn heard_turn(&self, source: Source) -> Result<Option<Turn>, TrackerError> {
+        let turn = self.get(Table::Heard, &source_key(source))?;
         turn.map(|bytes| decode(&bytes, "the turn of a beat")).transpose()
     }
 
-    /// Notes which frame of a log is the newest that was heard.
-    pub fn put_heard_turn(&self, log: LogId, turn: Turn) -> Result<(), TrackerError> {
-        self.put(Table::Heard, &log.to_bytes(), &encode(&turn)?)
+    /// Notes which frame of a source is the newest that was heard.
+    pub fn put_heard_turn(&self, source: Source, turn: Turn) -> Result<(), TrackerError> {
+        self.put(Table::Heard, &source_key(source), &encode(&turn)?)
     }
 
     /// Notes when a beat of a claim of another agent was seen, which holds an issue.
@@ -177,10 +210,33 @@ impl Writing {
         self.remove(Table::Heard, &claim.0)
     }
 
+    /// Notes who promised what of a claim that holds an issue.
+    pub fn put_promises(&self, claim: RecordHash, promises: &Promises) -> Result<(), TrackerError> {
+        self.put(Table::Promises, &claim.0, &encode(promises)?)
+    }
+
+    /// Forgets who promised what of a claim.
+    pub fn remove_promises(&self, claim: RecordHash) -> Result<(), TrackerError> {
+        self.remove(Table::Promises, &claim.0)
+    }
+
+    /// Tells whoever watches this store what became of promises.
+    pub fn note_promise(&self, news: PromiseNews) {
+        if let Some(pending) = &self.pending {
+            pending.note_promise(news);
+        }
+    }
+
     /// Forgets when a beat of a claim, or the end of one, was seen.
     pub fn remove_beat(&self, record: RecordHash) -> Result<(), TrackerError> {
         self.remove(Table::Beats, &record.0)
     }
+}
+
+fn source_key((log, kind): Source) -> Vec<u8> {
+    let mut key = log.to_bytes().to_vec();
+    key.push(kind as u8);
+    key
 }
 
 fn hash_of(bytes: &[u8]) -> Result<RecordHash, TrackerError> {

@@ -25,9 +25,9 @@ mod tables;
 mod upgrade;
 
 pub use barrier::catches_panics;
-pub use changes::{CHANGES_MAX, Change, Changes};
+pub use changes::{CHANGES_MAX, Change, Changes, PromiseNews};
 pub use charters::Charters;
-pub use claims::{Claims, Proof, Watched, Whose};
+pub use claims::{Claims, Promises, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};
 pub use journal::{Fork, Journal, Sealed, VOIDS_PER_AGENT_MAX, VoidCommit};
 pub use lines::{FileState, GONE, LINE_GAP, Line, LineKey, LineRecord, Lines};

@@ -52,9 +52,11 @@ pub enum Table {
     Proofs,
     /// Hash of a claim, or of the end of one -> when it was last seen, by this machine's uptime.
     Beats,
-    /// Hash of a claim of another agent that holds an issue -> when a beat of it was last seen, and whose it is; log ->
-    /// the newest frame with beats that was heard of it.
+    /// Hash of a claim of another agent that holds an issue -> when a beat of it was last seen, and whose it is; source
+    /// of frames with beats -> the newest that was heard.
     Heard,
+    /// Hash of a claim that holds an issue -> the others on its slate, and which of them promised not to claim the issue.
+    Promises,
     /// Log -> headers after its last commit here, and the signature of the last of them.
     Rests,
     /// Hash of a void commit -> its log, its number and why.
@@ -71,7 +73,7 @@ type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Meta,
         Self::Commits,
         Self::Signatures,
@@ -90,6 +92,7 @@ impl Table {
         Self::Proofs,
         Self::Beats,
         Self::Heard,
+        Self::Promises,
         Self::Rests,
         Self::Voids,
         Self::Tickets,
@@ -122,6 +125,7 @@ impl Table {
             Self::Proofs => "proofs",
             Self::Beats => "beats",
             Self::Heard => "heard",
+            Self::Promises => "promises",
             Self::Rests => "rests",
             Self::Voids => "voids",
             Self::Tickets => "tickets",

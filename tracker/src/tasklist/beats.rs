@@ -2,14 +2,14 @@
 //! those of others. When they are sent, and to whom, is the node's.
 
 use super::LocalTracker;
-use super::watching::Outlook;
-use crate::claim::Sighting;
-use crate::claim::beat::{Beat, SignedBeat, Turn, tag};
+use super::watching::{Outlook, slate_of_claim};
+use crate::claim::beat::{Beat, ClaimTag, Kind, SignedBeat, Turn, tag};
+use crate::claim::{Sighting, Tree};
 use crate::document::Content;
-use crate::id::RecordHash;
+use crate::id::{AgentId, RecordHash};
 use crate::interface::TrackerError;
 use crate::interface::report::Row;
-use crate::store::{Claims, Meta, Writing};
+use crate::store::{Claims, Meta, PromiseNews, Promises, Writing};
 
 impl LocalTracker {
     /// Returns the number of this start, which no frame that was ever sent before has: it is on disk when
@@ -21,61 +21,122 @@ impl LocalTracker {
         Ok(start)
     }
 
-    /// Returns a signed frame that says that these claims are worked on; `None` in a store that has never
-    /// written anything.
+    /// Returns a signed frame of a kind about these claims; `None` in a store that has never written anything.
     pub fn beat_of(
         &self,
         turn: Turn,
+        kind: Kind,
         claims: &[RecordHash],
     ) -> Result<Option<SignedBeat>, TrackerError> {
         let reading = self.store.read()?;
         let Some(log) = reading.own_log()? else { return Ok(None) };
         let claims = claims.iter().copied().map(tag).collect();
-        let beat = Beat { list: reading.list_id()?, log, turn, claims };
+        let beat = Beat { list: reading.list_id()?, log, turn, kind, claims };
         Ok(Some(SignedBeat::new(&beat, self.host()?.signer.as_ref())?))
     }
 
-    /// Notes that claims were heard of now, by a frame of their agent that was verified; returns how many of
-    /// them hold an issue here.
+    /// Returns the claims of others on whose slates this agent is, and which hold issues here: those that it
+    /// has promised not to take from them.
+    pub fn promised(&self) -> Result<Vec<RecordHash>, TrackerError> {
+        let own = self.host()?.signer.agent();
+        let slated = self.store.read()?.slated_starting(&[], own)?;
+        Ok(slated.into_iter().map(|(claim, _)| claim).collect())
+    }
+
+    /// Notes what a frame of another agent says, which was verified; returns of how many of its claims it is
+    /// of use here. One that came before is of none.
     pub fn hear(&mut self, beat: &Beat) -> Result<usize, TrackerError> {
         let seen = Sighting((self.host()?.uptime)());
         let writing = self.store.write()?;
-        if writing.heard_turn(beat.log)?.is_some_and(|turn| turn >= beat.turn) {
+        let source = (beat.log, beat.kind);
+        if writing.heard_turn(source)?.is_some_and(|turn| turn >= beat.turn) {
             // It came again, after a restart.
             return Ok(0);
         }
-        writing.put_heard_turn(beat.log, beat.turn)?;
+        writing.put_heard_turn(source, beat.turn)?;
         let mut heard = 0;
         for tag in &beat.claims {
-            // One that is not here yet counts as heard when it comes.
-            if let Some(claim) = writing.heard_starting(tag, beat.log.agent)? {
-                writing.put_heard(claim, seen, beat.log.agent)?;
-                heard += 1;
-            }
+            heard += match beat.kind {
+                Kind::Worked => note_worked(&writing, tag, beat.log.agent, seen)?,
+                Kind::Promised => note_promised(&writing, tag, beat.log.agent)?,
+            };
         }
         writing.commit()?;
         Ok(heard)
     }
 }
 
-/// Watches the claim of another agent that holds an issue, from when it is first seen here, and no other of
-/// that issue.
-pub(super) fn watch_others(
+fn note_worked(
+    writing: &Writing,
+    tag: &ClaimTag,
+    holder: AgentId,
+    seen: Sighting,
+) -> Result<usize, TrackerError> {
+    // One that is not here yet counts as heard when it comes.
+    let claim = writing.heard_starting(tag, holder)?;
+    claim.map_or(Ok(0), |claim| writing.put_heard(claim, seen, holder).map(|()| 1))
+}
+
+fn note_promised(writing: &Writing, tag: &ClaimTag, agent: AgentId) -> Result<usize, TrackerError> {
+    let mut count = 0;
+    for (claim, mut promises) in writing.slated_starting(tag, agent)? {
+        if !promises.given.contains(&agent) {
+            promises.given.push(agent);
+            writing.put_promises(claim, &promises)?;
+            writing.note_promise(PromiseNews::Heard(claim));
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Keeps what is known of the claim that holds an issue, and of no other of that issue: when one of another
+/// agent was heard, and who promised what.
+pub(super) fn watch(
     writing: &Writing,
     content: &Content,
     row: &Row,
-    outlook: Outlook,
+    outlook: &Outlook,
 ) -> Result<(), TrackerError> {
-    for (hash, record) in content.tree.records() {
-        if record.claim().is_none() || Some(record.by) == outlook.agent {
+    let tree = &content.tree;
+    for claim in tree.claims() {
+        let Some((record, _)) = tree.claim(claim) else { continue };
+        let holds = row.held.as_ref().is_some_and(|held| held.claim == claim);
+        watch_promises(writing, tree, claim, holds, outlook)?;
+        if Some(record.by) == outlook.agent {
             continue;
         }
-        let holds = row.held.as_ref().is_some_and(|held| held.claim == *hash);
-        match (holds, writing.heard_beat(*hash)?.is_some()) {
-            (true, false) => writing.put_heard(*hash, Sighting(outlook.uptime), record.by)?,
-            (false, true) => writing.remove_heard(*hash)?,
+        match (holds, writing.heard_beat(claim)?.is_some()) {
+            (true, false) => writing.put_heard(claim, Sighting(outlook.uptime), record.by)?,
+            (false, true) => writing.remove_heard(claim)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+fn watch_promises(
+    writing: &Writing,
+    tree: &Tree,
+    claim: RecordHash,
+    holds: bool,
+    outlook: &Outlook,
+) -> Result<(), TrackerError> {
+    let Some((record, _)) = tree.claim(claim) else { return Ok(()) };
+    match (holds, writing.promises(claim)?.is_some()) {
+        (true, false) => {
+            let mut others = slate_of_claim(tree, claim);
+            others.retain(|agent| *agent != record.by);
+            if outlook.agent.is_some_and(|own| others.contains(&own)) {
+                // It is stored here now, and who knows of a claim does not claim: that is the promise.
+                writing.note_promise(PromiseNews::Given(claim));
+            }
+            writing.put_promises(claim, &Promises { others, given: Vec::new() })
+        }
+        (false, true) => {
+            writing.note_promise(PromiseNews::Over(claim));
+            writing.remove_promises(claim)
+        }
+        _ => Ok(()),
+    }
 }

@@ -390,6 +390,7 @@ mod tests {
             Table::Statements,
             Table::Beats,
             Table::Heard,
+            Table::Promises,
             Table::Rests,
             Table::Voids,
             Table::Tickets,

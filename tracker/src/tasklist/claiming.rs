@@ -3,10 +3,10 @@
 
 use super::edition::Edition;
 use super::watching::Watching;
-use super::{blocking, date, fields, holding, names};
-use crate::claim::record::{Act, Claim, End, How, Origin, Shard, TTL_MS_DEFAULT};
-use crate::claim::rules::{self, Refusal, Sight};
-use crate::claim::{Record, Sighting, Tree, slate};
+use super::{blocking, date, fields, holding, names, slates};
+use crate::claim::record::{Act, Claim, End, How, Origin, TTL_MS_DEFAULT};
+use crate::claim::rules::{self, Refusal};
+use crate::claim::{Record, Sighting, Tree};
 use crate::document::{Content, Document, Edit};
 use crate::id::RecordHash;
 use crate::interface::{Terms, TrackerError};
@@ -40,21 +40,8 @@ pub(super) fn may_claim(
     }
     let watching = Watching::of(tables, edition.outlook());
     let agent = edition.host().signer.agent();
-    // What another machine beats may be on its way: nobody takes over from it by silence alone yet.
-    let is_own = row.held.as_ref().is_some_and(|held| held.agent == agent);
-    let silent_ms = match content.tree.holder().filter(|_| is_own) {
-        Some(claim) => watching.silent_ms(claim)?,
-        None => None,
-    };
-    let slate = match content.tree.shard() {
-        Some((_, shard)) => shard.slate.clone(),
-        None => draw(edition, content)?.slate,
-    };
-    let is_holder_out = match &row.held {
-        Some(held) => watching.is_out(held.agent)?,
-        None => false,
-    };
-    let sight = Sight { is_holder_out, ..Sight::alone(silent_ms) };
+    let slate = slates::of(&watching, &content.tree)?;
+    let sight = watching.sight(&row, &slate)?;
     let origin = match rules::may_claim(&content.tree, &slate, agent, role(edition)?, &sight) {
         Ok(origin) => origin,
         Err(Refusal::NoWorker) => return Err(JournalError::NotAllowed { agent }.into()),
@@ -105,18 +92,6 @@ pub(super) fn may_claim(
     }
 }
 
-/// Returns the shard record of an issue that has none yet.
-///
-/// Nobody but this agent is known to be there.
-pub(super) fn draw(edition: &Edition<'_>, content: &Content) -> Result<Shard, TrackerError> {
-    let issue = content.issue.id();
-    let considered = slate::considered(issue, vec![edition.host().signer.agent()]);
-    let mut charter = edition.charter().to_vec();
-    charter.sort_unstable();
-    let slate = slate::draw(issue, &considered);
-    Ok(Shard { epoch: 0, charter, considered, slate, ttl_ms: TTL_MS_DEFAULT, reason: None })
-}
-
 /// Writes a claim, and the shard record that it needs where there is none.
 pub(super) fn write_claim(
     edition: &mut Edition<'_>,
@@ -130,7 +105,7 @@ pub(super) fn write_claim(
         Some((hash, shard)) => (hash, shard.ttl_ms),
         None => {
             // What one claim asks for is its own; others live as long as the list has it.
-            let shard = draw(edition, content)?;
+            let shard = slates::draw(edition, content)?;
             let ttl_ms = shard.ttl_ms;
             let act = Act::Shard(shard);
             edit.add(act.clone());
@@ -208,8 +183,9 @@ pub(super) fn write_end(
     end: Act,
 ) -> Result<(), TrackerError> {
     let Act::End(End { claim, how, .. }) = &end else { return Ok(()) };
-    // Whoever holds a claim that a maintainer ended has to be told.
-    let (claim, is_told) = (*claim, *how != How::Forced);
+    // Whoever holds a claim that a maintainer ended, or the store gave up, has to be told.
+    let is_told = !matches!(how, How::Forced | How::Abandoned { .. });
+    let claim = *claim;
     let mut edit = Edit::default();
     let record = edition.record(end.clone());
     edit.add(end);

@@ -3,10 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use super::claiming::{beat, draw, has_lapsed, may_claim, renew, write_claim, write_end};
+use super::claiming::{beat, has_lapsed, may_claim, renew, write_claim, write_end};
 use super::edition::Edition;
 use super::holding::{self, Meant, Own};
-use super::{Host, date, fields, handoff, losses, may_rule, names, query};
+use super::{Host, date, fields, handoff, losses, may_rule, names, query, slates};
 use crate::claim::record;
 use crate::claim::record::{Act, End, How, Origin, Shard};
 use crate::document::{Content, Document, Edit};
@@ -198,7 +198,7 @@ pub(super) fn reshard(
         epoch: known.epoch.saturating_add(1),
         ttl_ms: ttl_ms.unwrap_or(known.ttl_ms),
         reason: Some(reason.to_owned()),
-        ..draw(&edition, &content)?
+        ..slates::draw(&edition, &content)?
     };
     let mut edit = Edit::default();
     edit.add(Act::Shard(shard));

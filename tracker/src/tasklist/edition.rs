@@ -19,7 +19,7 @@ use crate::journal::commit::{
 };
 use crate::journal::frontier::Frontier;
 use crate::store::{
-    Claims, Founding, Journal, Meta, Proof, Sealed, Store, Writing, place_of, row_key,
+    Claims, Founding, Journal, Meta, Proof, Rows, Sealed, Store, Writing, place_of, row_key,
 };
 use crate::timestamp::Timestamp;
 
@@ -161,7 +161,8 @@ impl<'a> Edition<'a> {
     /// Returns who asks, and when.
     pub(super) fn outlook(&self) -> Outlook {
         let agent = Some(self.host.signer.agent());
-        Outlook { agent, uptime: (self.host.uptime)(), now: self.now, hears: self.host.hears }
+        let senses = self.host.senses.clone();
+        Outlook { agent, uptime: (self.host.uptime)(), now: self.now, senses }
     }
 
     /// Returns the tables as they are in this writing.
@@ -275,6 +276,7 @@ impl<'a> Edition<'a> {
         let json = created.content.issue.canonical_json();
         let changes = [created.change];
         self.writing.put_new(&birth, &created.genesis, &changes, &row, &json)?;
+        self.outlook().note_change(None, &row);
         self.count_names(&row)?;
         let [change] = changes;
         self.add(&birth, change)?;
@@ -290,13 +292,15 @@ impl<'a> Edition<'a> {
         let content = document.read();
         let row = row::of(&content);
         let json = row::proved(&self.writing, &content)?.canonical_json();
+        let before = self.writing.row(&row_key(document.birth()))?;
         self.writing.put_document(document, changes, &row, &json)?;
         if let Some(held) = &row.held
             && self.writing.proof(held.claim)?.is_none()
         {
             self.unproved.push(row.key);
         }
-        beats::watch_others(&self.writing, &content, &row, self.outlook())?;
+        self.outlook().note_change(before.as_ref(), &row);
+        beats::watch(&self.writing, &content, &row, &self.outlook())?;
         if matches!(content.tree.phase(), Phase::Ruled(_)) {
             self.rouse(&content)?;
         }

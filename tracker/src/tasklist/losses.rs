@@ -1,6 +1,7 @@
 //! What a worker is told of claims that it has no longer, each once; one that lost says so in the
 //! issue before anything else is told.
 
+use super::contesting::contest;
 use super::edition::Edition;
 use super::holding::{self, Lost, Meant};
 use super::{Host, claiming, names};
@@ -21,6 +22,9 @@ pub(super) fn held<'a>(
 ) -> Result<(Edition<'a>, Meant, Vec<Loss>), TrackerError> {
     let Meant { document, content, claim, lost } = &mut meant;
     let told = settle(&mut edition, lost)?;
+    if contest(&mut edition, document, content, *claim)? {
+        *content = document.read();
+    }
     match loss(&mut edition, document, content, *claim)? {
         None => Ok((edition, meant, told)),
         Some(loss) => {
@@ -36,7 +40,10 @@ pub(super) fn settle(edition: &mut Edition<'_>, lost: &[Lost]) -> Result<Vec<Los
     for (row_key, claim) in lost {
         let key = names::row(edition.tables(), row_key)?.key;
         let mut document = names::document(edition.tables(), key)?;
-        let content = document.read();
+        let mut content = document.read();
+        if contest(edition, &mut document, &content, *claim)? {
+            content = document.read();
+        }
         told.extend(loss(edition, &mut document, &content, *claim)?);
     }
     Ok(told)
@@ -69,24 +76,10 @@ fn loss(
     claim: RecordHash,
 ) -> Result<Option<Loss>, TrackerError> {
     let fate = rules::fate(&content.tree, claim);
-    let how = match fate {
-        Fate::Holds => return Ok(None),
-        Fate::Lost(to) => Some(How::Abandoned { to }),
-        Fate::Over(_) => Some(How::Released),
-        Fate::HandedOff | Fate::Ended | Fate::Unknown => None,
-    };
-    let reason = match fate {
-        Fate::Over(verdict) => Some(format!("the issue is {}", verdict.state().name())),
-        _ => None,
-    };
-    if let Some(how) = how.filter(|_| content.tree.is_live(claim)) {
-        let end = Act::End(End { claim, how, reason, retry_after_ms: None });
-        match claiming::write_end(edition, document, content, end) {
-            // What cannot be written is told all the same.
-            Ok(()) | Err(TrackerError::NoRoom { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    if fate == Fate::Holds {
+        return Ok(None);
     }
+    write_loss(edition, document, content, claim, fate)?;
     forget(edition, content, claim)?;
     let row = super::row::of(&document.read());
     let holder = holding::holder(edition.tables(), edition, &row)?;
@@ -98,6 +91,32 @@ fn loss(
         by_holder: holding::is_ended_by_holder(&content.tree, claim),
         holder: holder.map(Box::new),
     }))
+}
+
+/// Says in the issue that a claim is lost, where nothing says so yet.
+pub(super) fn write_loss(
+    edition: &mut Edition<'_>,
+    document: &mut Document,
+    content: &Content,
+    claim: RecordHash,
+    fate: Fate,
+) -> Result<(), TrackerError> {
+    let how = match fate {
+        Fate::Lost(to) => Some(How::Abandoned { to }),
+        Fate::Over(_) => Some(How::Released),
+        Fate::Holds | Fate::HandedOff | Fate::Ended | Fate::Unknown => None,
+    };
+    let reason = match fate {
+        Fate::Over(verdict) => Some(format!("the issue is {}", verdict.state().name())),
+        _ => None,
+    };
+    let Some(how) = how.filter(|_| content.tree.is_live(claim)) else { return Ok(()) };
+    let end = Act::End(End { claim, how, reason, retry_after_ms: None });
+    match claiming::write_end(edition, document, content, end) {
+        // What cannot be written is told all the same.
+        Ok(()) | Err(TrackerError::NoRoom { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Watches no claim of a worker any more on an issue of which it was told how it stands.

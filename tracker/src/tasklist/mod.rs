@@ -11,6 +11,7 @@ mod check;
 mod claiming;
 mod claims;
 mod conflicts;
+mod contesting;
 mod editing;
 mod edition;
 mod exchange;
@@ -32,7 +33,9 @@ mod row;
 mod ruling;
 mod salvage;
 mod search;
+mod senses;
 mod sharing;
+mod slates;
 mod tickets;
 mod undo;
 mod watching;
@@ -59,12 +62,14 @@ use crate::store::{Journal, Meta, Reading, Repair, SharedLock, Store, StoreLock,
 use crate::timestamp::Timestamp;
 
 pub use check::FAULTS_MAX;
+pub use contesting::Parted;
 pub use edition::founding;
 pub use exchange::{LOGS_PER_AGENT_MAX, LOGS_PER_LIST_MAX, Received, Verdict};
 pub use fork::Settled;
 pub use outgoing::Outgoing;
 pub use reissue::Reissued;
 pub use salvage::{LostEdit, OutgoingLost};
+pub use senses::{FREED_MAX, Senses};
 pub use tickets::{TICKETS_MAX, TicketRefusal, Welcome};
 pub use watching::Outlook;
 
@@ -95,8 +100,8 @@ pub struct Host {
     pub uptime: UptimeClock,
     /// Fills bytes with randomness.
     pub entropy: Entropy,
-    /// Whether beats of other machines are heard.
-    pub hears: bool,
+    /// What a node tells of others, while one runs on the store.
+    pub senses: Arc<Senses>,
 }
 
 /// A task list on the embedded store.
@@ -193,9 +198,9 @@ impl LocalTracker {
             agent: Some(host.signer.agent()),
             uptime: (host.uptime)(),
             now: (host.clock)(),
-            hears: host.hears,
+            senses: host.senses.clone(),
         };
-        self.host.as_deref().map_or(self.outlook, of)
+        self.host.as_deref().map_or_else(|| self.outlook.clone(), of)
     }
 
     fn shown(&self, row_key: &[u8]) -> Result<Shown, TrackerError> {
@@ -385,7 +390,8 @@ impl Tracker for LocalTracker {
         let Some(agent) = outlook.agent else { return Ok(Vec::new()) };
         let reading = self.store.read()?;
         let own = holding::own(&reading, agent, worker)?;
-        own.held.iter().map(|row_key| names::shown(&reading, row_key, outlook)).collect()
+        let shown = |row_key: &Vec<u8>| names::shown(&reading, row_key, outlook.clone());
+        own.held.iter().map(shown).collect()
     }
 
     fn handoffs(&self, name: &str) -> Result<Vec<String>, TrackerError> {

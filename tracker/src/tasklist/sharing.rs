@@ -32,7 +32,7 @@ impl LocalTracker {
         Ok(Self {
             store: self.store.beside()?,
             host: self.host.clone(),
-            outlook: self.outlook,
+            outlook: self.outlook.clone(),
             _lock: Lock::None,
         })
     }

@@ -1,6 +1,6 @@
 use super::super::record::How;
 use super::*;
-use crate::testing::claims::{Scene, TTL_MS, agent};
+use crate::testing::claims::{ISSUE, Scene, TTL_MS, agent};
 
 /// The slate of every scene here.
 fn slate() -> [AgentId; 3] {
@@ -17,7 +17,7 @@ const BUSY: Sight = Sight {
     is_holder_out: false,
     unheld_ms: 0,
     slate_online: true,
-    is_settled: true,
+    settles_in_ms: 0,
 };
 
 fn silent_for(silent_ms: u64) -> Sight {
@@ -41,9 +41,21 @@ fn another_worker_claims_at_once_when_no_slate_member_is_online() {
 #[test]
 fn another_worker_waits_for_the_slate_until_it_had_its_time() {
     let after = |unheld_ms| ask(&Scene::new(), 7, &Sight { unheld_ms, ..BUSY });
-    assert_eq!(after(0), Err(Refusal::SlateFirst { retry_after_ms: OPEN_AFTER_MS }));
-    assert_eq!(after(OPEN_AFTER_MS - 1), Err(Refusal::SlateFirst { retry_after_ms: 1 }));
-    assert_eq!(after(OPEN_AFTER_MS), Ok(Origin::First));
+    let Err(Refusal::SlateFirst { retry_after_ms }) = after(0) else { panic!("it did not wait") };
+    assert!((OPEN_AFTER_MS..OPEN_AFTER_MS + OPEN_SPREAD_MS).contains(&retry_after_ms));
+    assert_eq!(after(retry_after_ms - 1), Err(Refusal::SlateFirst { retry_after_ms: 1 }));
+    assert_eq!(after(retry_after_ms), Ok(Origin::First));
+}
+
+#[test]
+fn those_on_no_slate_begin_each_after_a_while_of_its_own() {
+    let opens = |by: u8| opens_in_ms(ISSUE, &slate(), agent(by), &BUSY);
+    let takes = |by: u8| takeover_after_ms(TTL_MS, SLOT_OTHER, agent(by), RecordHash([by; 32]));
+    let spread =
+        |of: &dyn Fn(u8) -> u64| (3..60).map(of).collect::<std::collections::BTreeSet<_>>();
+    assert!(spread(&opens).len() > 50 && spread(&takes).len() > 40);
+    let parts = TTL_MS / TURN_PARTS;
+    assert!(spread(&takes).iter().all(|ms| (3 * TTL_MS..3 * TTL_MS + parts).contains(ms)));
 }
 
 #[test]
@@ -87,7 +99,8 @@ fn a_slate_takes_a_stale_claim_over_in_order_an_eighth_of_its_life_apart() {
 fn anybody_takes_a_claim_over_that_was_silent_for_three_lives() {
     let mut scene = Scene::new();
     let claim = scene.first(1);
-    let wait_ms = 3 * TTL_MS;
+    let wait_ms = takeover_after_ms(TTL_MS, SLOT_OTHER, agent(9), claim);
+    assert!(wait_ms >= 3 * TTL_MS);
     let silent_ms = Some(wait_ms);
     let refused = Err(Refusal::Held { claim, silent_ms, retry_after_ms: Some(1) });
     assert_eq!(ask(&scene, 9, &silent_for(wait_ms)), refused);
@@ -128,9 +141,9 @@ fn a_claim_is_judged_by_its_own_time_to_live() {
 fn a_node_that_is_not_up_to_date_takes_nothing_over() {
     let mut scene = Scene::new();
     let claim = scene.first(1);
-    let sight = Sight { is_settled: false, ..silent_for(u64::MAX) };
+    let sight = Sight { settles_in_ms: 77, ..silent_for(u64::MAX) };
     let silent_ms = Some(u64::MAX);
-    let refused = Err(Refusal::Held { claim, silent_ms, retry_after_ms: Some(1) });
+    let refused = Err(Refusal::Held { claim, silent_ms, retry_after_ms: Some(77) });
     assert_eq!(ask(&scene, 0, &sight), refused);
 }
 
@@ -139,7 +152,7 @@ fn the_claim_of_an_agent_that_may_work_no_more_waits_for_nobody() {
     let mut scene = Scene::new();
     let claim = scene.first(1);
     for silent_ms in [None, Some(0)] {
-        let sight = Sight { is_holder_out: true, is_settled: false, silent_ms, ..BUSY };
+        let sight = Sight { is_holder_out: true, settles_in_ms: 9, silent_ms, ..BUSY };
         for by in [0, 2, 9] {
             assert_eq!(ask(&scene, by, &sight), Ok(Origin::Takeover(claim)));
         }
@@ -189,9 +202,10 @@ fn the_slate_comes_first_after_an_end_as_well() {
 #[test]
 fn the_longest_life_does_not_overflow() {
     use super::super::record::TTL_MS_MAX;
-    assert_eq!(takeover_after_ms(TTL_MS_MAX, SLOT_OTHER), 3 * TTL_MS_MAX);
-    assert_eq!(takeover_after_ms(TTL_MS_MAX, u8::MAX), 3 * TTL_MS_MAX);
-    assert_eq!(takeover_after_ms(7, 2), 7, "a life too short to be divided");
+    let after_ms = |ttl_ms, slot| takeover_after_ms(ttl_ms, slot, agent(1), RecordHash([1; 32]));
+    assert_eq!(after_ms(TTL_MS_MAX, SLOT_OTHER) / TTL_MS_MAX, 3);
+    assert_eq!(after_ms(TTL_MS_MAX, u8::MAX) / TTL_MS_MAX, 3);
+    assert_eq!(after_ms(7, 2), 7, "a life too short to be divided");
 }
 
 #[test]

@@ -1,0 +1,255 @@
+//! What a node sees of others while it runs: whom it heard and when, since when it is up to date with
+//! them, and when it did not look. What follows from it for a claim is asked of it; nothing here is on disk.
+//!
+//! Times are those of the machine since it was started, in milliseconds, sleep included. No clock of another
+//! machine enters.
+
+use std::collections::BTreeMap;
+
+use super::lease::{Sighting, Uptime};
+use super::record::TTL_MS_MAX;
+use crate::id::AgentId;
+
+/// How long a node may do nothing until that counts as a gap, in which it saw nothing.
+pub const GAP_MS_MAX: u64 = 2_000;
+
+/// How long after it was heard an agent counts as online.
+pub const ONLINE_MS: i64 = 600_000;
+
+/// How long after it was heard an agent counts as one that may come back: what it did may be on its way.
+pub const EXPECTED_MS: i64 = 7 * 24 * 3_600_000;
+
+/// The most gaps that are remembered; of more, the oldest two become one that spans both.
+pub const GAPS_MAX: usize = 64;
+
+/// The most returns that are remembered; of more, the shortest two become one.
+pub const RETURNS_MAX: usize = 16;
+
+/// After a return, one waits this part of a claim's time to live until its silence says something: a holder
+/// that is there beats once within it.
+const WAIT_PARTS: u64 = 4;
+
+/// A cut that lasted this part of a claim's time to live or less hid no more than a beat of it or two: then
+/// silence is none of its making.
+const CUT_PARTS: u64 = 2;
+
+/// Two that see each other again, and are level since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// For how long they did not.
+    pub away_ms: u64,
+    /// Since when they are level.
+    pub at_ms: u64,
+}
+
+/// What a node sees of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// When the node was started.
+    pub started_ms: u64,
+    /// When it last looked.
+    pub looked_ms: u64,
+    /// When it did not look: from when to when, oldest first; at most [`GAPS_MAX`].
+    pub gaps: Vec<(u64, u64)>,
+    /// Whether it is still to compare with somebody: since its start, a gap, or a cut.
+    pub is_comparing: bool,
+    /// When it was level again after each of those; at most [`RETURNS_MAX`], the longest first, which is the
+    /// earliest.
+    pub returns: Vec<Return>,
+    /// When each agent was last heard; below zero for before the start of the machine.
+    pub heard: BTreeMap<AgentId, i64>,
+}
+
+impl Around {
+    /// Returns how long ago something of another agent was seen, not counting the time in which nobody
+    /// looked; what was seen before the machine was started was seen when the node was.
+    pub fn age_ms(&self, seen: Sighting, now: Uptime) -> u64 {
+        let since = if seen.0.boot == now.boot { seen.0.ms } else { self.started_ms };
+        let missed = |(from, to): (u64, u64)| {
+            let (from, to) = (from.max(since), to.min(now.ms));
+            to.saturating_sub(from)
+        };
+        let gaps = self.gaps.iter().copied().chain(self.gap(now)).map(missed);
+        now.ms.saturating_sub(since).saturating_sub(gaps.sum())
+    }
+
+    /// Returns in how long the silence of a claim says something, as far as is known; 0 where it does: the
+    /// node was level with another since it last could not hear it, and waited for a beat since then.
+    pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
+        let wait_ms = ttl_ms / WAIT_PARTS + 1;
+        if self.is_comparing || self.gap(now).is_some() {
+            return wait_ms;
+        }
+        let long = self.returns.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
+        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
+        long.map(left).max().unwrap_or(0)
+    }
+
+    /// Tells whether an agent is there.
+    pub fn is_online(&self, agent: AgentId, now: Uptime) -> bool {
+        self.silence_ms(agent, now).is_some_and(|silence_ms| silence_ms <= ONLINE_MS)
+    }
+
+    /// Tells whether an agent is there, or may come back with something that it did.
+    pub fn is_expected(&self, agent: AgentId, now: Uptime) -> bool {
+        self.silence_ms(agent, now).is_some_and(|silence_ms| silence_ms <= EXPECTED_MS)
+    }
+
+    /// Returns how long ago an agent was heard; `None` where it never was.
+    pub fn silence_ms(&self, agent: AgentId, now: Uptime) -> Option<i64> {
+        self.heard.get(&agent).map(|heard| i64::try_from(now.ms).unwrap_or(i64::MAX) - heard)
+    }
+
+    /// Returns the agents that are there.
+    pub fn online(&self, now: Uptime) -> impl Iterator<Item = AgentId> {
+        let agents = self.heard.keys().copied();
+        agents.filter(move |agent| self.is_online(*agent, now))
+    }
+
+    /// Notes that the node looks now, and whether it did not for a while; returns how long, then.
+    pub fn look(&mut self, now_ms: u64) -> Option<u64> {
+        let before = self.looked_ms;
+        self.looked_ms = now_ms.max(before);
+        let gap_ms = now_ms.saturating_sub(before);
+        if gap_ms <= GAP_MS_MAX {
+            return None;
+        }
+        self.gaps.push((before, now_ms));
+        if self.gaps.len() > GAPS_MAX {
+            let (_, end) = self.gaps.remove(1);
+            self.gaps[0].1 = end;
+        }
+        Some(gap_ms)
+    }
+
+    /// Notes that the node is level with somebody whom it could not hear for so long.
+    pub fn note_return(&mut self, back: Return) {
+        // A longer one that came later says all that a shorter one says.
+        self.returns.retain(|before| {
+            before.away_ms > back.away_ms
+                && back.at_ms.saturating_sub(before.at_ms) <= TTL_MS_MAX / WAIT_PARTS
+        });
+        self.returns.push(back);
+        if self.returns.len() > RETURNS_MAX {
+            let last = self.returns.len() - 1;
+            self.returns[last - 1].at_ms = back.at_ms;
+            self.returns.remove(last);
+        }
+    }
+
+    /// Returns the gap that goes on, or ended just now and was not noted yet.
+    fn gap(&self, now: Uptime) -> Option<(u64, u64)> {
+        let is_gap = now.ms.saturating_sub(self.looked_ms) > GAP_MS_MAX;
+        is_gap.then_some((self.looked_ms, now.ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: [u8; 16] = [1; 16];
+
+    fn at(ms: u64) -> Uptime {
+        Uptime { boot: BOOT, ms }
+    }
+
+    fn looking(from: u64, to: u64) -> Around {
+        let mut around = Around { started_ms: from, looked_ms: from, ..Around::default() };
+        look_until(&mut around, to);
+        around
+    }
+
+    fn look_until(around: &mut Around, to: u64) {
+        for ms in (around.looked_ms..=to).step_by(500) {
+            assert_eq!(around.look(ms), None);
+        }
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_does_not_age_what_others_do() {
+        let mut around = looking(0, 10_000);
+        let seen = Sighting(at(4_000));
+        assert_eq!(around.age_ms(seen, at(10_000)), 6_000);
+        // Five hours of sleep, before and after they are noted.
+        let woken = 10_000 + 5 * 3_600_000;
+        assert_eq!(around.age_ms(seen, at(woken)), 6_000);
+        assert_eq!(around.settles_in_ms(1_000, at(woken)), 251);
+        assert_eq!(around.look(woken), Some(5 * 3_600_000));
+        assert_eq!(around.age_ms(seen, at(woken + 300)), 6_300);
+        assert_eq!(around.age_ms(Sighting(at(woken - 100)), at(woken + 300)), 300);
+    }
+
+    #[test]
+    fn what_was_seen_before_the_machine_was_started_is_as_old_as_the_node() {
+        let around = looking(50_000, 60_000);
+        let seen = Sighting(Uptime { boot: [2; 16], ms: 7 });
+        assert_eq!(around.age_ms(seen, at(60_000)), 10_000);
+        assert_eq!(
+            around.age_ms(Sighting(at(1_000)), at(60_000)),
+            59_000,
+            "in one boot it goes on"
+        );
+    }
+
+    #[test]
+    fn of_many_gaps_none_is_forgotten() {
+        let mut around = Around::default();
+        let mut ms = 0;
+        for _ in 0..3 * GAPS_MAX {
+            ms += 10_000;
+            around.look(ms);
+            look_until(&mut around, ms + 1_000);
+            ms += 1_000;
+        }
+        assert_eq!(around.gaps.len(), GAPS_MAX);
+        // Those that became one hide the time between them too, never less.
+        let age_ms = around.age_ms(Sighting(at(0)), at(ms));
+        assert_eq!(age_ms, GAPS_MAX as u64 * 1_000);
+    }
+
+    #[test]
+    fn silence_says_nothing_until_a_quarter_of_a_life_after_a_return() {
+        let mut around = looking(0, 10_000);
+        around.is_comparing = true;
+        assert_eq!(around.settles_in_ms(1_000, at(10_000)), 251);
+        around.is_comparing = false;
+        around.note_return(Return { away_ms: 60_000, at_ms: 10_000 });
+        look_until(&mut around, 12_000);
+        let settles = |ttl_ms| around.settles_in_ms(ttl_ms, at(12_000));
+        assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
+        assert_eq!(settles(120_000), 0, "a short cut hid no more than a beat or two");
+    }
+
+    #[test]
+    fn a_short_return_does_not_hide_a_long_one() {
+        let mut around = looking(0, 10_000);
+        around.note_return(Return { away_ms: 600_000, at_ms: 9_000 });
+        around.note_return(Return { away_ms: 2_000, at_ms: 10_000 });
+        assert_eq!(around.returns.len(), 2);
+        assert_eq!(around.settles_in_ms(8_000, at(10_500)), 501, "the long one is not over");
+        around.note_return(Return { away_ms: 700_000, at_ms: 10_100 });
+        assert_eq!(around.returns, [Return { away_ms: 700_000, at_ms: 10_100 }]);
+        for n in 0..2 * RETURNS_MAX as u64 {
+            around.note_return(Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
+        }
+        assert_eq!(around.returns.len(), RETURNS_MAX);
+        let last = around.returns[RETURNS_MAX - 1];
+        assert_eq!(last.at_ms, 11_000 + 2 * RETURNS_MAX as u64 - 1, "merged, it waits for longer");
+    }
+
+    #[test]
+    fn agents_are_online_for_a_while_after_they_were_heard_and_expected_for_longer() {
+        let agent = AgentId([7; 32]);
+        let around = Around { heard: [(agent, -5_000)].into(), ..Around::default() };
+        let online = |ms| around.is_online(agent, at(ms));
+        assert_eq!([online(0), online(595_000), online(595_001)], [true, true, false]);
+        assert_eq!(around.online(at(0)).collect::<Vec<_>>(), [agent]);
+        let expected = |ms: i64| around.is_expected(agent, at(ms as u64));
+        assert_eq!([expected(EXPECTED_MS - 5_000), expected(EXPECTED_MS)], [true, false]);
+        assert!(
+            !around.is_expected(AgentId([8; 32]), at(0)),
+            "who was never heard is not waited for"
+        );
+    }
+}
