@@ -1,12 +1,13 @@
 //! What the hub wants of a store, done with the store, and what came of it in the hub's words. The node
 //! and the simulation both do it here; how it gets to the store and back is theirs.
 
+mod claims;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use x0x_tracker::LocalTracker;
-use x0x_tracker::claim::beat::Turn;
-use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
+use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::journal::charter::Signed;
@@ -22,6 +23,8 @@ use crate::hub::Input;
 use crate::link::policy::LinkId;
 use crate::replica::OWN_PLACES_MAX;
 use crate::wire::{Answer, JoinRefusal, Payload, Standing};
+
+pub use claims::{beat, may_have_lost, part, promised, promises_of};
 
 /// How long an answer of a sync stream may stand still.
 pub const STALL_MAX: Duration = Duration::from_secs(20);
@@ -44,20 +47,6 @@ const VOIDS_TOLD_MAX: usize = 16_384;
 pub fn opened(tracker: &LocalTracker, list: ListId) -> Result<Input, TrackerError> {
     let (frontier, charter) = (tracker.frontier()?, tracker.charter()?);
     Ok(Input::Opened { list, frontier, charter })
-}
-
-/// Signs a frame with beats.
-///
-/// # Errors
-/// Where the store cannot be read or the key refuses.
-pub fn beat(
-    tracker: &LocalTracker,
-    list: ListId,
-    turn: Turn,
-    claims: &[RecordHash],
-) -> Result<Option<Input>, TrackerError> {
-    let beat = tracker.beat_of(turn, claims)?;
-    Ok(beat.map(|beat| Input::Beat { list, beat }))
 }
 
 /// Where a store's own log is, and what tells everybody, where one payload can.

@@ -16,7 +16,7 @@ use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{ListInfo, TrackerError};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Founding, Holder, SharedLock, Store, StoreLock};
-use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, founding};
+use x0x_tracker::tasklist::{Host, LocalTracker, Outlook, Senses, founding};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::identity::{Identity, MlDsa};
@@ -165,16 +165,17 @@ impl Home {
 
     /// Opens a list to write, for who has the lock.
     ///
-    /// Other processes cannot read it then; waits at most `wait` for those that do.
+    /// Other processes cannot read it then; waits at most `wait` for those that do. `senses` tells of others.
     pub(crate) fn write_with(
         &self,
         list: ListId,
         lock: &Arc<StoreLock>,
         wait: Duration,
+        senses: Arc<Senses>,
     ) -> Result<LocalTracker, HomeError> {
         let path = self.known_path(list)?;
         let tracker = patiently(wait, || {
-            let host = Host { hears: true, ..host(self.identity()?) };
+            let host = Host { senses: senses.clone(), ..host(self.identity()?) };
             match LocalTracker::open_alone(&path, host, lock.clone()) {
                 Err(TrackerError::Busy { .. }) => Ok(Err(None)),
                 opened => Ok(Ok(opened?)),

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, SignedBeat, Turn};
+use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, SignedBeat, Source, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role};
 
 use super::links::control;
+use super::promises::Promises;
 use super::{Effect, Fault, Hub};
 use crate::wire::Control;
 
@@ -43,6 +44,7 @@ pub(super) struct ListBeats {
     asked: BTreeMap<RecordHash, Duration>,
     /// When the last frame was asked for.
     sent_at: Option<Duration>,
+    promises: Promises,
     /// How many frames of a log came since when.
     pace: BTreeMap<LogId, (Duration, u32)>,
     pub(super) counts: BeatCounts,
@@ -51,6 +53,10 @@ pub(super) struct ListBeats {
 impl ListBeats {
     /// Returns when the next frame is due.
     pub(super) fn deadline(&self) -> Option<Duration> {
+        self.beat_due().into_iter().chain(self.promises.deadline()).min()
+    }
+
+    fn beat_due(&self) -> Option<Duration> {
         let shortest = self.asked.values().min()?;
         Some(self.sent_at.map_or(Duration::ZERO, |sent_at| sent_at + *shortest / PARTS))
     }
@@ -76,17 +82,39 @@ impl Hub {
         }
     }
 
+    /// Claims on whose slates this agent is came to hold their issues here, or do so no more.
+    pub(super) fn promised(
+        &mut self,
+        list: ListId,
+        given: Vec<RecordHash>,
+        over: &[RecordHash],
+        are_all: bool,
+    ) {
+        if let Some(shared) = self.lists.get_mut(&list) {
+            let promises = &mut shared.beats.promises;
+            if are_all {
+                promises.retain(&given);
+            }
+            given.into_iter().for_each(|claim| promises.give(claim));
+            over.iter().for_each(|claim| promises.take_back(*claim));
+        }
+    }
+
     /// Has frames signed that are due.
     pub(super) fn tick_beats(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         let beats = &mut shared.beats;
-        if beats.deadline().is_none_or(|due| now < due) {
+        if let Some(claims) = beats.promises.frame(now) {
+            effects.push(Effect::Beat { list, kind: Kind::Promised, claims });
+        }
+        if beats.beat_due().is_none_or(|due| now < due) {
             return;
         }
         beats.sent_at = Some(now);
         let asked: Vec<RecordHash> = std::mem::take(&mut beats.asked).into_keys().collect();
         for claims in asked.chunks(BEAT_CLAIMS_MAX) {
-            effects.push(Effect::Beat { list, claims: claims.to_vec() });
+            let (kind, claims) = (Kind::Worked, claims.to_vec());
+            effects.push(Effect::Beat { list, kind, claims });
         }
     }
 
@@ -94,7 +122,7 @@ impl Hub {
     pub(super) fn beat(&mut self, list: ListId, beat: SignedBeat, effects: &mut Vec<Effect>) {
         let Ok(read) = beat.peek() else { return };
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.beats.known.take(read.log, read.turn, beat.clone())
+            && shared.beats.known.take((read.log, read.kind), read.turn, beat.clone())
         {
             self.pass_beat(list, beat, &[], effects);
         }
@@ -115,14 +143,14 @@ impl Hub {
             beats.counts.forged += 1;
             return Err(Fault::Order("a beat that is none"));
         };
-        let (log, turn) = (read.log, read.turn);
+        let (log, source, turn) = (read.log, (read.log, read.kind), read.turn);
         let key = charter.public_key(log.agent).filter(|_| may_beat(charter, log.agent));
         let Some(key) = key.filter(|_| read.list == list && log.agent != self.me) else {
             beats.counts.foreign += 1;
             return Ok(());
         };
-        if !beats.known.is_news(log, turn) {
-            let is_known = beats.known.turns().any(|known| known == (log, turn));
+        if !beats.known.is_news(source, turn) {
+            let is_known = beats.known.turns().any(|known| known == (source, turn));
             beats.counts.old += u64::from(!is_known);
             return Ok(());
         }
@@ -135,7 +163,12 @@ impl Hub {
             return Err(Fault::Order("a beat that its agent did not sign"));
         }
         beats.counts.taken += 1;
-        beats.known.take(log, turn, beat.clone());
+        let is_next = beats.known.turns().any(|(known, _)| known == source);
+        beats.known.take(source, turn, beat.clone());
+        if is_next {
+            // The first that is heard may be of any age.
+            self.heard_now(now, log.agent);
+        }
         effects.push(Effect::Hear { list, beat: read });
         self.pass_beat(list, beat, &[from, log.agent], effects);
         Ok(())
@@ -194,16 +227,16 @@ impl Hub {
         &self,
         list: ListId,
         from: AgentId,
-        held: Vec<(LogId, Turn)>,
+        held: Vec<(Source, Turn)>,
         wants_answer: bool,
         effects: &mut Vec<Effect>,
     ) {
         let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&from)) else {
             return;
         };
-        let held: BTreeMap<LogId, Turn> = held.into_iter().collect();
-        for (log, _) in shared.beats.known.turns().filter(|(log, _)| log.agent != from) {
-            if let Some(beat) = shared.beats.known.newer_than(log, held.get(&log).copied()) {
+        let held: BTreeMap<Source, Turn> = held.into_iter().collect();
+        for (source, _) in shared.beats.known.turns().filter(|((log, _), _)| log.agent != from) {
+            if let Some(beat) = shared.beats.known.newer_than(source, held.get(&source).copied()) {
                 effects.push(control(*link, &Control::Beat { list, beat: beat.clone() }));
             }
         }

@@ -91,11 +91,14 @@ impl Hub {
     pub(super) fn known(
         &mut self,
         now: Duration,
-        known: Vec<(AgentId, Vec<SocketAddr>)>,
+        known: Vec<(AgentId, Vec<SocketAddr>, Option<Duration>)>,
         effects: &mut Vec<Effect>,
     ) {
-        for (agent, addresses) in known {
+        for (agent, addresses, heard) in known {
             self.cards.add(agent, &addresses);
+            if let Some(ago) = heard {
+                self.heard_before(now, agent, ago);
+            }
         }
         self.want_members(now, effects);
     }
@@ -108,7 +111,7 @@ impl Hub {
         signed: &SignedCard,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let Card { agent, at_ms, addresses } = signed.peek()?;
+        let Card { agent, at_ms, addresses, .. } = signed.peek()?;
         let known = self.cards.known.get(&agent);
         let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
         let is_newer = is_renewal(known.map(|(before_ms, _)| before_ms), Some(at_ms))
@@ -123,6 +126,11 @@ impl Hub {
         }
         if !signed.is_signed_by(&key, self.verifier.as_ref()) {
             return Err(Fault::Order("a card that its agent did not sign"));
+        }
+        // A second card is one that it made since.
+        match known {
+            Some(_) => self.heard_now(now, agent),
+            None => self.heard_of(now, agent, at_ms),
         }
         self.cards.add(agent, &addresses);
         if let Some(known) = self.cards.known.get_mut(&agent) {

@@ -1,8 +1,11 @@
 //! What the hub wants done, and what people may want to know of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use x0x_tracker::claim::beat::Beat;
+use x0x_tracker::claim::Around;
+use x0x_tracker::claim::beat::{Beat, Kind};
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
@@ -163,10 +166,12 @@ pub enum Effect {
         /// For whom, on which link.
         link: LinkId,
     },
-    /// Sign a frame that says that claims of this store are worked on; answered by [`Input::Beat`].
+    /// Sign a frame about claims; answered by [`Input::Beat`].
     Beat {
         /// Of which list.
         list: ListId,
+        /// What it says of them.
+        kind: Kind,
         /// The claims; at most [`x0x_tracker::claim::beat::BEAT_CLAIMS_MAX`].
         claims: Vec<RecordHash>,
     },
@@ -177,6 +182,15 @@ pub enum Effect {
         /// What was heard; its signature was verified.
         beat: Beat,
     },
+    /// Have the store judge claims of others by what is seen of them now.
+    Around {
+        /// Of which list.
+        list: ListId,
+        /// What is seen.
+        around: Arc<Around>,
+    },
+    /// Remember how long ago agents were heard.
+    RememberHeard(Vec<(AgentId, Duration)>),
     /// Remember where an agent was reached.
     Remember {
         /// Who.

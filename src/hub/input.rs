@@ -198,6 +198,17 @@ pub enum Input {
         /// The claims.
         claims: Vec<(RecordHash, Duration)>,
     },
+    /// Claims of others on whose slates this agent is came to hold their issues here, or hold them no more.
+    Promised {
+        /// Of which list.
+        list: ListId,
+        /// Those that do now.
+        given: Vec<RecordHash>,
+        /// Those that do no more; also claims that were none of them.
+        over: Vec<RecordHash>,
+        /// Whether `given` are all that do.
+        are_all: bool,
+    },
     /// A frame with beats of this store was signed.
     Beat {
         /// Of which list.
@@ -205,8 +216,16 @@ pub enum Input {
         /// The frame.
         beat: SignedBeat,
     },
-    /// Where other agents were before.
-    Known(Vec<(AgentId, Vec<SocketAddr>)>),
+    /// Where other agents were before, and how long ago each was heard, where that is known.
+    Known(Vec<(AgentId, Vec<SocketAddr>, Option<Duration>)>),
+    /// The node looks around: to be told at its start, and then each second at least. Without it, nothing that
+    /// others hold is taken over.
+    Look {
+        /// How long the machine has been running, sleep included, in milliseconds.
+        uptime_ms: u64,
+        /// The wall clock, in Unix milliseconds.
+        wall_ms: i64,
+    },
     /// The machine slept, or the network is another.
     Woke,
     /// The node stops.

@@ -9,6 +9,7 @@ use x0x_tracker::journal::charter::{Charter, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
+use super::around::Attention;
 use super::beats::ListBeats;
 use super::forks::Forks;
 use super::gate::{ListGate, Passed};
@@ -46,12 +47,18 @@ pub(super) struct Shared {
     compared_at: Option<Duration>,
     pub(super) forks: Forks,
     pub(super) beats: ListBeats,
+    pub(super) attention: Attention,
 }
 
 impl Shared {
     /// Tells whether a linked peer shares it.
     pub(super) fn has(&self, peer: AgentId) -> bool {
         self.peers.contains(&peer)
+    }
+
+    /// Tells whether any linked peer shares it.
+    pub(super) fn has_any(&self) -> bool {
+        !self.peers.is_empty()
     }
 
     /// Returns when something is due.
@@ -86,12 +93,14 @@ impl Hub {
                 compared_at: None,
                 forks: Forks::default(),
                 beats: ListBeats::default(),
+                attention: Attention::default(),
             };
             // Without contacts, it waits for others to join.
             let mut none = Vec::new();
             let gate = &mut self.gate_of(list, &shared.replica);
             let _waits = shared.mesh.handle(now, mesh::Input::Join(Vec::new()), gate, &mut none);
             self.lists.insert(list, shared);
+            self.attend(now, list);
         }
         self.greet_all(now, effects);
         self.want_members(now, effects);
@@ -107,6 +116,8 @@ impl Hub {
     ) {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         shared.peers.insert(peer);
+        self.back_again(now, list, peer);
+        let Some(shared) = self.lists.get_mut(&list) else { return };
         let held = shared.held.remove(&peer).unwrap_or_default();
         let is_neighbour = shared.mesh.neighbours().contains(&peer);
         self.tell_cards_held(list, peer, effects);
@@ -131,6 +142,7 @@ impl Hub {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         shared.peers.remove(&peer);
         shared.forks.forget(peer);
+        self.away(list, peer);
         self.replica(now, list, replica::Input::PeerDown(peer), effects);
         self.mesh(now, list, mesh::Input::LinkDown(peer), effects);
     }
@@ -189,6 +201,7 @@ impl Hub {
         if let Some(standing) = standing {
             let input = replica::Input::Standing { from, standing, after_all: true };
             self.replica(now, list, input, effects);
+            self.note_level(now, list, from);
         }
     }
 
@@ -326,7 +339,12 @@ impl Hub {
     }
 
     /// Asks every neighbour how far it is, or asks one for what is lacking.
-    fn compare_with_all(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
+    pub(super) fn compare_with_all(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         if shared.compared_at.is_some_and(|before| now < before + COMPARE_EVERY) {
             return;

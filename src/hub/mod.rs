@@ -9,6 +9,7 @@
 //! driver gives once the commit is on disk, and that this node has what came from others it tells only
 //! after [`Input::Judged`] or [`Input::Received`]. Gossip of others is relayed before that, as it came.
 
+mod around;
 mod beats;
 mod cards;
 mod effect;
@@ -20,6 +21,7 @@ mod joining;
 mod link_state;
 mod links;
 mod lists;
+mod promises;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use crate::entropy::{self, Seeded};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId, Policy};
 use crate::wire::{Standing, WireError};
+use around::Looks;
 use cards::Cards;
 pub use held::Held;
 use joining::Joining;
@@ -59,6 +62,7 @@ pub struct Hub {
     /// How many tickets the store looks at.
     redeeming: usize,
     cards: Cards,
+    looks: Looks,
     rng: Seeded,
     is_stopping: bool,
 }
@@ -78,6 +82,7 @@ impl Hub {
             joining: BTreeMap::new(),
             redeeming: 0,
             cards: Cards::default(),
+            looks: Looks::default(),
             rng,
             is_stopping: false,
         }
@@ -137,13 +142,19 @@ impl Hub {
                 self.beaten(list, claims);
                 self.tick_beats(now, list, effects);
             }
+            Input::Promised { list, given, over, are_all } => {
+                self.promised(list, given, &over, are_all);
+                self.tick_beats(now, list, effects);
+            }
             Input::Beat { list, beat } => self.beat(list, beat, effects),
             Input::Card(card) => self.own_card(card, effects),
             Input::Known(known) => self.known(now, known, effects),
+            Input::Look { uptime_ms, wall_ms } => self.look(now, uptime_ms, wall_ms, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),
             Input::Stop => self.stop(now, effects),
             Input::Tick => self.tick(now, effects),
         }
+        self.tell_around(effects);
     }
 
     /// Returns when [`Input::Tick`] is to come at the latest.

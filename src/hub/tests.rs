@@ -30,7 +30,8 @@ fn address(number: u64) -> SocketAddr {
 /// An agent's card, made so many seconds after the start.
 fn card(number: u64, seconds: i64) -> SignedCard {
     let at_ms = START.0 + seconds * 1_000;
-    let card = Card { agent: agent(number), at_ms, addresses: vec![address(number)] };
+    let card =
+        Card { agent: agent(number), at_ms, addresses: vec![address(number)], load_pct: None };
     SignedCard::new(&card, &StandIn::new(number)).unwrap()
 }
 
@@ -126,7 +127,8 @@ fn a_card_that_its_agent_did_not_sign_ends_the_link() {
     let mut scene = Scene::new(3);
     let list = scene.list;
     scene.link(2, RULES_VERSION);
-    let forged = Card { agent: agent(3), at_ms: START.0, addresses: vec![address(2)] };
+    let forged =
+        Card { agent: agent(3), at_ms: START.0, addresses: vec![address(2)], load_pct: None };
     let forged = SignedCard::new(&forged, &StandIn::new(2)).unwrap();
     let effects = scene.hear(2, &Control::Cards { list, cards: vec![forged] });
     let ended = |effect: &Effect| matches!(effect, Effect::End { why: Farewell::Breach, .. });
@@ -329,7 +331,7 @@ fn the_store_looks_at_a_bounded_number_of_tickets_and_who_has_a_wrong_one_does_n
 }
 
 mod beats {
-    use x0x_tracker::claim::beat::{Beat, SignedBeat, Turn, tag};
+    use x0x_tracker::claim::beat::{Beat, Kind, SignedBeat, Turn, tag};
     use x0x_tracker::id::{LogId, RecordHash};
 
     use super::*;
@@ -346,7 +348,8 @@ mod beats {
     }
 
     fn signed(list: ListId, of: u64, by: u64, counter: u64) -> SignedBeat {
-        let beat = Beat { list, log: log(of), turn: turn(counter), claims: vec![tag(CLAIM)] };
+        let (kind, claims) = (Kind::Worked, vec![tag(CLAIM)]);
+        let beat = Beat { list, log: log(of), turn: turn(counter), kind, claims };
         SignedBeat::new(&beat, &StandIn::new(by)).unwrap()
     }
 
@@ -465,12 +468,16 @@ mod beats {
         let told = said(&scene.link(3, RULES_VERSION));
         let [(3, Control::BeatDigest { hash, .. })] = told[..] else { panic!("{told:?}") };
         assert_eq!(said(&scene.hear(3, &Control::BeatDigest { list, hash })), []);
-        let held = vec![(log(4), turn(3)), (log(5), turn(3))];
+        let held: Vec<_> = [4, 5].map(|of| ((log(of), Kind::Worked), turn(3))).to_vec();
         let answer = |wants_answer| Control::BeatsHeld { list, held: held.clone(), wants_answer };
         let other = Control::BeatDigest { list, hash: [0; 32] };
         assert_eq!(said(&scene.hear(3, &other)), [(3, answer(true))]);
         // It lacks one, has an older one, and asks back.
-        let theirs = Control::BeatsHeld { list, held: vec![(log(4), turn(1))], wants_answer: true };
+        let theirs = Control::BeatsHeld {
+            list,
+            held: vec![((log(4), Kind::Worked), turn(1))],
+            wants_answer: true,
+        };
         let shown = said(&scene.hear(3, &theirs));
         assert_eq!(shown, [(3, frame(list, 4, 3)), (3, frame(list, 5, 3)), (3, answer(false))]);
         let level = Control::BeatsHeld { list, held: held.clone(), wants_answer: false };

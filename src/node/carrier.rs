@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
 use x0x_tracker::journal::commit::RULES_VERSION;
+use x0x_tracker::timestamp::Timestamp;
 
 use super::peers_file::PeersFile;
 use super::queue::{NotPut, Queue};
@@ -19,6 +20,7 @@ use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
 use crate::replica::OWN_PLACES_MAX;
+use crate::time;
 use crate::wire::{LISTS_MAX, Lane, NEWS_MAX, SYNC_BYTES_MAX};
 
 /// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
@@ -213,7 +215,11 @@ impl Carrier {
                 }
             }
             Effect::Send { link, lane, frame } => self.send(link, lane, frame),
+            Effect::Around { list, around } => self.keeper.arounds.put(list, around),
             Effect::Remember { agent, addresses } => self.peers.put(agent, addresses),
+            Effect::RememberHeard(heard) => {
+                self.peers.put_heard(heard, Timestamp(time::now_ms()));
+            }
             Effect::Note(note) => {
                 log(&note);
                 // Nobody has to listen.
@@ -297,7 +303,7 @@ impl Carrier {
             Effect::State { list, statements, are_shown } => {
                 errands::state(&keeper, list, statements, are_shown);
             }
-            Effect::Beat { list, claims } => errands::beat(&keeper, list, claims),
+            Effect::Beat { list, kind, claims } => errands::beat(&keeper, list, kind, claims),
             Effect::Hear { list, beat } => errands::hear(&keeper, list, beat),
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::NameStatements { list, link } => errands::name_statements(&keeper, list, link),

@@ -6,7 +6,7 @@ use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
-use x0x_tracker::claim::beat::Beat;
+use x0x_tracker::claim::beat::{Beat, Kind};
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Signed;
@@ -203,8 +203,8 @@ pub(super) fn name_lost(keeper: &Keeper, list: ListId, of: Vec<AgentId>) {
 }
 
 /// Has a frame with beats signed.
-pub(super) fn beat(keeper: &Keeper, list: ListId, claims: Vec<RecordHash>) {
-    keeper.tell(move |shelf: &mut Shelf| shelf.beat(list, &claims));
+pub(super) fn beat(keeper: &Keeper, list: ListId, kind: Kind, claims: Vec<RecordHash>) {
+    keeper.tell(move |shelf: &mut Shelf| shelf.beat(list, kind, &claims));
 }
 
 /// Has it noted that claims were heard of.

@@ -135,12 +135,7 @@ impl Events {
         let mut kept = self.lock();
         for change in &changes.issues {
             for (kind, data) in events_of(change) {
-                let holder = change.after.as_ref().and_then(|row| row.held.as_ref());
-                let is_confirmed = kind == "claimed"
-                    && holder.is_some_and(|held| kept.is_sure(list, held.agent, self.me));
-                let confirmed = is_confirmed.then(|| data.clone());
                 kept.add(list, kind, data);
-                confirmed.into_iter().for_each(|data| kept.add(list, "confirmed", data));
             }
         }
         if changes.is_cut {
@@ -155,6 +150,21 @@ impl Events {
         let newest = kept.newest;
         drop(kept);
         self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    }
+
+    /// Tells that nobody else could have claimed an issue without being heard.
+    pub(super) fn confirmed(&self, list: ListId, row: &Row) {
+        let Some(held) = &row.held else { return };
+        let mut kept = self.lock();
+        kept.add(list, "confirmed", with(row, held, "holder"));
+        let newest = kept.newest;
+        drop(kept);
+        self.newest.send_replace(newest);
+    }
+
+    /// Returns whose node it is.
+    pub(super) fn me(&self) -> AgentId {
+        self.me
     }
 
     /// Tells that a list may have changed in any way.
@@ -173,14 +183,6 @@ impl Events {
 }
 
 impl Kept {
-    /// Tells whether nobody but those two could have claimed an issue of a list without being heard.
-    fn is_sure(&self, list: ListId, holder: AgentId, me: AgentId) -> bool {
-        let members = self.members.get(&list).into_iter().flatten();
-        let mut others =
-            members.filter(|(agent, role)| role.may_write() && **agent != holder && **agent != me);
-        others.next().is_none()
-    }
-
     fn add(&mut self, list: ListId, kind: &'static str, data: Value) {
         self.newest += 1;
         let mut whole = Map::new();
@@ -352,36 +354,6 @@ mod tests {
         assert!(events.after(9).has_gap, "event 10 is gone");
         assert!(events.after(newest + 1).has_gap, "no event had that number");
         assert!(!events.after(newest).has_gap && events.after(newest).events.is_empty());
-    }
-
-    #[test]
-    fn a_claim_is_confirmed_where_nobody_else_could_have_claimed() {
-        let agent = |n| AgentId([n; 32]);
-        let held = || Held {
-            claim: x0x_tracker::id::RecordHash([1; 32]),
-            agent: agent(1),
-            worker: "w".to_owned(),
-            at: x0x_tracker::timestamp::Timestamp(0),
-            ttl_ms: 1,
-            slot: 0,
-            fence: 1,
-        };
-        let claimed = || Changes {
-            issues: vec![Change {
-                before: Some(x0x_tracker::testing::row()),
-                after: Some(Row { held: Some(held()), ..x0x_tracker::testing::row() }),
-            }],
-            ..Changes::default()
-        };
-        let kinds = |members: &[(AgentId, Role)]| -> Vec<&'static str> {
-            let events = Events::new(1, agent(9));
-            events.know_members(list(), members.iter().copied().collect());
-            events.tell(list(), &claimed(), None);
-            events.after(0).events.iter().map(|event| event.kind).collect()
-        };
-        let (holder, me) = ((agent(1), Role::Worker), (agent(9), Role::Maintainer));
-        assert_eq!(kinds(&[holder, me, (agent(2), Role::Reader)]), ["claimed", "confirmed"]);
-        assert_eq!(kinds(&[holder, me, (agent(2), Role::Worker)]), ["claimed"]);
     }
 
     #[test]

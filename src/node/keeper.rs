@@ -18,9 +18,11 @@ use x0x_tracker::interface::error::Fault;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
+use super::around::Arounds;
 use super::events::Events;
 use super::readers::Readers;
 use super::shelf::{Shelf, Write, Written};
+use super::standings::Provisional;
 use crate::home::{Home, HomeError, io_error};
 use crate::naming::Shut;
 use crate::time;
@@ -42,9 +44,13 @@ pub struct Keeper {
     lent: Lent,
     failed: Arc<AtomicBool>,
     readers: Readers,
+    pub(super) arounds: Arounds,
     long: Arc<Semaphore>,
     /// Whether it is asked to open lists that could not be opened.
     is_opening: Arc<AtomicBool>,
+    /// Whether claims are to be looked at again, and whether that is asked for.
+    has_provisional: Arc<AtomicBool>,
+    is_looking: Arc<AtomicBool>,
 }
 
 /// The loan that there is, shared by all who may end it.
@@ -122,6 +128,7 @@ impl Keeper {
         let lists = BTreeMap::new();
         let lock = Some(Arc::new(lock));
         let readers = Readers::of(home.dir());
+        let arounds = Arounds::default();
         let (told, failed) = (BTreeMap::new(), Arc::default());
         let mut shelf = Shelf {
             home,
@@ -132,6 +139,8 @@ impl Keeper {
             hub,
             failed,
             readers: readers.clone(),
+            arounds: arounds.clone(),
+            provisional: Provisional::default(),
             turns: BTreeMap::new(),
             opens_again_at: None,
             events,
@@ -143,16 +152,28 @@ impl Keeper {
         })?;
         let (jobs, mut queue) = mpsc::unbounded_channel();
         let failed = shelf.failed.clone();
+        let has_provisional = Arc::new(AtomicBool::new(false));
+        let has_any = has_provisional.clone();
         let ending = Ending { hub: shelf.hub.clone(), failed: failed.clone() };
         let thread = std::thread::Builder::new().name("stores".to_owned()).spawn(move || {
             let _ending = ending;
-            work(&mut shelf, &mut queue);
+            work(&mut shelf, &mut queue, &has_any);
         });
         let stores = Path::new("the stores");
         let thread = thread.map_err(|source| io_error("start a thread for", stores, source))?;
         let long = Arc::new(Semaphore::new(LONG_READINGS_MAX));
-        let (lent, is_opening) = (Lent::default(), Arc::default());
-        Ok((Self { jobs, lent, failed, readers, long, is_opening }, thread))
+        let keeper = Self {
+            jobs,
+            lent: Lent::default(),
+            failed,
+            readers,
+            arounds,
+            long,
+            is_opening: Arc::default(),
+            has_provisional,
+            is_looking: Arc::default(),
+        };
+        Ok((keeper, thread))
     }
 
     /// Returns the data directory.
@@ -295,6 +316,18 @@ impl Keeper {
         });
     }
 
+    /// Has claims looked at again that are not confirmed yet.
+    pub(super) fn recheck(&self) {
+        let has_any = self.has_provisional.load(Ordering::Relaxed);
+        if has_any && !self.is_looking.swap(true, Ordering::AcqRel) {
+            let is_looking = self.is_looking.clone();
+            self.tell(move |shelf| {
+                shelf.look_again();
+                is_looking.store(false, Ordering::Release);
+            });
+        }
+    }
+
     /// Waits until a loan is over: whatever is asked for waits for that.
     async fn until_open(&self) -> Result<(), Stopped> {
         self.ask(|_| ()).await
@@ -373,7 +406,7 @@ impl Keeper {
 
 /// Does what is asked for, one thing after another, until it is to end; writings that wait behind one of
 /// the same list are done with it.
-fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
+fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>, has_any: &AtomicBool) {
     let (mut next, mut had_company) = (None, false);
     while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
         match job {
@@ -401,5 +434,6 @@ fn work(shelf: &mut Shelf, queue: &mut mpsc::UnboundedReceiver<Job>) {
             }
             Job::End => break,
         }
+        has_any.store(shelf.has_provisional(), Ordering::Relaxed);
     }
 }

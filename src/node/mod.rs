@@ -2,18 +2,23 @@
 //! hub, gives the stores what the hub wants done, and keeps time. It decides nothing.
 
 mod addresses;
+mod around;
 mod carrier;
 mod errands;
 mod error;
 mod events;
 mod forks;
 mod keeper;
+mod load;
 mod membership;
+mod own;
 mod peers_file;
 mod queue;
 mod readers;
 mod runtime;
 mod shelf;
+mod sleep;
+mod standings;
 mod streams;
 mod views;
 
@@ -24,6 +29,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::TrackerError;
@@ -32,14 +38,16 @@ use x0x_tracker::timestamp::Timestamp;
 
 use crate::home::{Home, holder_of};
 use crate::hub::{self, Hub, Note};
-use crate::identity::{Identity, MlDsa};
+use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
 use crate::link::{self, Endpoint, Link, LinkError};
 use crate::logs::Log;
-use crate::wire::{ADDRESSES_MAX, Card, Lane, SignedCard};
+use crate::wire::Lane;
 use crate::{entropy, rest, time};
 use carrier::Carrier;
+use own::{Own, look};
 use peers_file::PeersFile;
+use sleep::Sleep;
 use streams::Reply;
 
 pub use error::{JoinError, NodeError};
@@ -56,11 +64,14 @@ pub const PORT: u16 = 12_700;
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How often the node looks around: much more often than a gap in that would count.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a node shows its card anew: an agent counts as there for three times as long and more.
+const CARD_EVERY: Duration = Duration::from_secs(180);
+
 /// How often the clock that goes on while the machine sleeps is compared with the one that does not.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-
-/// How far these may be apart before the machine counts as having slept.
-const SLEEP_MIN: Duration = Duration::from_secs(3);
 
 /// What a node is told at its start.
 #[derive(Clone, Debug)]
@@ -173,17 +184,19 @@ impl Node {
             log,
             stopped,
         };
+        let own = Own::of(identity, node.addresses.clone());
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
         let hub = Hub::new(agent, VERSION, Arc::new(MlDsa), seed);
-        for input in first_inputs(&identity, node.addresses(), &peers) {
+        // Of what was heard before, the hub knows how long ago, once it knows what time it is.
+        for input in [look(), hub::Input::Known(peers.known(Timestamp(time::now_ms())))] {
             let _starting = hub_in.send(Told::Input(input));
         }
         let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current()
-            .spawn(run(hub, carrier, inputs, serving, stores, stopping));
+            .spawn(run(hub, carrier, own, inputs, serving, stores, stopping));
         tracing::info!(agent = %agent.short(), listen = %bound, %api, version = VERSION, "started");
         Ok(node)
     }
@@ -363,28 +376,11 @@ fn listen_on(
     Endpoint::bind_with(addresses::ANY, signer.clone(), config)
 }
 
-fn first_inputs(
-    identity: &Identity,
-    addresses: &[SocketAddr],
-    peers: &PeersFile,
-) -> Vec<hub::Input> {
-    let mut inputs = vec![hub::Input::Known(peers.known())];
-    inputs.extend(card(identity, addresses).map(hub::Input::Card));
-    inputs
-}
-
-fn card(identity: &dyn Signer, addresses: &[SocketAddr]) -> Option<SignedCard> {
-    let addresses = addresses.iter().copied().take(ADDRESSES_MAX).collect();
-    let card = Card { agent: identity.agent(), at_ms: time::now_ms(), addresses };
-    SignedCard::new(&card, identity)
-        .inspect_err(|error| tracing::error!(%error, "no card could be signed"))
-        .ok()
-}
-
 /// Has the hub decide, one input after another, and does what it wants.
 async fn run(
     mut hub: Hub,
     mut carrier: Carrier,
+    mut own: Own,
     mut inputs: mpsc::UnboundedReceiver<Told>,
     mut serving: rest::Serving,
     stores: std::thread::JoinHandle<()>,
@@ -394,6 +390,10 @@ async fn run(
     let mut effects = Vec::new();
     let mut slept = Sleep::new();
     let mut watching = tokio::time::interval(WATCH_EVERY);
+    let mut looking = tokio::time::interval(LOOK_EVERY);
+    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut showing = tokio::time::interval(CARD_EVERY);
+    showing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_stopping = false;
     loop {
         let deadline = hub.deadline().map(|deadline| origin + deadline);
@@ -401,8 +401,14 @@ async fn run(
             told = inputs.recv() => told.unwrap_or(Told::Stop),
             () = serving.stopped(), if is_stopping => break,
             () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
+            _ = looking.tick() => Told::Input(look()),
+            _ = showing.tick() => match own.card() {
+                Some(card) => Told::Input(hub::Input::Card(card)),
+                None => continue,
+            },
             _ = watching.tick() => {
                 carrier.keeper.open_shut();
+                carrier.keeper.recheck();
                 match slept.has(origin.elapsed()) {
                     true => Told::Input(hub::Input::Woke),
                     false => continue,
@@ -461,24 +467,6 @@ async fn sleep_until(deadline: Option<time::Moment>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Tells whether the machine slept: the clock that goes on then is compared with the one that does not.
-struct Sleep {
-    ahead: Duration,
-}
-
-impl Sleep {
-    fn new() -> Self {
-        Self { ahead: Duration::MAX }
-    }
-
-    /// Tells whether it slept since the last call. `awake` is how long this program has run.
-    fn has(&mut self, awake: Duration) -> bool {
-        let ahead = Duration::from_millis(time::uptime().ms).saturating_sub(awake);
-        let before = std::mem::replace(&mut self.ahead, ahead);
-        ahead.saturating_sub(before) > SLEEP_MIN
     }
 }
 

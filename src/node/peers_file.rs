@@ -2,15 +2,17 @@
 //! listened on, and the secret of its stateless resets. All of it can be lost; then tickets and cards
 //! bring the agents back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use x0x_tracker::id::AgentId;
+use x0x_tracker::timestamp::Timestamp;
 
 use super::NodeError;
 use crate::entropy;
@@ -38,6 +40,9 @@ pub struct PeersFile {
 struct Content {
     port: Option<u16>,
     agents: BTreeMap<String, Vec<SocketAddr>>,
+    /// When agents were last heard, in Unix milliseconds.
+    #[serde(default)]
+    heard: BTreeMap<String, i64>,
 }
 
 impl PeersFile {
@@ -59,10 +64,31 @@ impl PeersFile {
         self.content.port
     }
 
-    /// Returns where agents were reached.
-    pub fn known(&self) -> Vec<(AgentId, Vec<SocketAddr>)> {
-        let known = self.content.agents.iter();
-        known.filter_map(|(agent, at)| Some((agent.parse().ok()?, at.clone()))).collect()
+    /// Returns where agents were reached, and how long ago each was heard.
+    pub fn known(&self, now: Timestamp) -> Vec<(AgentId, Vec<SocketAddr>, Option<Duration>)> {
+        let Content { agents, heard, .. } = &self.content;
+        let names: BTreeSet<&String> = agents.keys().chain(heard.keys()).collect();
+        let ago = |at_ms: &i64| {
+            Duration::from_millis(u64::try_from(now.0.saturating_sub(*at_ms)).unwrap_or(0))
+        };
+        let known = |name: &String| {
+            let addresses = agents.get(name).cloned().unwrap_or_default();
+            Some((name.parse().ok()?, addresses, heard.get(name).map(ago)))
+        };
+        names.into_iter().filter_map(known).collect()
+    }
+
+    /// Remembers how long ago agents were heard.
+    pub fn put_heard(&mut self, heard: Vec<(AgentId, Duration)>, now: Timestamp) {
+        let known = &mut self.content.heard;
+        for (agent, ago) in heard {
+            let agent = agent.to_string();
+            if known.len() < AGENTS_MAX || known.contains_key(&agent) {
+                let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                known.insert(agent, now.0.saturating_sub(ago_ms));
+            }
+        }
+        self.save();
     }
 
     /// Remembers the port.
@@ -142,14 +168,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
         let mut file = PeersFile::load(dir.path());
-        assert_eq!((file.port(), file.known()), (None, Vec::new()));
+        let now = Timestamp(50_000);
+        assert_eq!((file.port(), file.known(now)), (None, Vec::new()));
         file.put_port(7);
         file.put(AgentId([7; 32]), vec![address]);
+        let ago = Duration::from_secs(20);
+        file.put_heard(vec![(AgentId([7; 32]), ago), (AgentId([8; 32]), ago)], now);
         let again = PeersFile::load(dir.path());
         assert_eq!(again.port(), Some(7));
-        assert_eq!(again.known(), [(AgentId([7; 32]), vec![address])]);
+        let later = Some(ago + Duration::from_secs(5));
+        let expected =
+            [(AgentId([7; 32]), vec![address], later), (AgentId([8; 32]), Vec::new(), later)];
+        assert_eq!(again.known(Timestamp(55_000)), expected);
         fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(PeersFile::load(dir.path()).known().is_empty());
+        assert!(PeersFile::load(dir.path()).known(now).is_empty());
     }
 
     #[test]

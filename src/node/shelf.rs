@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use x0x_tracker::LocalTracker;
-use x0x_tracker::claim::beat::Turn;
+use x0x_tracker::claim::beat::{Kind, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Role;
@@ -17,8 +17,10 @@ use x0x_tracker::journal::commit::Position;
 use x0x_tracker::store::{Holder, StoreLock};
 
 use super::Told;
+use super::around::Arounds;
 use super::events::Events;
 use super::readers::Readers;
+use super::standings::Provisional;
 use crate::home::{Home, HomeError};
 use crate::{clerk, hub, time};
 
@@ -56,6 +58,10 @@ pub struct Shelf {
     pub(super) failed: Arc<AtomicBool>,
     /// Who reads beside the writing.
     pub(super) readers: Readers,
+    /// What is seen of others.
+    pub(super) arounds: Arounds,
+    /// Claims that are not confirmed yet.
+    pub(super) provisional: Provisional,
     /// Which frame with beats of each list was the last.
     pub(super) turns: BTreeMap<ListId, Turn>,
     /// When lists that could not be opened are tried again at the earliest.
@@ -141,6 +147,7 @@ impl Shelf {
                 self.announce(list);
                 let statements = self.tell(list);
                 self.state(list, statements);
+                self.settle(list);
             }
             // None of it is there.
             Err(_) => drop(self.lists.get(&list).map(LocalTracker::take_changes)),
@@ -162,8 +169,8 @@ impl Shelf {
         self.readers.open();
     }
 
-    /// Signs a frame with beats of claims of this store, and tells the hub.
-    pub(super) fn beat(&mut self, list: ListId, claims: &[RecordHash]) {
+    /// Signs a frame about claims, and tells the hub.
+    pub(super) fn beat(&mut self, list: ListId, kind: Kind, claims: &[RecordHash]) {
         let Some(tracker) = self.lists.get_mut(&list) else { return };
         let turn = match self.turns.entry(list) {
             Entry::Occupied(known) => Ok(known.into_mut()),
@@ -174,7 +181,7 @@ impl Shelf {
         };
         let signed = turn.and_then(|turn| {
             turn.counter += 1;
-            clerk::beat(tracker, list, *turn, claims)
+            clerk::beat(tracker, list, *turn, kind, claims)
         });
         match signed {
             Ok(beat) => beat.into_iter().for_each(|beat| self.report(beat)),
@@ -192,7 +199,7 @@ impl Shelf {
     }
 
     /// Tells whoever follows it what changed in a list; returns how many statements of the charter did.
-    fn tell(&self, list: ListId) -> usize {
+    pub(super) fn tell(&mut self, list: ListId) -> usize {
         let Some(tracker) = self.lists.get(&list) else { return 0 };
         let changes = tracker.take_changes();
         if changes.is_empty() {
@@ -208,14 +215,17 @@ impl Shelf {
             Ok(members) => self.events.tell(list, &changes, members),
             Err(error) => self.fail(list, &error),
         }
+        self.follow_claims(list, &changes);
         changes.statements
     }
 
     /// Tells whoever follows it what changed in any list.
-    pub(super) fn tell_all(&self) {
-        for list in self.lists.keys() {
+    pub(super) fn tell_all(&mut self) {
+        let lists: Vec<ListId> = self.lists.keys().copied().collect();
+        for list in lists {
             // Whoever took statements from others told the hub.
-            let _statements = self.tell(*list);
+            let _statements = self.tell(list);
+            self.settle(list);
         }
     }
 
@@ -278,7 +288,8 @@ impl Shelf {
 
     fn open_if_free(&mut self, list: ListId, wait: Duration) -> Result<(), HomeError> {
         let Some(lock) = self.lock.clone() else { return Ok(()) };
-        let tracker = self.home.write_with(list, &lock, wait)?.watched();
+        let senses = self.arounds.senses(list);
+        let tracker = self.home.write_with(list, &lock, wait, senses)?.watched();
         let own = tracker.own_place()?;
         self.events.know_members(list, members_of(&tracker)?);
         self.readers.put(list, &tracker)?;
@@ -286,6 +297,7 @@ impl Shelf {
         self.lists.insert(list, tracker);
         self.told.entry(list).or_insert(own);
         self.refresh(list);
+        self.begin_standings(list);
         Ok(())
     }
 

@@ -23,6 +23,9 @@ pub struct Card {
     pub at_ms: i64,
     /// Addresses, best first.
     pub addresses: Vec<SocketAddr>,
+    /// How busy its machine is: the load average of a minute for each core, in percent; `None` where the
+    /// machine does not say.
+    pub load_pct: Option<u16>,
 }
 
 /// A card as it travels: bytes, not yet believed.

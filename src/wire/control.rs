@@ -1,7 +1,7 @@
 //! Frames of the control lane.
 
 use serde::{Deserialize, Serialize};
-use x0x_tracker::claim::beat::{BEATS_MAX, SignedBeat, Turn};
+use x0x_tracker::claim::beat::{BEATS_MAX, SignedBeat, Source, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
@@ -100,15 +100,15 @@ pub enum Control {
     BeatDigest {
         /// The list.
         list: ListId,
-        /// Over the newest turn of each log.
+        /// Over the newest turn of each kind of frame of each log.
         hash: [u8; 32],
     },
     /// Which beats the sender knows.
     BeatsHeld {
         /// The list.
         list: ListId,
-        /// The newest turn of each log; at most [`BEATS_MAX`].
-        held: Vec<(LogId, Turn)>,
+        /// The newest turn of each kind of frame of each log; at most [`BEATS_MAX`].
+        held: Vec<(Source, Turn)>,
         /// Whether the other side is to answer with its own.
         wants_answer: bool,
     },

@@ -53,7 +53,12 @@ fn a_list_is_named_differently_on_every_link_and_by_every_side() {
 #[test]
 fn a_card_is_its_agent_s_alone() {
     let (a, b) = (StandIn::new(1), StandIn::new(2));
-    let card = Card { agent: a.agent(), at_ms: 7, addresses: vec!["127.0.0.1:1".parse().unwrap()] };
+    let card = Card {
+        agent: a.agent(),
+        at_ms: 7,
+        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        load_pct: None,
+    };
     let signed = SignedCard::new(&card, &a).unwrap();
     assert_eq!(signed.peek().unwrap(), card);
     assert!(signed.is_signed_by(a.public_key(), &StandInVerifier));

@@ -67,6 +67,8 @@ impl World {
             Effect::Remember { agent, addresses } => {
                 self.nodes[node].known.insert(agent, addresses);
             }
+            Effect::Around { around, .. } => *self.nodes[node].around.lock().unwrap() = around,
+            Effect::RememberHeard(_) => {}
             Effect::Note(note) => self.note(node, note),
             Effect::Pull { link, from, standing, .. } => self.pull(node, link, from, standing),
             Effect::Serve { link, stream, to, standing, rules, .. } => {

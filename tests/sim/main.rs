@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod check;
+mod claims;
 mod driver;
 mod faults;
 mod hostile;
@@ -17,5 +18,6 @@ mod node;
 mod random;
 mod scenarios;
 mod store;
+mod takeovers;
 mod work;
 mod world;

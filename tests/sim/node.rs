@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use x0x::clerk;
@@ -12,12 +12,14 @@ use x0x::hub::{Hub, Input};
 use x0x::link::policy::LinkId;
 use x0x::wire::{Card, Lane, SignedCard, Ticket};
 use x0x_tracker::LocalTracker;
+use x0x_tracker::claim::beat::Turn;
+use x0x_tracker::claim::{Around, Uptime};
 use x0x_tracker::id::{AgentId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed, Statement};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::store::{Disk, Founding, Store};
-use x0x_tracker::tasklist::{Host, founding};
+use x0x_tracker::tasklist::{Host, Senses, founding};
 use x0x_tracker::testing::{self, START, StandIn, StandInVerifier};
 use x0x_tracker::timestamp::Timestamp;
 
@@ -47,6 +49,12 @@ pub struct Node {
     /// What the wall clock shows, in Unix milliseconds, and by how much it is wrong.
     clock: Arc<AtomicI64>,
     pub clock_off_ms: i64,
+    /// How long its machine has been running, in milliseconds.
+    uptime_ms: Arc<AtomicU64>,
+    /// What its hub sees of others.
+    pub around: Arc<Mutex<Arc<Around>>>,
+    /// How many frames with beats it signed in this life, and which life of its store it is.
+    pub turn: Option<Turn>,
     pub jobs: VecDeque<Job>,
     pub is_storing: bool,
     /// How long the store takes for a job, at least and at most.
@@ -138,6 +146,9 @@ impl World {
             ticks: (0, 0),
             clock: Arc::new(AtomicI64::new(START.0)),
             clock_off_ms: 0,
+            uptime_ms: Arc::default(),
+            around: Arc::default(),
+            turn: None,
             jobs: VecDeque::new(),
             is_storing: false,
             store_takes: (MILLISECOND / 5, 5 * MILLISECOND),
@@ -235,13 +246,18 @@ impl World {
         self.nodes[node].tracker = None;
         let seed: u64 = u64::from_le_bytes(x0x::entropy::draw(&mut self.dice));
         let this = &self.nodes[node];
-        let clock = this.clock.clone();
+        let (clock, uptime_ms) = (this.clock.clone(), this.uptime_ms.clone());
+        let around = this.around.clone();
+        let uptime = move || Uptime { boot: [1; 16], ms: uptime_ms.load(Ordering::Relaxed) };
+        let look = move || around.lock().unwrap().clone();
         let host = Host {
             signer: Box::new(this.key.clone()),
             clock: Box::new(move || Timestamp(clock.load(Ordering::Relaxed))),
+            uptime: Box::new(uptime),
+            senses: Arc::new(Senses::of(look)),
             ..testing::host(seed)
         };
-        testing::open_on(&this.disk, &this.place, host).unwrap()
+        testing::open_on(&this.disk, &this.place, host).unwrap().watched()
     }
 
     /// Returns a store to look at, whether its node runs or not.
@@ -258,6 +274,7 @@ impl World {
         let this = &self.nodes[node];
         let shown = START.0 + 1_000 + (self.now / MILLISECOND) as i64 + this.clock_off_ms;
         this.clock.store(shown, Ordering::Relaxed);
+        this.uptime_ms.store(self.now / MILLISECOND, Ordering::Relaxed);
     }
 
     /// Starts a node as `src/node` does: the list, what was known, its card.
@@ -274,16 +291,24 @@ impl World {
         let hub = Hub::new(this.agent, "sim", Arc::new(StandInVerifier), seed);
         this.hub = Some(hub);
         (this.born_at, this.slept, this.tick_at) = (self.now, 0, None);
+        this.turn = None;
+        let comparing = Around { is_comparing: true, ..Around::default() };
+        *this.around.lock().unwrap() = Arc::new(comparing);
         this.told = tracker.own_place().unwrap();
         let opened = clerk::opened(&tracker, self.list).unwrap();
         this.tracker = Some(tracker);
-        let known: Vec<_> = this.known.clone().into_iter().collect();
+        let known = this.known.clone().into_iter();
+        let known: Vec<_> = known.map(|(agent, at)| (agent, at, None)).collect();
         let at_ms = this.clock.load(Ordering::Relaxed);
-        let card = Card { agent: this.agent, at_ms, addresses: vec![address_of(node)] };
+        let card =
+            Card { agent: this.agent, at_ms, addresses: vec![address_of(node)], load_pct: None };
         let card = SignedCard::new(&card, &this.key).unwrap();
-        for input in [opened, Input::Known(known), Input::Card(card)] {
+        let look = self.look_input(node);
+        for input in [look, opened, Input::Known(known), Input::Card(card)] {
             self.tell(node, input);
         }
+        let life = self.nodes[node].life;
+        self.begin_claims(node, life);
     }
 
     /// Stops a node as a person does.

@@ -38,6 +38,7 @@ impl World {
         let Some(job) = self.nodes[node].jobs.pop_front() else { return };
         self.set_clock(node);
         job(self, node);
+        self.follow_claims(node);
         self.nodes[node].is_storing = false;
         self.go_on_storing(node);
     }
@@ -81,6 +82,9 @@ impl World {
                     }
                 });
             }
+            Effect::Beat { kind, claims, .. } => self.store(node, move |world, node| {
+                world.sign_beat(node, kind, &claims);
+            }),
             Effect::Hear { beat, .. } => self.store(node, move |world, node| {
                 world.nodes[node].tracker().hear(&beat).unwrap();
             }),

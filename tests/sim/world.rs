@@ -11,6 +11,7 @@ use x0x::hub::{Held, Input};
 use x0x::link::policy::{End, Failure};
 use x0x_tracker::id::{AgentId, ListId};
 
+use crate::claims::Claims;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::links::{LaneKey, Paths, Wire};
@@ -104,6 +105,21 @@ pub enum Event {
     Work {
         node: usize,
     },
+    /// A node looks around.
+    Look {
+        node: usize,
+        life: u32,
+    },
+    /// A node shows its card anew.
+    Show {
+        node: usize,
+        life: u32,
+    },
+    /// A worker goes on.
+    Worker {
+        node: usize,
+        life: u32,
+    },
     /// The lying node does something.
     Lie {
         node: usize,
@@ -180,6 +196,8 @@ pub struct World {
     pub ledger: Ledger,
     pub counts: Counts,
     pub peaks: Peaks,
+    /// Who works on what, where anybody does.
+    pub claims: Option<Claims>,
     /// Since when nothing passes from one node to another.
     pub cuts: BTreeMap<(usize, usize), Time>,
     /// How many bytes of what were sent.
@@ -210,6 +228,7 @@ impl World {
             ledger: Ledger::default(),
             counts: Counts::default(),
             peaks: Peaks::default(),
+            claims: None,
             cuts: BTreeMap::new(),
             sent: BTreeMap::new(),
             linked: BTreeMap::new(),
@@ -315,6 +334,9 @@ impl World {
             }
             Event::Wake { node, life, slept } if self.is_life(node, life) => self.wake(node, slept),
             Event::Start { node, life } if self.nodes[node].life == life => self.start(node),
+            Event::Look { node, life } if self.is_life(node, life) => self.look(node),
+            Event::Show { node, life } if self.is_life(node, life) => self.show_card(node),
+            Event::Worker { node, life } if self.is_life(node, life) => self.worker(node),
             Event::Fault(fault) => self.befall(fault),
             Event::Work { node } => self.work(node),
             Event::Lie { node } => self.lie(node),
@@ -331,6 +353,9 @@ impl World {
             | Event::Stall { node, .. }
             | Event::BrokeOff { node, .. }
             | Event::Work { node }
+            | Event::Look { node, .. }
+            | Event::Show { node, .. }
+            | Event::Worker { node, .. }
             | Event::Tick { node } => *node,
             Event::Up { wire, end } | Event::Down { wire, end, .. } => {
                 self.wires[*wire].ends[*end].node

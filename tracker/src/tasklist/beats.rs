@@ -1,15 +1,15 @@
 //! Beats between machines: frames that say which claims of this store are worked on, and what is made of
 //! those of others. When they are sent, and to whom, is the node's.
 
-use super::LocalTracker;
 use super::watching::{Outlook, slate_of_claim};
+use super::{LocalTracker, names};
 use crate::claim::beat::{Beat, ClaimTag, Kind, SignedBeat, Turn, tag};
 use crate::claim::{Sighting, Tree};
 use crate::document::Content;
 use crate::id::{AgentId, RecordHash};
-use crate::interface::TrackerError;
 use crate::interface::report::Row;
-use crate::store::{Claims, Meta, PromiseNews, Promises, Writing};
+use crate::interface::{Shown, TrackerError};
+use crate::store::{Claims, Meta, PromiseNews, Promises, Writing, row_key};
 
 impl LocalTracker {
     /// Returns the number of this start, which no frame that was ever sent before has: it is on disk when
@@ -41,6 +41,25 @@ impl LocalTracker {
         let own = self.host()?.signer.agent();
         let slated = self.store.read()?.slated_starting(&[], own)?;
         Ok(slated.into_iter().map(|(claim, _)| claim).collect())
+    }
+
+    /// Returns the claims that were made on an issue, and what became of them.
+    pub fn claim_tree(&self, name: &str) -> Result<Tree, TrackerError> {
+        let reading = self.store.read()?;
+        let row = names::row(&reading, &names::resolve(&reading, name)?)?;
+        Ok(names::document(&reading, row.key)?.tree(None))
+    }
+
+    /// Returns the issue that a claim holds; `None` where it holds none.
+    pub fn held_by(&self, claim: RecordHash) -> Result<Option<Shown>, TrackerError> {
+        let reading = self.store.read()?;
+        let Some(proof) = reading.proof(claim)? else { return Ok(None) };
+        let row_key = row_key(names::document(&reading, proof.document)?.birth());
+        let is_held = |row: &Row| row.held.as_ref().is_some_and(|held| held.claim == claim);
+        if !is_held(&names::row(&reading, &row_key)?) {
+            return Ok(None);
+        }
+        names::shown(&reading, &row_key, self.outlook()).map(Some)
     }
 
     /// Notes what a frame of another agent says, which was verified; returns of how many of its claims it is
