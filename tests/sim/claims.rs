@@ -251,6 +251,7 @@ impl World {
                 }
                 self.announce(node);
             }
+            Err(TrackerError::CatchingUp { .. }) => {}
             Err(error) => self.told_lost(node, job, &error),
         }
     }
@@ -268,6 +269,7 @@ impl World {
                 self.hire(node).job = None;
                 self.announce(node);
             }
+            Err(TrackerError::CatchingUp { .. }) => {}
             Err(error) => self.told_lost(node, job, &error),
         }
     }
@@ -346,10 +348,14 @@ impl World {
                 let fate = rules::fate(&tree, claim);
                 let is_told = told.lost.contains(&claim);
                 assert!(!(fate == Fate::Holds && is_told), "{name}: told lost, and holds");
-                // Whoever lost says so.
-                let is_off = self.is_off(tree.claim(claim).unwrap().0.by);
+                // Whoever lost says so; a renewal is no loss.
+                let by = tree.claim(claim).unwrap().0.by;
+                let is_lost = match fate {
+                    Fate::Lost(to) => tree.claim(to).unwrap().0.by != by,
+                    _ => false,
+                };
                 assert!(
-                    !matches!(fate, Fate::Lost(_)) || !tree.is_live(claim) || is_off,
+                    !is_lost || !tree.is_live(claim) || self.is_off(by),
                     "{name}: {} was lost, and nobody says so",
                     claim.short()
                 );

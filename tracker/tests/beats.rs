@@ -291,6 +291,26 @@ fn a_holder_that_lapsed_gives_up_to_whoever_took_over() {
 }
 
 #[test]
+fn a_claim_that_lapsed_is_renewed_once_it_is_known_that_nobody_took_it_over() {
+    let (mut a, _, at_a, _) = two(0);
+    let worker = Holding { worker: "w".to_owned(), ..Holding::default() };
+    let before = held(&a).row.held.unwrap().claim;
+    at_a.sees(|around, _| around.is_comparing = true);
+    at_a.pass(TTL_MS);
+    assert!(!a.tracker.heartbeat(&worker).unwrap().renewed, "it has not lapsed");
+    at_a.pass(TTL_MS + 1);
+    for _ in 0..2 {
+        let refused = a.tracker.heartbeat(&worker).unwrap_err();
+        assert!(matches!(refused, TrackerError::CatchingUp { .. }) && refused.is_retryable());
+    }
+    let handoff = a.tracker.hand_off(&worker, "{\"summary\":\"s\"}");
+    assert!(matches!(handoff, Err(TrackerError::CatchingUp { .. })));
+    assert_eq!(held(&a).row.held.unwrap().claim, before);
+    at_a.sees(|around, _| around.is_comparing = false);
+    assert!(a.tracker.heartbeat(&worker).unwrap().renewed);
+}
+
+#[test]
 fn a_claim_is_confirmed_once_its_slate_promised_and_everybody_was_heard() {
     let (mut a, mut b, at_a, _) = two(0);
     let standing = |list: &List| held(list).watch.unwrap();

@@ -77,12 +77,17 @@ impl Around {
     /// node was level with another since it last could not hear it, and waited for a beat since then.
     pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
         let wait_ms = ttl_ms / WAIT_PARTS + 1;
-        if self.is_comparing || self.gap(now).is_some() {
+        if self.is_catching_up(now) {
             return wait_ms;
         }
         let long = self.returns.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
         let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
         long.map(left).max().unwrap_or(0)
+    }
+
+    /// Tells whether the node may not know yet what others did while it could not hear them.
+    pub fn is_catching_up(&self, now: Uptime) -> bool {
+        self.is_comparing || self.gap(now).is_some()
     }
 
     /// Tells whether an agent is there.

@@ -205,6 +205,14 @@ pub enum TrackerError {
         /// What was found.
         what: String,
     },
+    /// The lease had lapsed, and somebody may have taken the claim over while this node heard nobody.
+    #[error(
+        "the lease on {name} had lapsed, and this node just asks others whether they took it over"
+    )]
+    CatchingUp {
+        /// Which issue.
+        name: String,
+    },
     /// A node said so.
     #[error(transparent)]
     Told(Box<Told>),
@@ -330,6 +338,7 @@ impl TrackerError {
             Self::NotImported { .. } => "not_imported",
             Self::OneOfSeveral { source, .. } => source.code(),
             Self::Busy { .. } => "busy",
+            Self::CatchingUp { .. } => "catching_up",
             Self::Format { .. } => "format",
             Self::Io { .. } => "io",
             Self::Store { .. } => "store",
@@ -367,7 +376,7 @@ impl TrackerError {
             | Self::Invalid { .. }
             | Self::BadLines { .. } => Fault::Invalid,
             Self::OneOfSeveral { source, .. } => source.fault(),
-            Self::Busy { .. } => Fault::Unavailable,
+            Self::Busy { .. } | Self::CatchingUp { .. } => Fault::Unavailable,
             Self::Journal(JournalError::NotAllowed { .. }) => Fault::NotAllowed,
             Self::Told(told) => told.fault,
             _ => Fault::Internal,
@@ -450,6 +459,7 @@ impl TrackerError {
             Self::NotImported { .. } => "run `x0x issues import` first; both sides are kept".to_owned(),
             Self::OneOfSeveral { source, .. } => source.hint(),
             Self::Busy { .. } => "try again, or wait longer with --lock-timeout SECONDS".to_owned(),
+            Self::CatchingUp { .. } => "try again in a few seconds; nothing is lost meanwhile".to_owned(),
             Self::Format { found, known } if found < known => {
                 "a command that writes, as `x0x issues import`, brings it up to date; it keeps a \
                  copy of the store as it was"
@@ -559,6 +569,7 @@ mod tests {
                 source: Box::new(TrackerError::NotFound { name: text() }),
             },
             TrackerError::Busy { holder: text() },
+            TrackerError::CatchingUp { name: text() },
             TrackerError::Format { found: 1, known: 2 },
             TrackerError::Format { found: 3, known: 2 },
             TrackerError::Io { what: text(), source: io() },
@@ -604,6 +615,7 @@ mod tests {
                 | TrackerError::NotImported { .. }
                 | TrackerError::OneOfSeveral { .. }
                 | TrackerError::Busy { .. }
+                | TrackerError::CatchingUp { .. }
                 | TrackerError::Format { .. }
                 | TrackerError::Io { .. }
                 | TrackerError::Store { .. }

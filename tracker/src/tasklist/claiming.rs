@@ -211,6 +211,21 @@ pub(super) fn has_lapsed(
     Ok(silent_ms.is_none_or(|silent_ms| rules::is_lapsed(&content.tree, claim, silent_ms)))
 }
 
+/// Refuses to renew a lapsed claim while it is not known whether somebody took it over: the renewal would
+/// stand against that work.
+pub(super) fn check_caught_up(
+    edition: &Edition<'_>,
+    content: &Content,
+) -> Result<(), TrackerError> {
+    let outlook = edition.outlook();
+    let around = Watching::of(edition.tables(), outlook.clone());
+    if around.around().is_none_or(|around| !around.is_catching_up(outlook.uptime)) {
+        return Ok(());
+    }
+    let row = super::row::of(content);
+    Err(TrackerError::CatchingUp { name: names::display_name(edition.tables(), &row)? })
+}
+
 /// Makes a new claim in the place of one's own, to live for some time or for as long as that.
 pub(super) fn renew(
     edition: &mut Edition<'_>,

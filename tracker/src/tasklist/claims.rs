@@ -3,7 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use super::claiming::{beat, has_lapsed, may_claim, renew, write_claim, write_end};
+use super::claiming::{
+    beat, check_caught_up, has_lapsed, may_claim, renew, write_claim, write_end,
+};
 use super::edition::Edition;
 use super::holding::{self, Meant, Own};
 use super::{Host, date, fields, handoff, losses, may_rule, names, query, slates};
@@ -158,6 +160,7 @@ pub(super) fn hand_off(
     let Meant { mut document, mut content, mut claim, .. } = meant;
     let has_lapsed = has_lapsed(&edition, &content, claim)?;
     if has_lapsed {
+        check_caught_up(&edition, &content)?;
         claim = renew(&mut edition, &mut document, &content, claim, None)?;
         content = document.read();
     }
@@ -262,7 +265,11 @@ fn keep(
     let row_key = row_key(document.birth());
     let own_ttl_ms = content.tree.claim(claim).map(|(_, claim)| claim.ttl_ms);
     let is_other_ttl = ttl_ms.is_some() && ttl_ms != own_ttl_ms;
-    if is_other_ttl || has_lapsed(&edition, content, claim)? {
+    let has_lapsed = has_lapsed(&edition, content, claim)?;
+    if has_lapsed {
+        check_caught_up(&edition, content)?;
+    }
+    if is_other_ttl || has_lapsed {
         let claim = renew(&mut edition, document, content, claim, ttl_ms)?;
         return finish(edition, &row_key, claim, true, told);
     }
