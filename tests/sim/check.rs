@@ -66,7 +66,11 @@ impl World {
     }
 
     pub fn honest(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_lying).collect()
+        let is_honest = |node: &usize| {
+            let node = &self.nodes[*node];
+            !node.is_lying && !node.is_revoked
+        };
+        (0..self.nodes.len()).filter(is_honest).collect()
     }
 
     /// Tells whether all honest nodes have the same commits and statements.

@@ -8,14 +8,17 @@ use x0x::clerk;
 use x0x::hub::Input;
 use x0x::wire::{Card, SignedCard};
 use x0x_tracker::Tracker;
+use x0x_tracker::claim::Origin;
 use x0x_tracker::claim::beat::{Kind, Turn};
 use x0x_tracker::claim::rules::{self, Fate};
 use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::request::Filter;
-use x0x_tracker::interface::{Holding, Pick, Shown, Terms, TrackerError};
+use x0x_tracker::interface::{Holding, Open, Pick, Shown, Terms, TrackerError};
+use x0x_tracker::journal::JournalError;
 use x0x_tracker::testing::START;
 
 use crate::links::address_of;
+use crate::node::Node;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
 /// How often nodes look around.
@@ -220,7 +223,7 @@ impl World {
                 let job = Job { issue: row.id, claim: kept.claim, until };
                 let taken = self.nodes[node].tracker().claim_tree(&job.issue).unwrap();
                 let takes = taken.claim(job.claim).and_then(|(_, claim)| match claim.origin {
-                    x0x_tracker::claim::Origin::Takeover(taken) => Some(taken),
+                    Origin::Takeover(taken) => Some(taken),
                     _ => None,
                 });
                 let from = takes.and_then(|takes| taken.claim(takes)).map(|(record, _)| record.by);
@@ -232,7 +235,7 @@ impl World {
                 self.announce(node);
             }
             Err(TrackerError::NothingReady | TrackerError::Refused { .. }) => {}
-            Err(error) => panic!("node {node}: {error}"),
+            Err(error) => assert!(self.is_barred(node, &error), "node {node}: {error}"),
         }
     }
 
@@ -291,24 +294,78 @@ impl World {
     }
 
     fn told_lost(&mut self, node: usize, job: &Job, error: &TrackerError) {
-        assert!(
-            matches!(error, TrackerError::ClaimLost { .. } | TrackerError::UnknownClaim { .. }),
-            "node {node}: {error}"
-        );
+        let is_lost =
+            matches!(error, TrackerError::ClaimLost { .. } | TrackerError::UnknownClaim { .. });
+        assert!(is_lost || self.is_barred(node, error), "node {node}: {error}");
         self.say(|| format!("node {node}, {}: {error}", job.issue));
-        self.employed().told.lost.insert(job.claim);
+        // Of what an earlier disk does not know, others may.
+        if matches!(error, TrackerError::ClaimLost { .. }) {
+            self.employed().told.lost.insert(job.claim);
+        }
         self.hire(node).job = None;
         self.announce(node);
+    }
+
+    /// Tells whether a node is told that its agent may not work any more, and that is so.
+    fn is_barred(&self, node: usize, error: &TrackerError) -> bool {
+        let is_told = matches!(error, TrackerError::Journal(JournalError::NotAllowed { .. }));
+        is_told && self.nodes[node].is_revoked
+    }
+
+    /// Has the founder take the role of an agent.
+    pub fn revoke(&mut self, node: usize) {
+        if self.nodes[0].hub.is_none() || self.nodes[0].paused_at.is_some() {
+            return;
+        }
+        self.nodes[node].is_revoked = true;
+        self.hire(node).is_off = true;
+        let agent = self.nodes[node].agent.to_string();
+        self.say(|| format!("node {node} is revoked"));
+        self.store(0, move |world, _| {
+            world.set_clock(0);
+            world.nodes[0].tracker().revoke(&agent, "it is to work no more").unwrap();
+            let list = world.list;
+            let changes = world.nodes[0].tracker().take_changes();
+            let stated = clerk::stated(world.nodes[0].tracker(), list, changes.statements);
+            stated.unwrap().into_iter().for_each(|stated| world.tell(0, stated));
+        });
     }
 
     /// Lets workers go on until everything is handed off, and all know it; panics where that takes longer.
     pub fn finish_claims(&mut self, most: Time) {
         let end = self.now + most;
         while !(self.is_level() && self.is_all_done()) {
-            assert!(self.now < end, "it is not done within {} s", most / SECOND);
+            if self.now >= end {
+                self.explain_claims();
+                panic!("it is not done within {} s", most / SECOND);
+            }
             self.run_for(SECOND);
         }
         self.check_claims();
+    }
+
+    /// Says who works on what, and why nobody works on the rest.
+    fn explain_claims(&mut self) {
+        eprintln!("level: {}", self.is_level());
+        for (node, worker) in &self.employed().workers {
+            eprintln!("worker of node {node}: {worker:?}");
+        }
+        for node in self.honest() {
+            self.set_clock(node);
+            self.open_or_running(node)
+                .agenda(&Filter { explain: true, ..Filter::default() }, &mut |open| {
+                    match open {
+                        Open::Ready(shown) => eprintln!("node {node}: {} is ready", shown.row.id),
+                        Open::Waiting(one) => {
+                            eprintln!("node {node}: {} {}", one.issue.row.id, one.reason);
+                        }
+                    }
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            let around = self.nodes[node].around.lock().unwrap().clone();
+            eprintln!("node {node} at {}: {around:?}", self.now / MILLISECOND);
+        }
     }
 
     fn is_all_done(&mut self) -> bool {
@@ -350,10 +407,11 @@ impl World {
                 assert!(!(fate == Fate::Holds && is_told), "{name}: told lost, and holds");
                 // Whoever lost says so; a renewal is no loss.
                 let by = tree.claim(claim).unwrap().0.by;
-                let is_lost = match fate {
-                    Fate::Lost(to) => tree.claim(to).unwrap().0.by != by,
-                    _ => false,
-                };
+                let is_renewed = tree.claims().any(|next| {
+                    let (record, made) = tree.claim(next).unwrap();
+                    record.by == by && made.origin == Origin::Takeover(claim)
+                });
+                let is_lost = matches!(fate, Fate::Lost(_)) && !is_renewed;
                 assert!(
                     !is_lost || !tree.is_live(claim) || self.is_off(by),
                     "{name}: {} was lost, and nobody says so",
@@ -385,7 +443,8 @@ impl World {
 
     /// Tells whether nobody of an agent can have heard of anything: its node is off.
     fn is_off(&self, agent: x0x_tracker::id::AgentId) -> bool {
-        self.nodes.iter().any(|node| node.agent == agent && node.hub.is_none())
+        let is_out = |node: &Node| node.hub.is_none() || node.is_revoked;
+        self.nodes.iter().any(|node| node.agent == agent && is_out(node))
     }
 }
 

@@ -86,6 +86,18 @@ pub enum Fault {
     Work {
         node: usize,
     },
+    /// A worker leaves its claim alone for a while.
+    Strike {
+        node: usize,
+        time: Time,
+    },
+    Resume {
+        node: usize,
+    },
+    /// An agent loses its role.
+    Revoke {
+        node: usize,
+    },
 }
 
 impl World {
@@ -102,6 +114,35 @@ impl World {
                 plan.push((at.saturating_sub(before).max(SECOND), Fault::Keep { node }));
                 plan.push((at.saturating_sub(before / 8), Fault::Work { node }));
             }
+            plan.push((at, fault));
+        }
+        plan.sort_by_key(|(at, _)| *at);
+        for (at, fault) in plan.clone() {
+            self.at(at, Event::Fault(fault));
+        }
+        plan
+    }
+
+    /// Draws what goes wrong where many work, and when.
+    pub fn schedule_for_workers(&mut self) -> Vec<(Time, Fault)> {
+        let mut plan = Vec::new();
+        for _ in 0..self.between(4, 9) {
+            let at = self.between(10 * SECOND, TROUBLE);
+            let (node, time) = (self.some_node(), self.between(2, 40) * SECOND);
+            let fault = match self.below(100) {
+                0..30 => Fault::Partition { group: self.some_group(), time },
+                30..36 => Fault::OneWay { group: self.some_group(), time },
+                36..56 => Fault::Strike { node, time },
+                56..72 => Fault::Pause { node, time, sleeps: self.chance(0.5) },
+                72..82 => Fault::Crash { node, left: Left::Synced, time },
+                82..88 => Fault::Leave { node, time },
+                88..92 => Fault::Jump {
+                    node,
+                    by_ms: self.between(0, 80_000_000_000) as i64 - 40_000_000_000,
+                },
+                92..95 if node > 0 => Fault::Revoke { node },
+                _ => Fault::LinkDies,
+            };
             plan.push((at, fault));
         }
         plan.sort_by_key(|(at, _)| *at);
@@ -237,7 +278,9 @@ impl World {
             Fault::Keep { node } => {
                 self.keep_moment(node);
             }
-            Fault::Import { node, count } if self.nodes[node].hub.is_some() => {
+            Fault::Import { node, count }
+                if self.nodes[node].hub.is_some() && !self.nodes[node].is_revoked =>
+            {
                 self.import(node, count);
             }
             Fault::Import { .. } => {}
@@ -252,6 +295,12 @@ impl World {
                 }
             }
             Fault::Work { node } => self.work(node),
+            Fault::Strike { node, time } => {
+                self.hire(node).is_off = true;
+                self.after(time, Event::Fault(Fault::Resume { node }));
+            }
+            Fault::Resume { node } => self.hire(node).is_off = self.nodes[node].is_revoked,
+            Fault::Revoke { node } => self.revoke(node),
         }
     }
 

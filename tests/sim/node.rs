@@ -74,6 +74,8 @@ pub struct Node {
     /// Disks of earlier moments.
     pub moments: Vec<Vec<u8>>,
     pub is_lying: bool,
+    /// Whether its agent has no role any more.
+    pub is_revoked: bool,
     /// What a lying node sends again.
     pub kept: Vec<(Lane, Vec<u8>)>,
     /// Whether what it does just now is answered to nobody: it dies on the way.
@@ -162,6 +164,7 @@ impl World {
             sent_bytes: 0,
             moments: Vec::new(),
             is_lying: false,
+            is_revoked: false,
             kept: Vec::new(),
             is_dying: false,
             waiting_before: 0,

@@ -84,12 +84,15 @@ fn run(seed: u64) -> Outcome {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Runs every seed once, several at a time.
-fn run_all(seeds: std::ops::Range<u64>) -> Vec<Outcome> {
+/// Runs every seed once, several at a time; panics with the seeds that failed.
+pub fn on_every_core<T: Send>(
+    seeds: std::ops::Range<u64>,
+    run: impl Fn(u64) -> T + Sync + std::panic::RefUnwindSafe,
+) -> Vec<T> {
     let (next, outcomes) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -119,7 +122,7 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
     let start = x0x::time::uptime().ms;
     let only = setting("X0X_SIM_SEED");
     let seeds = only.map_or(0..setting("X0X_SIM_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
-    let outcomes = run_all(seeds);
+    let outcomes = on_every_core(seeds, run);
     let sum = |of: fn(&Counts) -> u64| outcomes.iter().map(|run| of(&run.counts)).sum::<u64>();
     let most = |of: fn(&Peaks) -> usize| outcomes.iter().map(|run| of(&run.peaks)).max().unwrap();
     let runs = outcomes.len() as u64;

@@ -1,13 +1,18 @@
 //! Named situations of claims between machines, each with what must come of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use x0x_tracker::claim::rules::{self, Fate};
 use x0x_tracker::id::RecordHash;
 use x0x_tracker::interface::Pick;
 use x0x_tracker::interface::Standing;
 
-use crate::faults::Fault;
+use crate::claims::Told;
+use crate::faults::{Fault, TROUBLE};
+use crate::node::Node;
+use crate::random::{on_every_core, setting};
 use crate::scenarios::meet;
-use crate::world::{SECOND, Time, World};
+use crate::world::{Counts, Event, SECOND, Time, World};
 
 const TTL_MS: u64 = 8_000;
 const TTL: Time = TTL_MS * 1_000;
@@ -226,4 +231,127 @@ fn a_slate_whose_members_are_gone_keeps_nobody_from_working() {
     let open: Vec<_> =
         world.issues(6).into_iter().filter(|s| s.row.state.as_deref() != Some("review")).collect();
     assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn the_claim_of_an_agent_whose_role_was_taken_is_taken_over_at_once() {
+    let (mut world, issue, claim) = held(112, 5, 1);
+    set_free(&mut world);
+    world.revoke(1);
+    world.run_for(TTL / 2);
+    assert!(matches!(fate(&mut world, 3, &issue, claim), Fate::Lost(_)));
+    world.run_for(60 * SECOND);
+    world.become_level(60 * SECOND);
+    assert_eq!(world.employed().told.takeovers, 1);
+    world.check_claims();
+}
+
+#[test]
+fn work_that_is_sent_back_is_claimed_and_handed_off_anew_by_one() {
+    use x0x_tracker::Tracker;
+    let mut world = team(113, 6, 5, (SECOND, 2 * SECOND));
+    world.finish_claims(200 * SECOND);
+    let issues: Vec<String> = world.issues(0).into_iter().map(|shown| shown.row.id).collect();
+    // Both sides of a cut send it back, and work on it again.
+    world.part(&[0, 1, 2], 30 * SECOND, false);
+    world.run_for(5 * SECOND);
+    for issue in issues {
+        for node in [0, 4] {
+            let issue = issue.clone();
+            world.store(node, move |world, node| {
+                let reopen = x0x_tracker::interface::request::Ruling::Reopened;
+                world.nodes[node].tracker().rule(&issue, &reopen, Some("again")).unwrap();
+                world.announce(node);
+            });
+        }
+    }
+    world.run_for(60 * SECOND);
+    world.finish_claims(300 * SECOND);
+    for shown in world.issues(3) {
+        assert!(shown.row.tally.rework >= 1 && shown.row.tally.handoffs >= 2, "{shown:?}");
+    }
+}
+
+#[test]
+fn ten_workers_that_join_after_the_import_all_find_work() {
+    let mut world = meet(114, 1);
+    world.import(0, 60);
+    world.run_for(5 * SECOND);
+    world.employ(TTL_MS, (4 * SECOND, 8 * SECOND));
+    world.hire(0).takes_nothing = true;
+    for _ in 0..10 {
+        world.befall(Fault::Newcomer { issuer: 0 });
+        world.run_for(SECOND / 2);
+    }
+    for node in 1..11 {
+        world.hire(node);
+        let life = world.nodes[node].life;
+        world.after(SECOND, Event::Worker { node, life });
+    }
+    world.finish_claims(600 * SECOND);
+    let mut by: std::collections::BTreeMap<_, u32> = Default::default();
+    for shown in world.issues(5) {
+        let tree = world.nodes[5].tracker().claim_tree(&shown.row.id).unwrap();
+        *by.entry(tree.claim(tree.winner().unwrap()).unwrap().0.by).or_default() += 1;
+    }
+    assert!(by.len() >= 9, "so many worked: {by:?}");
+}
+
+/// How many runs with random faults there are, unless the environment says another number.
+const SEEDS: u64 = 60;
+
+fn run(seed: u64) -> (Told, Counts) {
+    let count = 4 + seed as usize % 6;
+    let job = if seed % 2 == 0 { 12 } else { 60 };
+    let mut world = team(1_000 + seed, count, 12, (SECOND, job * SECOND));
+    let mut plan = Vec::new();
+    let gone_through = catch_unwind(AssertUnwindSafe(|| {
+        plan = world.schedule_for_workers();
+        for at in [20, 40] {
+            let node = at % count;
+            world.at(at as Time * SECOND, Event::Fault(Fault::Import { node, count: 4 }));
+        }
+        world.run_until(TROUBLE + 50 * SECOND);
+        let all_run = |node: &Node| node.hub.is_some() && node.paused_at.is_none();
+        while !world.nodes.iter().all(all_run) || !world.cuts.is_empty() {
+            world.run_for(SECOND);
+        }
+        world.finish_claims(900 * SECOND);
+    }));
+    if let Err(panic) = gone_through {
+        let from = world.log.len().saturating_sub(60);
+        eprintln!("{}", world.log[from..].join("\n"));
+        for (at, fault) in &plan {
+            eprintln!("{:8.3} {fault:?}", *at as f64 / SECOND as f64);
+        }
+        eprintln!(
+            "X0X_SIM_SEED={seed} cargo test -p x0x --test sim takeovers::random -- --nocapture"
+        );
+        std::panic::resume_unwind(panic);
+    }
+    (world.employed().told.clone(), world.counts)
+}
+
+#[test]
+fn random_faults_leave_each_issue_with_one_winner_that_all_know() {
+    let only = setting("X0X_SIM_SEED");
+    let seeds = only.map_or(0..setting("X0X_SIM_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    let runs = seeds.end - seeds.start;
+    let outcomes = on_every_core(seeds, run);
+    let sum = |of: &dyn Fn(&Told) -> u64| outcomes.iter().map(|(told, _)| of(told)).sum::<u64>();
+    let exercised = [
+        ("claims", sum(&|t| t.claimed), 12 * runs),
+        ("takeovers", sum(&|t| t.takeovers), runs),
+        ("contests", sum(&|t| t.contests), runs / 30),
+        ("abandons", sum(&|t| t.abandons), runs / 2),
+        ("claims that were told lost", sum(&|t| t.lost.len() as u64), runs / 2),
+        ("renewals", sum(&|t| t.renewed), runs / 4),
+        ("handoffs", sum(&|t| t.handed_off.len() as u64), 12 * runs),
+    ];
+    for (what, count, least) in exercised {
+        eprintln!("{count:8} {what}, at least {least}");
+    }
+    for (what, count, least) in exercised {
+        assert!(only.is_some() || count >= least, "{what}: {count}, at least {least}");
+    }
 }

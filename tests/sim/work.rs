@@ -104,8 +104,9 @@ impl World {
         let ids: Vec<String> = (0..count).map(|at| format!("I-{batch}-{at}")).collect();
         self.store(node, move |world, node| {
             let saw = world.saw(node);
-            let line =
-                |id: &String| format!("{{\"id\":\"{id}\",\"title\":\"imported as {id}\"}}\n");
+            let line = |id: &String| {
+                format!("{{\"id\":\"{id}\",\"title\":\"imported as {id}\",\"state\":\"todo\"}}\n")
+            };
             let text: String = ids.iter().map(line).collect();
             let options = ImportOptions::default();
             let tracker = world.nodes[node].tracker();
