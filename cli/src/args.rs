@@ -162,6 +162,18 @@ Example:
   x0x members"
     )]
     Members,
+    /// Show who works on the list: who is there, how busy it is, and what it holds
+    #[command(
+        after_help = "Who was heard, and how busy it is, knows a node; without one the claims alone are shown. A duplicate is a
+claim that lost to another agent's, so that work was done or begun twice.
+
+With --json: {\"workers\": [{\"agent_id\", \"role\", \"is_own\", \"online\", \"heard_ms\", \"load_pct\", \"holds\", \"stale\", \"claims\",
+\"takeovers\", \"contests\", \"duplicates\", \"abandons\"}]}. -v shows whole ids, and each claim.
+
+Example:
+  x0x workers"
+    )]
+    Workers,
     /// Give an agent of the list another role, or the role back that was taken from it
     #[command(
         after_help = "Only a maintainer may. A role that becomes lower is revoked and granted anew.

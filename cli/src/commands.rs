@@ -50,6 +50,7 @@ mod undo;
 mod up;
 mod validate;
 mod watch;
+mod workers;
 
 use std::io::Write;
 
@@ -77,6 +78,7 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::Repair => repair::run(session),
         Command::Doctor(args) => doctor::run(session, &args),
         Command::Members => members::list(session),
+        Command::Workers => workers::run(session),
         Command::Grant(args) => members::grant(session, &args),
         Command::Revoke(args) => members::revoke(session, &args),
         Command::Peers => peers::run(session),

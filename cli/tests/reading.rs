@@ -40,6 +40,7 @@ const CLASSES: &[(&str, Class)] = &[
     // A list that is sound stays as it is.
     ("repair", Writes(&[&[], &["--json"]])),
     ("members", Reads(&[&[], &["--json"]])),
+    ("workers", Reads(&[&[], &["--json"]])),
     ("grant", Writes(&[])),
     ("revoke", Writes(&[])),
     ("join", Writes(&[])),

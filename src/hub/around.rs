@@ -120,9 +120,9 @@ impl Attention {
     }
 
     /// Returns what is seen now.
-    fn seen(&self, heard: BTreeMap<AgentId, i64>) -> Around {
+    fn seen(&self, heard: BTreeMap<AgentId, i64>, loads: BTreeMap<AgentId, u16>) -> Around {
         let is_comparing = self.anybody.is_some() || !self.back.is_empty();
-        Around { is_comparing, heard, ..self.around.clone() }
+        Around { is_comparing, heard, loads, ..self.around.clone() }
     }
 }
 
@@ -241,7 +241,10 @@ impl Hub {
             let charter = shared.replica.charter();
             let heard = self.looks.heard.iter();
             let heard = heard.filter(|(agent, _)| charter.role(**agent).is_some());
-            let around = shared.attention.seen(heard.map(|(agent, at)| (*agent, *at)).collect());
+            let heard = heard.map(|(agent, at)| (*agent, *at)).collect();
+            let loads = self.cards.loads(self.me);
+            let loads = loads.filter(|(agent, _)| charter.role(*agent).is_some()).collect();
+            let around = shared.attention.seen(heard, loads);
             effects.push(Effect::Around { list: *list, around: Arc::new(around) });
         }
     }
@@ -270,7 +273,7 @@ mod tests {
     }
 
     fn is_comparing(attention: &Attention) -> bool {
-        attention.seen(BTreeMap::new()).is_comparing
+        attention.seen(BTreeMap::new(), BTreeMap::new()).is_comparing
     }
 
     #[test]
@@ -311,15 +314,15 @@ mod tests {
         assert!(!attention.look(5_000 + GAP_MS_MAX, false));
         assert!(attention.look(5_000 + 2 * GAP_MS_MAX + 1, false) && is_comparing(&attention));
         attention.level(Some(agent(1)), 10_000);
-        let Around { returns, gaps, .. } = attention.seen(BTreeMap::new());
+        let Around { returns, gaps, .. } = attention.seen(BTreeMap::new(), BTreeMap::new());
         assert_eq!(gaps, [(5_000 + GAP_MS_MAX, 5_000 + 2 * GAP_MS_MAX + 1)]);
         assert_eq!(returns.last().map(|back| back.away_ms), Some(GAP_MS_MAX + 1));
     }
 
     #[test]
     fn the_hours_of_two_clocks_make_nobody_younger() {
-        let mut looks = Looks::default();
-        looks.last = Some((Duration::from_secs(1), 61_000, 0));
+        let last = Some((Duration::from_secs(1), 61_000, 0));
+        let mut looks = Looks { last, ..Looks::default() };
         assert_eq!(looks.uptime_ms(Duration::from_secs(3)), 63_000);
         looks.hear(agent(1), 50_000);
         looks.hear(agent(1), 40_000);

@@ -36,6 +36,7 @@ struct Whereabouts {
     card: Option<(i64, SignedCard)>,
     /// When that came.
     renewed_at: Duration,
+    load_pct: Option<u16>,
     /// Best first.
     addresses: Vec<SocketAddr>,
 }
@@ -54,6 +55,13 @@ impl Cards {
     /// Returns where an agent may be.
     pub(super) fn addresses(&self, agent: AgentId) -> &[SocketAddr] {
         self.known.get(&agent).map_or(&[], |known| &known.addresses)
+    }
+
+    /// Returns how busy the machines of agents are, as they said.
+    pub(super) fn loads(&self, me: AgentId) -> impl Iterator<Item = (AgentId, u16)> {
+        let own = self.own().and_then(|card| Some((me, card.peek().ok()?.load_pct?)));
+        let loads = self.known.iter().filter_map(|(agent, known)| Some((*agent, known.load_pct?)));
+        loads.chain(own)
     }
 
     /// Adds addresses in front of those that are known; returns whether any is new.
@@ -111,7 +119,7 @@ impl Hub {
         signed: &SignedCard,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let Card { agent, at_ms, addresses, .. } = signed.peek()?;
+        let Card { agent, at_ms, addresses, load_pct } = signed.peek()?;
         let known = self.cards.known.get(&agent);
         let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
         let is_newer = is_renewal(known.map(|(before_ms, _)| before_ms), Some(at_ms))
@@ -135,6 +143,7 @@ impl Hub {
         self.cards.add(agent, &addresses);
         if let Some(known) = self.cards.known.get_mut(&agent) {
             (known.card, known.renewed_at) = (Some((at_ms, signed.clone())), now);
+            known.load_pct = load_pct;
         }
         self.remember(agent, None, effects);
         self.announce_card(teller, agent, at_ms, effects);

@@ -1,12 +1,14 @@
 //! Claims over HTTP: taking an issue, saying that a worker is still at it, giving it back, handing it off.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
-use x0x_tracker::Tracker;
 use x0x_tracker::id::Version;
-use x0x_tracker::interface::{Kept, Loss, Pick};
+use x0x_tracker::interface::{Kept, Loss, Pick, Standing, Terms, TrackerError};
+use x0x_tracker::{LocalTracker, Tracker};
 
 use super::answer::{Answer, answer};
 use super::asked::{Asked, Named, reading, writing};
@@ -16,6 +18,8 @@ use super::issues::ExactPage;
 use super::query::{InList, Wanted};
 use super::requests::{ClaimBody, HandoffBody, HoldingBody, ReleaseBody, ReshardBody, WorkerBody};
 use super::schema;
+use crate::node::Node;
+use crate::time;
 
 impl Answer for Kept {
     fn json(&self) -> String {
@@ -37,7 +41,48 @@ pub(super) async fn claim(
     body: Unread,
 ) -> Result<Response, Failure> {
     let terms = body.object::<ClaimBody>().await?.terms();
-    asked.write(move |tracker| tracker.claim(&Pick::Issue(name), &terms)).await
+    let Asked { node, form, query: InList { list } } = asked;
+    answer(form, &claimed(&node, list, Pick::Issue(name), terms).await?)
+}
+
+/// How long the confirmation of a claim is waited for at most, and how often it is looked for.
+const CONFIRM_MAX: Duration = Duration::from_secs(60);
+const CONFIRM_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Claims what was picked, and waits for so long as was asked until nobody else can have.
+async fn claimed(
+    node: &Node,
+    list: Option<String>,
+    pick: Pick,
+    terms: Terms,
+) -> Result<Kept, Failure> {
+    let wait = Duration::from_millis(terms.confirm_ms.unwrap_or(0)).min(CONFIRM_MAX);
+    let mut kept = writing(node, list.clone(), move |tracker| tracker.claim(&pick, &terms)).await?;
+    let begun = time::origin();
+    let is_open = |kept: &Kept| {
+        let standing = kept.issue.watch.as_ref().map(|watch| watch.standing);
+        standing.is_some_and(|standing| standing != Standing::Confirmed)
+    };
+    while is_open(&kept) && begun.elapsed() < wait {
+        tokio::time::sleep(CONFIRM_LOOK_EVERY).await;
+        let (id, claim) = (kept.issue.row.id.clone(), kept.claim);
+        let look = |tracker: &LocalTracker| Ok((tracker.held_by(claim)?, tracker.show(&id)));
+        match node.keeper().read(list.as_deref(), look).await?? {
+            (Some(issue), _) => kept.issue = issue,
+            // Another claim holds it by now, or it is over.
+            (None, now) => {
+                let (name, holder) = (kept.issue.name, now?.holder());
+                let why = "another claim came first, as was heard just now".to_owned();
+                let (claim, by_holder) = (Some(claim), false);
+                let also = kept.lost.into_boxed_slice();
+                let holder = holder.map(Box::new);
+                return Err(
+                    TrackerError::ClaimLost { name, claim, why, by_holder, holder, also }.into()
+                );
+            }
+        }
+    }
+    Ok(kept)
 }
 
 /// Claims the first issue that is ready, of those that the query lets pass.
@@ -52,8 +97,7 @@ pub(super) async fn claim_first(
     }
     let pick = Pick::First(wanted.filter()?);
     let terms = body.object::<ClaimBody>().await?.terms();
-    let kept = writing(&node, wanted.list, move |tracker| tracker.claim(&pick, &terms));
-    answer(form, &kept.await?)
+    answer(form, &claimed(&node, wanted.list, pick, terms).await?)
 }
 
 /// Says that a worker is still at it: the claim lives for its whole time to live from now.

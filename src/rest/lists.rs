@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use x0x_tracker::Tracker;
 use x0x_tracker::id::AgentId;
-use x0x_tracker::interface::{ListInfo, Members, TrackerError};
+use x0x_tracker::interface::{ListInfo, Members, TrackerError, Workers};
 use x0x_tracker::journal::charter::Role;
 
 use super::answer::{Answer, Form, answer};
@@ -139,6 +139,24 @@ pub(super) async fn members(
 ) -> Result<Response, Failure> {
     let members = reading(&node, Some(list), |tracker| tracker.members());
     answer(Form::of(&headers), &members.await?)
+}
+
+impl Answer for Workers {
+    fn json(&self) -> String {
+        self.answer_json()
+    }
+}
+
+/// Who works on a task list: whether each member is there, what it holds, and what became of its claims.
+#[utoipa::path(get, path = "/task-lists/{list}/workers", params(("list" = String, Path)),
+    tag = "task lists", responses((status = 200, body = schema::Workers), Failures))]
+pub(super) async fn workers(
+    State(node): State<Node>,
+    Named(list): Named,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let workers = reading(&node, Some(list), |tracker| tracker.workers());
+    answer(Form::of(&headers), &workers.await?)
 }
 
 /// Gives an agent a role, a higher or a lower one than it has. Only a maintainer may.

@@ -15,7 +15,7 @@ use x0x_tracker::interface::{
     Agenda, Choice, Comment, Disputed, Draft, ExportFrom, ExportReport, Filter, Holding,
     ImportOptions, ImportReport, IssueLog, Kept, ListInfo, LogFilter, Loss, Members, Moment, Open,
     Patch, Pick, Progress, Release, Ruling, Share, Shown, Stats, Terms, TrackerError, Undo,
-    UndoReport,
+    UndoReport, Workers,
 };
 use x0x_tracker::journal::charter::Role;
 
@@ -300,6 +300,10 @@ impl Tracker for RemoteTracker {
 
     fn members(&self) -> Result<Members, TrackerError> {
         self.get(&format!("/task-lists/{}/members", self.list), &[])
+    }
+
+    fn workers(&self) -> Result<Workers, TrackerError> {
+        self.get(&format!("/task-lists/{}/workers", self.list), &[])
     }
 
     fn grant(&mut self, agent: &str, role: Role) -> Result<Members, TrackerError> {

@@ -30,16 +30,21 @@ pub(super) struct ClaimBody {
     /// Go on with the claim that this worker has, if it has one.
     #[serde(default)]
     resume: bool,
+    /// How long to wait until everybody else is known not to have claimed it too, in milliseconds; the answer
+    /// says in `standing` whether that is so. More than a minute is a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirm_ms: Option<u64>,
 }
 
 impl ClaimBody {
     pub(super) fn of(terms: &Terms) -> Self {
-        let Terms { worker, ttl_ms, resume } = terms.clone();
-        Self { worker, ttl_ms, resume }
+        let Terms { worker, ttl_ms, resume, confirm_ms } = terms.clone();
+        Self { worker, ttl_ms, resume, confirm_ms }
     }
 
     pub(super) fn terms(self) -> Terms {
-        Terms { worker: self.worker, ttl_ms: self.ttl_ms, resume: self.resume }
+        let Self { worker, ttl_ms, resume, confirm_ms } = self;
+        Terms { worker, ttl_ms, resume, confirm_ms }
     }
 }
 

@@ -51,6 +51,7 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(lists::task_lists))
         .routes(routes!(lists::task_list))
         .routes(routes!(lists::members))
+        .routes(routes!(lists::workers))
         .routes(routes!(lists::grant))
         .routes(routes!(lists::revoke))
         .routes(routes!(lists::backup))

@@ -276,6 +276,52 @@ pub(super) struct Members {
     revoked: Vec<Revoked>,
 }
 
+/// Who works on a task list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+}
+
+/// A member of a task list, as somebody who works.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Worker {
+    agent_id: String,
+    role: RoleName,
+    /// Whether it is the agent of this node.
+    is_own: bool,
+    /// Whether it was heard in the last ten minutes.
+    online: Option<bool>,
+    /// How long ago it was heard, in milliseconds.
+    heard_ms: Option<u64>,
+    /// How busy its machine is, as it said: the load of a minute for each core, in percent.
+    load_pct: Option<u16>,
+    /// How many issues it holds.
+    holds: u64,
+    /// How many of those claims have lapsed.
+    stale: u64,
+    /// Those claims; at most 64.
+    claims: Vec<HeldClaim>,
+    /// Claims by which it took over those of other agents.
+    takeovers: u64,
+    /// Takeovers of its own claims that it contested.
+    contests: u64,
+    /// Claims that lost to another agent's, so that work was done or begun twice.
+    duplicates: u64,
+    /// Claims that it gave up since they were lost.
+    abandons: u64,
+}
+
+/// A claim that an agent has.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HeldClaim {
+    identifier: String,
+    id: String,
+    worker: String,
+    /// For how long no beat of it was seen, in milliseconds.
+    silent_ms: Option<u64>,
+    stale: bool,
+}
+
 /// An agent that has no role any more.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Revoked {

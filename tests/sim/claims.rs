@@ -205,7 +205,7 @@ impl World {
 
     fn terms(&self) -> Terms {
         let ttl_ms = self.claims.as_ref().map(|claims| claims.ttl_ms);
-        Terms { worker: WORKER.to_owned(), ttl_ms, resume: false }
+        Terms { worker: WORKER.to_owned(), ttl_ms, resume: false, confirm_ms: None }
     }
 
     fn claim_next(&mut self, node: usize) {

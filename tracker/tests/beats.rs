@@ -27,7 +27,7 @@ use x0x_tracker::testing::{self, StandIn};
 const TTL_MS: u64 = 1_000;
 
 fn terms(worker: &str) -> Terms {
-    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false }
+    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false, confirm_ms: None }
 }
 
 fn claimed(list: &mut List, name: &str) -> RecordHash {

@@ -77,7 +77,12 @@ fn what_touches_one_issue_costs_the_same_in_a_large_list() {
 fn what_a_worker_asks_costs_the_same_beside_many_claims() {
     use x0x_tracker::interface::{Holding, Pick, Release, Terms};
     let pick = |n: usize| Pick::Issue(format!("B-{n:04}"));
-    let terms = |worker: &str| Terms { worker: worker.to_owned(), ttl_ms: None, resume: true };
+    let terms = |worker: &str| Terms {
+        worker: worker.to_owned(),
+        ttl_ms: None,
+        resume: true,
+        confirm_ms: None,
+    };
     let claimed = |claims: usize| {
         let mut list = List::new(1);
         list.import(&file(800));

@@ -44,13 +44,18 @@ pub struct TermsArgs {
     /// Go on with what this worker holds already, if it holds anything; another --ttl renews it
     #[arg(long)]
     pub resume: bool,
+    /// Wait so long, a minute at most, until everybody else is known not to have claimed it too; through a
+    /// node, which hears them. What is answered says whether that is so
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub confirm: Option<u64>,
 }
 
 impl TermsArgs {
     /// Returns the terms that were typed.
     pub fn terms(&self) -> Result<Terms, CliError> {
-        let Self { ttl, worker, resume } = self;
-        Ok(Terms { worker: worker.name()?, ttl_ms: *ttl, resume: *resume })
+        let Self { ttl, worker, resume, confirm } = self;
+        let (worker, ttl_ms, resume) = (worker.name()?, *ttl, *resume);
+        Ok(Terms { worker, ttl_ms, resume, confirm_ms: *confirm })
     }
 }
 
@@ -175,6 +180,7 @@ pub struct RuleArgs {
 #[command(mut_arg("ttl", |arg| arg.requires("claim_next")))]
 #[command(mut_arg("worker", |arg| arg.requires("claim_next")))]
 #[command(mut_arg("resume", |arg| arg.requires("claim_next")))]
+#[command(mut_arg("confirm", |arg| arg.requires("claim_next")))]
 pub struct DoneArgs {
     #[command(flatten)]
     pub rule: RuleArgs,

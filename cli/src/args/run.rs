@@ -4,10 +4,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::filter::FilterArgs;
 use super::values;
+
+/// What to do in isolation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnIsolation {
+    /// Go on: what others do meanwhile is found when they are heard again.
+    Continue,
+    /// End the command.
+    Stop,
+}
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -41,6 +50,10 @@ pub struct RunArgs {
     /// How long the command may take [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = values::period)]
     pub timeout: Option<Duration>,
+    /// What to do once this machine has heard no other member for as long as the claim lives without a beat, so
+    /// that others may take it over: go on, or end the command and give the issue back
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnIsolation::Continue)]
+    pub on_isolation: OnIsolation,
     /// How long the command has between SIGTERM and SIGKILL
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::period)]
     pub grace: Duration,

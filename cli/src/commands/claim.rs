@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use x0x_tracker::Tracker;
-use x0x_tracker::interface::{Holding, Kept, Pick, Terms, TrackerError};
+use x0x_tracker::interface::{Holding, Kept, Pick, Standing, Terms, TrackerError};
 
 use crate::args::claims::{ClaimArgs, HoldingArgs};
 use crate::args::filter::ShapeArgs;
@@ -64,6 +64,7 @@ pub fn answer(
     let kept = whole(tracker, kept)?;
     note_losses(session, &kept);
     note_renewal(session, &kept, ttl_ms);
+    note_standing(session, &kept);
     let text = match session.output.json {
         true => record::shaped_claim(&kept, shape),
         false => claim::line(&kept.issue),
@@ -104,6 +105,26 @@ pub fn note_renewal(session: &Session, kept: &Kept, ttl_ms: Option<u64>) {
             kept.issue.name,
             kept.claim.short()
         ));
+    }
+}
+
+/// Says of a claim that nobody but its holder knows of for sure who may have claimed too.
+fn note_standing(session: &Session, kept: &Kept) {
+    let Some(watch) = &kept.issue.watch else { return };
+    let others = match watch.unheard.as_slice() {
+        [one] => format!("agent {}", one.short()),
+        several => format!("{} agents", several.len()),
+    };
+    let name = &kept.issue.name;
+    match watch.standing {
+        Standing::Confirmed => {}
+        Standing::Provisional => session.output.note(&format!(
+            "{name}: the claim is provisional: {others} may have claimed it too without being heard yet"
+        )),
+        Standing::Isolated => session.output.note(&format!(
+            "{name}: no other member was heard for as long as the claim lives without a beat: others may \
+             take it over"
+        )),
     }
 }
 

@@ -11,7 +11,7 @@ use x0x_tracker::claim::record::{self, RETRY_AFTER_MS_MAX};
 use x0x_tracker::interface::Filter;
 use x0x_tracker::journal::signature::Signer;
 
-use crate::args::run::RunArgs;
+use crate::args::run::{OnIsolation, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::resolve::{Session, repository};
 use crate::runner::foreman::{Backoff, Outcome, Plan, Verdict};
@@ -39,9 +39,11 @@ fn exit_of(outcome: Outcome) -> Exit {
     match outcome {
         Outcome::HandedOff | Outcome::Released => Exit::Done,
         Outcome::Abandoned => Exit::Conflict,
-        Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted | Outcome::Unrecorded => {
-            Exit::Failed
-        }
+        Outcome::Failed
+        | Outcome::TimedOut
+        | Outcome::Interrupted
+        | Outcome::Isolated
+        | Outcome::Unrecorded => Exit::Failed,
     }
 }
 
@@ -95,6 +97,7 @@ fn plan(args: &RunArgs) -> Plan {
         asks_once: !args.repeat,
         poll_ms: ms(args.poll),
         timeout_ms: args.timeout.map(ms),
+        stops_isolated: args.on_isolation == OnIsolation::Stop,
         backoff: Backoff {
             // A release without a delay is not counted as a failure.
             first_ms: ms(args.backoff).clamp(1, RETRY_AFTER_MS_MAX),

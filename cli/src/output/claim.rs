@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use x0x_tracker::interface::claims::duration;
+use x0x_tracker::interface::claims::{Rival, duration};
 use x0x_tracker::interface::report::Row;
 use x0x_tracker::interface::{Held, Shown, Standing, Watch};
 use x0x_tracker::issue::{as_text, elements_of};
@@ -95,7 +95,8 @@ pub fn part(
     shard: Option<&str>,
     look: Look,
 ) -> io::Result<()> {
-    let facts = facts(shown, shard);
+    let mut facts = facts(shown, shard);
+    facts.extend(shown.rivals.iter().map(rival_fact));
     if facts.is_empty() {
         return Ok(());
     }
@@ -106,6 +107,17 @@ pub fn part(
         writeln!(output, "  {label}  {}", one_line(value))?;
     }
     Ok(())
+}
+
+/// Returns what became of one claim of several.
+fn rival_fact(rival: &Rival) -> (&'static str, String) {
+    let Rival { claim, agent, worker, ended, why, counts, .. } = rival;
+    let label = if *counts { "counts" } else { "claimed" };
+    let ended = ended.as_ref().map(|how| format!(", {}", how.replace('_', " ")));
+    let place = slot(rival.slot);
+    let (whose, ended) = (agent.short(), ended.unwrap_or_default());
+    let text = format!("{} by worker {worker} of {whose} ({place}){ended}: {why}", claim.short());
+    (label, text)
 }
 
 fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {

@@ -13,7 +13,7 @@ use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
 use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::report::Held;
-use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Terms};
+use x0x_tracker::interface::{Filter, Holding, Kept, Open, Pick, Release, Shown, Standing, Terms};
 use x0x_tracker::timestamp::Timestamp;
 use x0x_tracker::{Tracker, TrackerError};
 
@@ -136,8 +136,12 @@ impl Desk {
             None => first_ready(&*tracker, filter, under_way)?,
         };
         let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
-        let terms =
-            Terms { worker: self.worker.clone(), ttl_ms: self.ttl_ms, resume: name.is_some() };
+        let terms = Terms {
+            worker: self.worker.clone(),
+            ttl_ms: self.ttl_ms,
+            resume: name.is_some(),
+            confirm_ms: None,
+        };
         let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
         let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();
@@ -150,7 +154,13 @@ impl Desk {
             return claims.iter().map(|(job, _)| (*job, Beat::Later)).collect();
         };
         let mut beat = |claim| match self.by(claim, |holding| tracker.heartbeat(holding)) {
-            Ok(kept) => Beat::Kept(kept.claim),
+            Ok(kept) => {
+                let standing = kept.issue.watch.map(|watch| watch.standing);
+                match standing == Some(Standing::Isolated) {
+                    true => Beat::Isolated(kept.claim),
+                    false => Beat::Kept(kept.claim),
+                }
+            }
             Err(TrackerError::ClaimLost { by_holder: true, .. }) => Beat::Settled,
             Err(error) if is_loss(&error) => Beat::Lost(error.to_string()),
             Err(_) => Beat::Later,

@@ -52,6 +52,8 @@ pub struct Plan {
     pub poll_ms: u64,
     /// How long a command may take.
     pub timeout_ms: Option<u64>,
+    /// Whether a command is ended once no other member was heard for the life of its claim.
+    pub stops_isolated: bool,
     /// How long an issue is left alone after a failure.
     pub backoff: Backoff,
 }
@@ -61,6 +63,7 @@ pub struct Plan {
 enum Stop {
     TimedOut,
     Interrupted,
+    Isolated,
 }
 
 #[derive(Debug)]
@@ -268,10 +271,19 @@ impl Foreman {
                 let reason = format!("timed out after {}", self.plan.timeout_text());
                 failed(Outcome::TimedOut, reason)
             }
+            (None, Some(Stop::Isolated)) => {
+                // Whether others are heard again shows in the life of a claim.
+                self.ask_at_ms = now_ms.saturating_add(work.ttl_ms);
+                let reason = "no other member was heard".to_owned();
+                Act::Release { outcome: Outcome::Isolated, reason, retry_after_ms: None }
+            }
             (None, None) => failed(Outcome::Failed, event::told(&ending)),
         };
+        let is_isolated = matches!(&act, Act::Release { outcome: Outcome::Isolated, .. });
         self.settle(job, act, effects);
-        self.ask_at_ms = self.ask_at_ms.min(now_ms);
+        if !is_isolated {
+            self.ask_at_ms = self.ask_at_ms.min(now_ms);
+        }
     }
 
     fn on_beaten(&mut self, now_ms: u64, beats: Vec<(Job, Beat)>, effects: &mut Vec<Effect>) {
@@ -282,6 +294,15 @@ impl Foreman {
                 Beat::Kept(claim) => {
                     work.claim = claim;
                     work.beat_due_ms = now_ms + work.ttl_ms / BEATS_PER_TTL;
+                }
+                Beat::Isolated(claim) => {
+                    work.claim = claim;
+                    work.beat_due_ms = now_ms + work.ttl_ms / BEATS_PER_TTL;
+                    let runs = matches!(work.phase, Phase::Starting | Phase::Running { .. });
+                    if self.plan.stops_isolated && runs && work.stop.is_none() {
+                        work.stop = Some(Stop::Isolated);
+                        effects.push(Effect::Stop { job, at_once: false });
+                    }
                 }
                 Beat::Later => {
                     work.beat_due_ms = now_ms + work.ttl_ms / BEAT_RETRIES_PER_TTL;
@@ -302,7 +323,9 @@ impl Foreman {
             Settled::Done { outcome, retry_after_ms } => {
                 self.jobs.remove(&job);
                 self.verdict = self.verdict.and(outcome);
-                self.ask_at_ms = now_ms;
+                if outcome != Outcome::Isolated {
+                    self.ask_at_ms = now_ms;
+                }
                 if let Some(after_ms) = retry_after_ms.filter(|_| self.plan.until_idle)
                     && !self.plan.backoff.is_given_up(after_ms)
                 {

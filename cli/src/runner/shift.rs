@@ -14,7 +14,7 @@ use x0x_tracker::timestamp::Timestamp;
 use super::clerk::{Answer, Ask};
 use super::crew::{self, Crew, NotStarted};
 use super::desk::{Record, Settlement, Taken};
-use super::foreman::{self, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
+use super::foreman::{self, Beat, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
 use super::haste::Haste;
 use super::keeper::{self, Ending, Task};
 use super::proofs::{Closing, FORMAT, Manifest, Proofs, Stage};
@@ -95,6 +95,8 @@ pub struct Shift {
     is_idle: bool,
     /// Whether it was said that another writer keeps the store.
     is_busy: bool,
+    /// Whether no other member was heard for the life of a claim.
+    is_isolated: bool,
     fatal: Option<CliError>,
     leaves_claims: bool,
 }
@@ -126,6 +128,7 @@ impl Shift {
             sweep_due_ms: 0,
             is_idle: false,
             is_busy: false,
+            is_isolated: false,
             fatal: None,
             leaves_claims: false,
         })
@@ -356,7 +359,10 @@ impl Shift {
         match answer {
             Answer::Claimed(Ok(taken)) => self.on_taken(taken),
             Answer::Claimed(Err(error)) => self.on_nothing_taken(error),
-            Answer::Beaten(beats) => self.handle(Event::Beaten(beats)),
+            Answer::Beaten(beats) => {
+                self.note_isolation(&beats);
+                self.handle(Event::Beaten(beats));
+            }
             Answer::Settled(settlement, None) => {
                 let job = settlement.job;
                 if let Some(ongoing) = self.jobs.get_mut(&job) {
@@ -372,6 +378,24 @@ impl Shift {
                     let _ = words.send(Heard::Closed(job, settlement.close(record, &haste)));
                 });
             }
+        }
+    }
+
+    /// Says once, each time that it begins or ends, that no other member is heard.
+    fn note_isolation(&mut self, beats: &[(Job, Beat)]) {
+        let isolated = |beat: &Beat| match beat {
+            Beat::Isolated(_) => Some(true),
+            Beat::Kept(_) => Some(false),
+            Beat::Later | Beat::Settled | Beat::Lost(_) => None,
+        };
+        let Some(is_isolated) = beats.iter().find_map(|(_, beat)| isolated(beat)) else { return };
+        match (std::mem::replace(&mut self.is_isolated, is_isolated), is_isolated) {
+            (false, true) => self.told.note(
+                "isolated",
+                "no other member was heard for the life of a claim: others may take it over",
+            ),
+            (true, false) => self.told.note("connected", "other members are heard again"),
+            _ => {}
         }
     }
 

@@ -146,6 +146,7 @@ fn words(outcome: Outcome) -> &'static str {
         Outcome::Interrupted => "interrupted",
         Outcome::Abandoned => "lost",
         Outcome::Released => "released",
+        Outcome::Isolated => "stopped, since no other member was heard",
         Outcome::Unrecorded => "over, but that could not be stored; the claim lapses by itself",
     }
 }

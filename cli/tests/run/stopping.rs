@@ -149,8 +149,12 @@ fn a_killed_runner_leaves_no_command_and_the_next_of_its_name_gives_the_issue_ba
     scene.place.ok(&["issues", "edit", "T-0001", "--priority", "1"]);
     // What the same worker had claimed by hand before is no business of the runner.
     let pick = x0x_tracker::interface::Pick::Issue("T-0002".to_owned());
-    let terms =
-        x0x_tracker::interface::Terms { worker: "w".to_owned(), ttl_ms: None, resume: false };
+    let terms = x0x_tracker::interface::Terms {
+        worker: "w".to_owned(),
+        ttl_ms: None,
+        resume: false,
+        confirm_ms: None,
+    };
     x0x_tracker::Tracker::claim(&mut scene.tracker(), &pick, &terms).unwrap();
 
     let script = format!("trap '' TERM; {FAMILY} while :; do sleep 1000; done");

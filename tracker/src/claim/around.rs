@@ -58,6 +58,8 @@ pub struct Around {
     pub returns: Vec<Return>,
     /// When each agent was last heard; below zero for before the start of the machine.
     pub heard: BTreeMap<AgentId, i64>,
+    /// How busy the machine of each agent is that said so: the load of a minute for each core, in percent.
+    pub loads: BTreeMap<AgentId, u16>,
 }
 
 impl Around {

@@ -8,6 +8,7 @@ pub mod beat;
 pub mod lease;
 pub mod link;
 pub mod record;
+pub mod rivals;
 pub mod rules;
 pub mod slate;
 pub mod tree;

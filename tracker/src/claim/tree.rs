@@ -340,8 +340,13 @@ impl Tree {
         rivals.iter().copied().min_by_key(rank)
     }
 
+    /// Returns the claim that a claim leads to.
+    pub(super) fn leaf(&self, claim: RecordHash) -> RecordHash {
+        self.resolved.get(&claim).copied().unwrap_or(claim)
+    }
+
     fn outcome(&self, claim: RecordHash) -> Outcome {
-        let leaf = self.resolved.get(&claim).copied().unwrap_or(claim);
+        let leaf = self.leaf(claim);
         if self.is_handed_off(leaf) {
             Outcome::HandedOff
         } else if self.ended.contains_key(&leaf) {

@@ -4,16 +4,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::claims::{Holder, Kept, Loss};
+use super::claims::{Holder, Kept, Loss, Rival};
 use super::report::{Held, Shown};
 use crate::id::RecordHash;
-use crate::jsonl::record::{ATTEMPTS_FIELD, REST_FIELD, VERSION_FIELD};
+use crate::jsonl::record::{ATTEMPTS_FIELD, CLAIMS_FIELD, REST_FIELD, VERSION_FIELD};
 
 impl Shown {
     /// Returns the record in the form that programs get: `identifier` is the name that is not
     /// ambiguous, `claim` of an issue that is held also says how the claim stands here; `_attempts`
-    /// of an issue that was claimed, `_rest` of one that is left alone after a failure, and
-    /// `_version` is added.
+    /// of an issue that was claimed, `_claims` of one that several workers claimed, `_rest` of one that
+    /// is left alone after a failure, and `_version` is added.
     pub fn answer_json(&self) -> Option<String> {
         let standing = self.row.held.as_ref().map(|held| standing(held, self));
         self.answer_with(standing.unwrap_or_default())
@@ -27,6 +27,10 @@ impl Shown {
         let attempts = self.row.tally.attempts();
         if attempts > 0 {
             answer.push_str(&format!(",\"{ATTEMPTS_FIELD}\":{attempts}"));
+        }
+        if !self.rivals.is_empty() {
+            let claims: Value = self.rivals.iter().map(Rival::json).collect();
+            answer.push_str(&format!(",\"{CLAIMS_FIELD}\":{claims}"));
         }
         if let Some(rest) = self.rest() {
             answer.push_str(&format!(",\"{REST_FIELD}\":{rest}"));
@@ -82,6 +86,24 @@ impl Kept {
             claim.insert("lost".to_owned(), self.lost.iter().map(Loss::json).collect());
         }
         self.issue.answer_with(claim)
+    }
+}
+
+impl Rival {
+    /// Returns a claim and what became of it in the form that programs get.
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.claim.to_string(),
+            "agent": self.agent.to_string(),
+            "worker": self.worker,
+            "at": self.at.to_string(),
+            "fence": self.fence,
+            "slot": self.slot,
+            "ended": self.ended,
+            "counts": self.counts,
+            "instead": self.instead.map(|claim| claim.to_string()),
+            "why": self.why,
+        })
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Terms {
     /// passes the filter, whatever states that names; where it holds none, claim as ever. Another
     /// time to live than the claim's renews it.
     pub resume: bool,
+    /// How long a node waits until everybody else is known not to have claimed the issue too, in
+    /// milliseconds; what it answers then says whether that is so. Without a node nobody is waited for.
+    pub confirm_ms: Option<u64>,
 }
 
 /// Which claim is meant: by its issue, by its token, or the only one that the worker has.
@@ -114,6 +117,14 @@ impl std::fmt::Display for Holder {
     }
 }
 
+impl Shown {
+    /// Returns who holds it.
+    pub fn holder(&self) -> Option<Holder> {
+        let silent_ms = self.watch.as_ref().and_then(|watch| watch.silent_ms);
+        self.row.held.clone().map(|held| Holder { held, silent_ms })
+    }
+}
+
 impl TrackerError {
     /// Returns who holds the issue that somebody else wanted.
     pub fn holder(&self) -> Option<&Holder> {
@@ -136,6 +147,34 @@ pub fn duration(ms: u64) -> String {
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
+}
+
+/// The most claims on one issue that are told of.
+pub const RIVALS_MAX: usize = 64;
+
+/// A claim on an issue, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// The claim.
+    pub claim: RecordHash,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// And which of its workers'.
+    pub worker: String,
+    /// When it was made, by its maker's clock.
+    pub at: Timestamp,
+    /// How many claims there are from the root to it.
+    pub fence: u32,
+    /// Its agent's place on the slate.
+    pub slot: u8,
+    /// How it ended: `released`, `handed_off`, `abandoned`, `forced` or `ruled`; `None` of one that did not.
+    pub ended: Option<String>,
+    /// Whether it is the one that counts.
+    pub counts: bool,
+    /// The claim that counts instead, or that came after it.
+    pub instead: Option<RecordHash>,
+    /// Why.
+    pub why: String,
 }
 
 /// How sure a claim is.

@@ -5,6 +5,7 @@
 mod answer;
 pub mod claims;
 pub mod error;
+mod fault;
 pub mod history;
 pub mod members;
 pub mod object;
@@ -13,6 +14,7 @@ pub mod report;
 pub mod request;
 pub mod shape;
 mod told;
+pub mod workers;
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -29,6 +31,7 @@ pub use request::{
     Comment, Draft, ExportFrom, FieldChange, Filter, ImportOptions, ListChange, Patch, Ruling,
 };
 pub use told::Told;
+pub use workers::Workers;
 
 use crate::id::Version;
 use crate::journal::charter::Role;
@@ -147,6 +150,9 @@ pub trait Tracker {
 
     /// Returns who belongs to the list, and who did.
     fn members(&self) -> Result<Members, TrackerError>;
+
+    /// Returns who works on the list, what each holds, and what became of its claims.
+    fn workers(&self) -> Result<Workers, TrackerError>;
 
     /// Gives an agent a role, a higher or a lower one than it has. `agent` is the id of an agent that was
     /// given one before, by a ticket, or at least the first eight digits of it. Only a maintainer may.

@@ -139,6 +139,9 @@ pub struct Shown {
     pub watch: Option<Watch>,
     /// How long it is still left alone after a failure, in milliseconds; `None` where it is not.
     pub rest_left_ms: Option<u64>,
+    /// What became of each claim on it, the newest first, where one issue alone was asked for and several
+    /// workers claimed it; at most [`RIVALS_MAX`](super::claims::RIVALS_MAX).
+    pub rivals: Vec<super::claims::Rival>,
 }
 
 /// An issue named, with its state.

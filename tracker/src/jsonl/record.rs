@@ -31,9 +31,12 @@ pub const ATTEMPTS_FIELD: &str = "_attempts";
 /// Until when an issue is left alone, in answers only.
 pub const REST_FIELD: &str = "_rest";
 
+/// What became of each claim on an issue, in answers only.
+pub const CLAIMS_FIELD: &str = "_claims";
+
 /// Tells whether a field is added to answers and no field of an issue.
 pub fn is_of_answers(name: &str) -> bool {
-    matches!(name, VERSION_FIELD | ATTEMPTS_FIELD | REST_FIELD)
+    matches!(name, VERSION_FIELD | ATTEMPTS_FIELD | REST_FIELD | CLAIMS_FIELD)
 }
 
 /// A record as a file gives it.

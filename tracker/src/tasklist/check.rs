@@ -358,7 +358,8 @@ mod tests {
         tracker.import(FILE, &mut line.as_bytes(), &Default::default(), &mut |_| {}).unwrap();
         tracker.create(&Draft::titled("two")).unwrap();
         for name in ["T-7", "T-0008"] {
-            let terms = Terms { worker: "main".to_owned(), ttl_ms: None, resume: false };
+            let terms =
+                Terms { worker: "main".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
             tracker.claim(&Pick::Issue(name.to_owned()), &terms).unwrap();
         }
         assert_eq!(tracker.check(&StandInVerifier).unwrap(), [""; 0]);
@@ -420,7 +421,12 @@ mod tests {
         tracker.create(&Draft::titled("one")).unwrap();
         let pick = Pick::Issue("T-0001".to_owned());
         for ttl_ms in [5_000, 6_000] {
-            let terms = Terms { worker: "a".to_owned(), ttl_ms: Some(ttl_ms), resume: true };
+            let terms = Terms {
+                worker: "a".to_owned(),
+                ttl_ms: Some(ttl_ms),
+                resume: true,
+                confirm_ms: None,
+            };
             tracker.claim(&pick, &terms).unwrap();
         }
         assert_eq!(tracker.show("T-0001").unwrap().row.tally.renewals, 1);

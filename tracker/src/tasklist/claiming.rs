@@ -239,7 +239,7 @@ pub(super) fn renew(
         None => (String::new(), TTL_MS_DEFAULT),
     };
     let ttl_ms = Some(ttl_ms.unwrap_or(own_ttl_ms));
-    let terms = Terms { worker, ttl_ms, resume: false };
+    let terms = Terms { worker, ttl_ms, resume: false, confirm_ms: None };
     write_claim(edition, document, content, Origin::Takeover(claim), &terms)
 }
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn terms(worker: &str) -> Terms {
-        Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false }
+        Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false, confirm_ms: None }
     }
 
     fn holding(worker: &str) -> Holding {

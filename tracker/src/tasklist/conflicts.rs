@@ -26,7 +26,14 @@ pub(super) fn list(reading: &Reading, name: Option<&str>) -> Result<Vec<Disputed
             let fields = document.disputes(&document.read());
             let name = names::display_name(reading, &row)?;
             Ok(Disputed {
-                issue: Shown { name, row, json: None, watch: None, rest_left_ms: None },
+                issue: Shown {
+                    name,
+                    row,
+                    json: None,
+                    watch: None,
+                    rest_left_ms: None,
+                    rivals: Vec::new(),
+                },
                 fields,
             })
         })

@@ -64,6 +64,7 @@ pub(super) fn show_at(reading: &Reading, name: &str, at: &Moment) -> Result<Show
         json: Some(row::proved(reading, &content)?.canonical_json()),
         watch: None,
         rest_left_ms: None,
+        rivals: Vec::new(),
     })
 }
 

@@ -29,6 +29,7 @@ mod outgoing;
 mod query;
 mod reissue;
 mod retract;
+mod rivals;
 mod row;
 mod ruling;
 mod salvage;
@@ -39,6 +40,7 @@ mod slates;
 mod tickets;
 mod undo;
 mod watching;
+mod workers;
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -53,7 +55,7 @@ use crate::interface::request::{Comment, Draft, ExportFrom, Filter, ImportOption
 use crate::interface::{
     Agenda, Choice, Disputed, ExportReport, Holding, ImportReport, IssueLog, Kept, ListInfo,
     LogFilter, Loss, Members, Moment, Open, Pick, Progress, Release, Share, Shown, Stats, Terms,
-    Tracker, TrackerError, Undo, UndoReport,
+    Tracker, TrackerError, Undo, UndoReport, Workers,
 };
 use crate::journal::JournalError;
 use crate::journal::charter::Role;
@@ -264,7 +266,8 @@ impl Tracker for LocalTracker {
 
     fn show(&self, name: &str) -> Result<Shown, TrackerError> {
         let reading = self.store.read()?;
-        names::shown(&reading, &names::resolve(&reading, name)?, self.outlook())
+        let row_key = names::resolve(&reading, name)?;
+        rivals::with(&reading, names::shown(&reading, &row_key, self.outlook())?)
     }
 
     fn agenda(
@@ -375,6 +378,10 @@ impl Tracker for LocalTracker {
 
     fn members(&self) -> Result<Members, TrackerError> {
         self.everybody()
+    }
+
+    fn workers(&self) -> Result<Workers, TrackerError> {
+        workers::list(&self.store.read()?, self.outlook())
     }
 
     fn grant(&mut self, agent: &str, role: Role) -> Result<Members, TrackerError> {

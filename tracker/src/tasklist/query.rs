@@ -88,7 +88,14 @@ pub(super) fn agenda(
             Some(reason) => {
                 agenda.waiting += 1;
                 Open::Waiting(Waiting {
-                    issue: Shown { name, row, json: None, watch: None, rest_left_ms: None },
+                    issue: Shown {
+                        name,
+                        row,
+                        json: None,
+                        watch: None,
+                        rest_left_ms: None,
+                        rivals: Vec::new(),
+                    },
                     reason,
                 })
             }
@@ -212,7 +219,7 @@ fn shown(
 ) -> Result<Shown, TrackerError> {
     let json = if with_json { watching.tables().view(row.key)? } else { None };
     let (watch, rest_left_ms) = (watching.watch(&row)?, watching.rest_left_ms(&row)?);
-    Ok(Shown { name, row, json, watch, rest_left_ms })
+    Ok(Shown { name, row, json, watch, rest_left_ms, rivals: Vec::new() })
 }
 
 fn read_cursor(cursor: &str) -> Result<Vec<u8>, TrackerError> {

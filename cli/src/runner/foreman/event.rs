@@ -63,6 +63,8 @@ pub struct Claimed {
 pub enum Beat {
     /// The claim lives; another one where it was renewed.
     Kept(RecordHash),
+    /// The same, and this machine has heard no other member for as long as the claim lives without a beat.
+    Isolated(RecordHash),
     /// The store could not be written just now.
     Later,
     /// The command has released its claim or handed it off.
@@ -159,6 +161,8 @@ pub enum Outcome {
     Abandoned,
     /// The command gave the issue back itself.
     Released,
+    /// No other member was heard for too long, and the issue was given back.
+    Isolated,
     /// What came of it could not be stored; the claim lapses.
     Unrecorded,
 }
@@ -173,6 +177,7 @@ impl Outcome {
             Self::Interrupted => "interrupted",
             Self::Abandoned => "abandoned",
             Self::Released => "released",
+            Self::Isolated => "isolated",
             Self::Unrecorded => "unrecorded",
         }
     }

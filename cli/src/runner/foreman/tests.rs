@@ -15,6 +15,7 @@ fn plan() -> Plan {
         asks_once: false,
         poll_ms: 5_000,
         timeout_ms: None,
+        stops_isolated: false,
         backoff,
     }
 }

@@ -1,0 +1,47 @@
+//! What became of each claim on an issue, for whoever asks for that issue alone.
+
+use super::names;
+use crate::claim::rivals::Course;
+use crate::interface::claims::{RIVALS_MAX, Rival};
+use crate::interface::{Shown, TrackerError};
+use crate::store::Tables;
+
+/// Returns an issue with what became of the claims on it, where several workers claimed it.
+pub(super) fn with(tables: &impl Tables, shown: Shown) -> Result<Shown, TrackerError> {
+    if shown.row.tally.claims - shown.row.tally.renewals < 2 {
+        return Ok(shown);
+    }
+    let tree = names::document(tables, shown.row.key)?.tree(None);
+    let rival = |claim| {
+        let (record, made) = tree.claim(claim)?;
+        let course = tree.course(claim)?;
+        if matches!(course, Course::TakenOver { is_renewal: true, .. }) {
+            return None;
+        }
+        Some(Rival {
+            claim,
+            agent: record.by,
+            worker: made.worker.clone(),
+            at: record.at,
+            fence: tree.fence(claim),
+            slot: tree.slot(claim),
+            ended: tree.ended_how(claim).map(str::to_owned),
+            counts: course == Course::Counts,
+            instead: match course {
+                Course::Counts => None,
+                Course::TakenOver { by, .. } | Course::Followed { by } => Some(by),
+                Course::Lost { to, .. } => Some(to),
+            },
+            why: match course {
+                Course::Counts => "it counts".to_owned(),
+                Course::TakenOver { .. } => "it went stale and was taken over".to_owned(),
+                Course::Followed { .. } => "it was over, and another began".to_owned(),
+                Course::Lost { why, .. } => format!("another counts: {}", why.text()),
+            },
+        })
+    };
+    let mut rivals: Vec<Rival> = tree.claims().filter_map(rival).collect();
+    rivals.sort_by_key(|rival| std::cmp::Reverse((rival.at, rival.fence, rival.claim)));
+    rivals.truncate(RIVALS_MAX);
+    Ok(Shown { rivals, ..shown })
+}
