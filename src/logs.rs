@@ -183,6 +183,16 @@ impl Log for Started {
     }
 }
 
+/// Logs something that went as it should, of a program that has no events of its own.
+pub fn info(text: &str) {
+    tracing::info!("{text}");
+}
+
+/// Logs something that a person should look at, of a program that has no events of its own.
+pub fn warn(text: &str) {
+    tracing::warn!("{text}");
+}
+
 /// Shows events on stderr from now on, for the whole program. Where another log was started already, this
 /// one shows nothing.
 pub fn start(filter: Filter, format: Format) -> Arc<dyn Log> {

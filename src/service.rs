@@ -12,7 +12,7 @@ use tokio::time::interval;
 use crate::config::Settings;
 use crate::home::Home;
 use crate::logs;
-use crate::node::{NodeError, block_on};
+use crate::node::{Node, NodeError, block_on};
 
 /// The filter of the log where nobody says one.
 pub const LEVEL: &str = "info";
@@ -25,6 +25,19 @@ const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// Where the node cannot start, or a part of it failed.
 pub fn run(home: Home, settings: &Settings, lock_wait: Duration) -> Result<(), NodeError> {
+    run_beside(home, settings, lock_wait, |_| std::future::pending())
+}
+
+/// The same, and something goes on beside the node until it stops.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_beside<F: Future<Output = ()>>(
+    home: Home,
+    settings: &Settings,
+    lock_wait: Duration,
+    beside: impl FnOnce(Node) -> F,
+) -> Result<(), NodeError> {
     let log = logs::start(settings.level.value.clone(), settings.format.value);
     let config = settings.node(home, lock_wait, Some(log));
     block_on(config, |node| async move {
@@ -32,6 +45,7 @@ pub fn run(home: Home, settings: &Settings, lock_wait: Duration) -> Result<(), N
         tokio::select! {
             () = node.stopped() => {}
             () = give_back() => {}
+            () = beside(node.clone()) => {}
         }
     })?;
     Ok(())

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, SignedBeat, Source, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role};
@@ -22,7 +23,7 @@ const FRAMES_MAX: u32 = 16;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// What became of beats that others sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeatCounts {
     /// News, and kept.
     pub taken: u64,
@@ -251,6 +252,11 @@ impl Hub {
             let charter = shared.replica.charter();
             shared.beats.known.retain(|agent| may_beat(charter, agent));
         }
+    }
+
+    /// Returns what became of the beats that others sent, by list.
+    pub fn all_beat_counts(&self) -> BTreeMap<ListId, BeatCounts> {
+        self.lists.iter().map(|(list, shared)| (*list, shared.beats.counts)).collect()
     }
 
     /// Returns what became of the beats that others sent of a list; `None` where it is not here.

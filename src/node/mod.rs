@@ -257,10 +257,11 @@ impl Node {
     /// Returns what the node says of itself.
     pub async fn status(&self) -> Result<Status, Stopped> {
         let me = self.agent;
-        let (peers, joining) = self
+        let (peers, joining, beats) = self
             .look(|hub, _| {
                 let joining = hub.joining().into_iter();
-                (hub.peers(), joining.map(|(l, a)| (l.to_string(), a.to_string())).collect())
+                let joining = joining.map(|(l, a)| (l.to_string(), a.to_string())).collect();
+                (hub.peers(), joining, hub.all_beat_counts())
             })
             .await?;
         let peer_count = peers.len();
@@ -279,6 +280,7 @@ impl Node {
                         commits: info.commits,
                         role: tracker.charter()?.role(me),
                         peers: shared(*list),
+                        beats: beats.get(list).copied().unwrap_or_default(),
                     })
                 };
                 shelf.lists().filter_map(|entry| view(entry).ok_or_log()).collect()

@@ -53,6 +53,9 @@ pub struct ListView {
     pub role: Option<Role>,
     /// How many linked peers share it.
     pub peers: usize,
+    /// What became of the beats that others sent.
+    #[serde(default)]
+    pub beats: hub::BeatCounts,
 }
 
 /// A list that cannot be opened for now; that is tried again.

@@ -410,6 +410,8 @@ pub(super) struct ListStatus {
     commits: u64,
     role: Option<RoleName>,
     peers: u64,
+    /// What became of the beats that others sent: taken, old, forged, foreign, surplus.
+    beats: BTreeMap<String, u64>,
 }
 
 /// The linked peers.

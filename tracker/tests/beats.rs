@@ -15,6 +15,7 @@ use x0x_tracker::claim::around::Return;
 use x0x_tracker::claim::beat::{Beat, Kind, SignedBeat, Turn};
 use x0x_tracker::id::{AgentId, RecordHash};
 use x0x_tracker::interface::request::Filter;
+use x0x_tracker::interface::workers::Deeds;
 use x0x_tracker::interface::{
     Holding, Open, Pick, Release, Shown, Standing, Terms, Tracker, TrackerError,
 };
@@ -406,4 +407,40 @@ fn those_on_the_slate_come_first_where_one_is_there_and_the_slate_is_drawn_of_th
     at_f.pass(700_000);
     let id = f.create("alone").row.id;
     f.tracker.claim(&Pick::Issue(id), &terms("w")).unwrap();
+}
+
+#[test]
+fn what_became_of_claims_is_counted_by_agent_and_told_of_an_issue() {
+    let (mut a, mut b, at_a, at_b) = two(1);
+    at_a.pass(TTL_MS - 10);
+    at_b.pass(2 * TTL_MS);
+    let takeover = take(&mut b).unwrap();
+    give(&b, &mut a);
+    a.tracker.part().unwrap();
+    exchange(&mut a, &mut b);
+    b.tracker.part().unwrap();
+    exchange(&mut a, &mut b);
+    at_a.hears(&[2]);
+    for (list, own) in [(&a, 1), (&b, 2)] {
+        let workers = list.tracker.workers().unwrap().workers;
+        let of = |seed| workers.iter().find(|worker| worker.agent == agent(seed)).unwrap();
+        let deeds = |takeovers, contests, duplicates, abandons| Deeds {
+            takeovers,
+            contests,
+            duplicates,
+            abandons,
+        };
+        assert_eq!(of(1).deeds, deeds(0, 1, 0, 0));
+        assert_eq!(of(2).deeds, deeds(1, 0, 1, 1));
+        assert_eq!((of(1).holds, of(2).holds, of(1).claims.len()), (1, 0, 1));
+        assert!(of(own).is_own && of(own).is_online == Some(true));
+        let shown = list.tracker.show(&held(list).row.id).unwrap();
+        let rival = |claim| shown.rivals.iter().find(|rival| rival.claim == claim).unwrap();
+        assert!(rival(takeover).why.contains("contested"), "{:?}", rival(takeover));
+        assert_eq!(rival(takeover).ended.as_deref(), Some("abandoned"));
+        let counts: Vec<_> = shown.rivals.iter().filter(|rival| rival.counts).collect();
+        assert_eq!(counts.len(), 1);
+        assert_eq!(rival(takeover).instead, Some(counts[0].claim));
+    }
+    assert_eq!(held(&a).rivals, [], "a list does not tell it");
 }

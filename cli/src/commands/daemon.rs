@@ -18,6 +18,7 @@ use super::node::{running, settings};
 use crate::args::node::DaemonArgs;
 use crate::error::{CliError, Exit};
 use crate::resolve::Session;
+use crate::runner::look_after;
 
 /// The file in the data directory that holds what a node behind says.
 const LOG_FILE: &str = "daemon.log";
@@ -52,7 +53,8 @@ pub fn run(session: &Session, args: &DaemonArgs) -> Result<Exit, CliError> {
         logs::file::bound(dir.join(LOG_FILE))
             .map_err(|source| CliError::Io { what: "cannot start a thread".to_owned(), source })?;
     }
-    service::run(session.home.clone(), &settings, session.lock_timeout)?;
+    let (home, wait) = (session.home.clone(), session.lock_timeout);
+    service::run_beside(home.clone(), &settings, wait, |node| look_after(node, home, wait))?;
     Ok(Exit::Done)
 }
 

@@ -23,6 +23,7 @@ use crate::mirror::{Mirror, Told};
 use crate::output::issue;
 use crate::output::plain::paragraph;
 use crate::resolve::Session;
+use crate::runner::look_after;
 
 /// How many ready issues are shown of each list.
 const READY_SHOWN: usize = 5;
@@ -62,10 +63,13 @@ async fn serve(
     let wake = mirror.map(|mirror| start(mirror, node.events().clone())).transpose()?;
     let give_back = give_back();
     tokio::pin!(give_back);
+    let runners = look_after(node.clone(), session.home.clone(), session.lock_timeout);
+    tokio::pin!(runners);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
             () = &mut give_back => continue,
+            () = &mut runners => continue,
             Some(told) = told.recv() => {
                 tell_file(session, &told)?;
                 continue;

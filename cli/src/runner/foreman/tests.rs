@@ -413,3 +413,23 @@ fn what_could_not_be_stored_is_tried_again_and_given_up_at_last() {
     scene.hear(done(1, Outcome::Unrecorded));
     assert!(scene.foreman.is_over());
 }
+
+#[test]
+fn in_isolation_a_command_goes_on_or_is_stopped_as_was_wanted() {
+    let mut scene = Scene::of(plan());
+    scene.begin(1, 0);
+    let isolated = || Event::Beaten(vec![(1, Beat::Isolated(claim(9)))]);
+    assert_eq!(scene.hear(isolated()), []);
+    assert_eq!(scene.foreman.claim_of(1), Some(claim(9)), "it may have been renewed");
+    let mut scene = Scene::of(Plan { stops_isolated: true, ..plan() });
+    scene.begin(1, 0);
+    assert_eq!(scene.hear(isolated()), [Effect::Stop { job: 1, at_once: false }]);
+    assert_eq!(scene.hear(isolated()), [], "it is told once");
+    let effects = scene.hear(ended(1, None, Some(15), true));
+    let reason = "no other member was heard".to_owned();
+    assert_eq!(released(&effects), (Outcome::Isolated, reason, None));
+    // The next is not claimed until it would show whether others are heard.
+    assert_eq!(scene.hear(done(1, Outcome::Isolated)), []);
+    assert_eq!(scene.pass(TTL_MS - 1), []);
+    assert_eq!(scene.pass(1), [Effect::Claim]);
+}

@@ -1,0 +1,75 @@
+//! What a node does for runners of its machine that are gone: where a claim of theirs was lost, the proofs are
+//! kept apart without anybody asking for it. A runner that lives does that itself.
+
+use serde_json::Value;
+use x0x::home::Home;
+use x0x::node::Node;
+use x0x_tracker::id::{AgentId, ListId};
+
+use super::desk::Desk;
+use super::haste::Haste;
+use super::recovery::{Found, Recovered, recover_others};
+
+/// How long an issue is left alone that such a runner had: a runner's first backoff.
+const RETRY_AFTER_MS: u64 = 10_000;
+
+/// Looks after them until the node stops.
+pub async fn look_after(node: Node, home: Home, wait: std::time::Duration) {
+    let events = node.events().clone();
+    let mut happened = events.follow();
+    let (mut seen, mut is_due) = (events.newest(), true);
+    loop {
+        if is_due {
+            let (home, agent) = (home.clone(), node.agent());
+            let recovering = tokio::task::spawn_blocking(move || recover(home, agent, wait));
+            if let Ok(recovered) = recovering.await {
+                log(&recovered);
+            }
+        }
+        if happened.changed().await.is_err() {
+            // Nothing happens any more.
+            return std::future::pending().await;
+        }
+        let found = events.after(seen);
+        seen = found.newest;
+        let me = node.agent().to_string();
+        is_due =
+            found.has_gap || found.events.iter().any(|event| is_loss(event.kind, &event.data, &me));
+    }
+}
+
+fn is_loss(kind: &str, data: &str, me: &str) -> bool {
+    kind == "lost"
+        && serde_json::from_str::<Value>(data).is_ok_and(|data| data["holder"]["agent"] == *me)
+}
+
+fn recover(home: Home, agent: AgentId, wait: std::time::Duration) -> Recovered {
+    // Each that is gone left which list is meant, and from where its proofs are named.
+    let list = ListId([0; 32]);
+    let (worker, root) = (String::new(), home.dir().to_owned());
+    let desk =
+        Desk { home, agent, list, wait, worker, ttl_ms: None, root, haste: Haste::default() };
+    recover_others(&desk, RETRY_AFTER_MS)
+}
+
+fn log(recovered: &Recovered) {
+    for Found { name, lost, .. } in &recovered.found {
+        let how = lost.as_deref().unwrap_or("its runner is gone");
+        x0x::logs::info(&format!("{name}: {how}; its proofs were completed"));
+    }
+    for complaint in &recovered.complaints {
+        x0x::logs::warn(complaint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_of_this_agent_that_was_lost_is_told_from_others() {
+        let data = |agent: &str| format!("{{\"holder\":{{\"agent\":\"{agent}\"}}}}");
+        assert!(is_loss("lost", &data("me"), "me"));
+        assert!(!is_loss("lost", &data("you"), "me") && !is_loss("claimed", &data("me"), "me"));
+    }
+}
