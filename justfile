@@ -38,9 +38,25 @@ power operations='500' damages='2000':
 kills count='50':
     X0X_KILLS={{count}} cargo test --locked -p x0x-cli --test nodes -- --nocapture nothing_that_was_answered
 
+# Has ten nodes and their runners share a list while links are cut and processes are killed and stopped, as in
+# `just soak-claims -- --seconds 300`; fails where too little happened as well.
+soak-claims *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    seconds=300
+    set -- {{ARGS}}
+    while [ "$#" -gt 0 ]; do
+        case $1 in
+        --) shift ;;
+        --seconds) seconds=$2; shift 2 ;;
+        *) echo "just soak-claims [-- --seconds N]" >&2; exit 2 ;;
+        esac
+    done
+    X0X_SOAK_SECONDS=$seconds cargo test --locked -p x0x-cli --test soak -- --nocapture
+
 # Runs many nodes with random faults in virtual time, as many times; a failure names the seed that repeats it.
 sim seeds='2000':
-    X0X_SIM_SEEDS={{seeds}} cargo test --locked -p x0x --test sim random_faults -- --nocapture
+    X0X_SIM_SEEDS={{seeds}} cargo test --locked -p x0x --test sim random_faults -- --nocapture --test-threads=1
 
 # Explores the rules of claims in wider bounds than the tests do; takes hours.
 model:

@@ -1,7 +1,8 @@
 //! The handles by which a test makes paths and changes them while they carry datagrams. The work is done
 //! on a thread of its own, so a test may be asynchronous or not.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
@@ -47,6 +48,8 @@ pub struct Path {
 /// What the handle and the relay both reach.
 pub struct Shared {
     lanes: Mutex<[Lane; 2]>,
+    /// Whose datagrams are lost, both ways.
+    barred: Mutex<BTreeSet<IpAddr>>,
     counted: Condvar,
 }
 
@@ -68,7 +71,7 @@ impl Network {
             Lane::new(seed)
         };
         let lanes = Mutex::new([lane(0), lane(1)]);
-        let shared = Arc::new(Shared { lanes, counted: Condvar::new() });
+        let shared = Arc::new(Shared { lanes, barred: Mutex::default(), counted: Condvar::new() });
         let (changes, waiting) = unbounded_channel();
         let (relay, address) = Relay::new(callee, shared.clone(), waiting);
         let sent = self.relays.as_ref().map(|relays| relays.send(relay));
@@ -102,6 +105,11 @@ impl Path {
     /// path: one side hears the other, and is not heard.
     pub fn cut(&self, direction: Direction) {
         self.shared.each(direction, |lane| lane.is_cut = true);
+    }
+
+    /// Loses everything between the endpoint and callers at these addresses, and at no others.
+    pub fn bar(&self, callers: impl IntoIterator<Item = IpAddr>) {
+        *self.shared.barred.lock().unwrap() = callers.into_iter().collect();
     }
 
     /// Ends every cut; the conditions stay.
@@ -154,6 +162,10 @@ impl Path {
 impl Shared {
     pub fn lanes(&self) -> MutexGuard<'_, [Lane; 2]> {
         self.lanes.lock().unwrap()
+    }
+
+    pub fn is_barred(&self, caller: IpAddr) -> bool {
+        self.barred.lock().unwrap().contains(&caller)
     }
 
     /// Wakes whoever waits for the counters.

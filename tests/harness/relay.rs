@@ -123,9 +123,10 @@ impl Relay {
     /// Sends what is due. It is counted first, so that whoever has heard it finds it counted.
     async fn forward(&self, waiting: &mut Waiting, now: Duration, sockets: &mut Sockets) {
         while let Some((way, bytes)) = waiting.pop(now) {
+            let is_barred = self.shared.is_barred(way.caller().ip());
             let passes = {
                 let lane = &mut self.shared.lanes()[way.lane()];
-                let passes = !lane.is_cut && sockets.lead(way);
+                let passes = !lane.is_cut && !is_barred && sockets.lead(way);
                 let counters = &mut lane.counters;
                 *(if passes { &mut counters.forwarded } else { &mut counters.cut }) += 1;
                 passes
@@ -139,6 +140,12 @@ impl Relay {
 }
 
 impl Way {
+    fn caller(self) -> SocketAddr {
+        match self {
+            Self::There { caller } | Self::Back { caller } => caller,
+        }
+    }
+
     fn lane(self) -> usize {
         match self {
             Self::There { .. } => 0,

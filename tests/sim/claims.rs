@@ -407,11 +407,7 @@ impl World {
                 assert!(!(fate == Fate::Holds && is_told), "{name}: told lost, and holds");
                 // Whoever lost says so; a renewal is no loss.
                 let by = tree.claim(claim).unwrap().0.by;
-                let is_renewed = tree.claims().any(|next| {
-                    let (record, made) = tree.claim(next).unwrap();
-                    record.by == by && made.origin == Origin::Takeover(claim)
-                });
-                let is_lost = matches!(fate, Fate::Lost(_)) && !is_renewed;
+                let is_lost = matches!(fate, Fate::Lost(_)) && !tree.is_renewed(claim);
                 assert!(
                     !is_lost || !tree.is_live(claim) || self.is_off(by),
                     "{name}: {} was lost, and nobody says so",

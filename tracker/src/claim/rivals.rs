@@ -104,6 +104,15 @@ impl Tree {
         Some(Course::Lost { to, why })
     }
 
+    /// Tells whether the worker of a claim made another in its place: then that one stands for both.
+    pub fn is_renewed(&self, claim: RecordHash) -> bool {
+        let Some((record, made)) = self.claim(claim) else { return false };
+        self.claims().filter_map(|next| self.claim(next)).any(|(other, next)| {
+            next.origin == Origin::Takeover(claim)
+                && (other.by, &next.worker) == (record.by, &made.worker)
+        })
+    }
+
     /// Returns the claims from the root down to one, with it.
     fn path(&self, claim: RecordHash) -> Vec<RecordHash> {
         let mut path = vec![claim];
@@ -198,5 +207,12 @@ mod tests {
         assert_eq!(tree.course(first), Some(Course::Followed { by: next }));
         assert_eq!(tree.ended_how(first), Some("released"));
         assert_eq!(tree.course(end), None, "an end is no claim");
+        let mut scene = Scene::new();
+        let first = scene.first(1);
+        let taken = scene.take_over(2, first);
+        assert!(!scene.tree().is_renewed(first));
+        let renewal = scene.take_over(1, first);
+        let tree = scene.tree();
+        assert!(tree.is_renewed(first) && !tree.is_renewed(taken) && !tree.is_renewed(renewal));
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn with(tables: &impl Tables, shown: Shown) -> Result<Shown, TrackerE
     let rival = |claim| {
         let (record, made) = tree.claim(claim)?;
         let course = tree.course(claim)?;
-        if matches!(course, Course::TakenOver { is_renewal: true, .. }) {
+        if tree.is_renewed(claim) {
             return None;
         }
         Some(Rival {

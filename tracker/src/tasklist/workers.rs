@@ -99,15 +99,9 @@ fn add(deeds: &mut BTreeMap<AgentId, Deeds>, tree: &Tree) {
         }
     }
     for claim in tree.claims() {
-        let Some((record, made)) = tree.claim(claim) else { continue };
-        let is_renewed = tree.claims().any(|next| {
-            tree.claim(next).is_some_and(|(other, renewal)| {
-                renewal.origin == Origin::Takeover(claim)
-                    && (other.by, &renewal.worker) == (record.by, &made.worker)
-            })
-        });
-        if matches!(tree.course(claim), Some(Course::Lost { .. })) && !is_renewed {
-            deeds.entry(record.by).or_default().duplicates += 1;
+        let Some(by) = by(claim).filter(|_| !tree.is_renewed(claim)) else { continue };
+        if matches!(tree.course(claim), Some(Course::Lost { .. })) {
+            deeds.entry(by).or_default().duplicates += 1;
         }
     }
 }
