@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use x0x::home::Home;
-use x0x::node::{Config, Node};
+use x0x::node::{Config, Keeper, Node};
 use x0x::rest::Limits;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{ListId, RecordHash};
@@ -74,7 +75,9 @@ impl Place {
         let home = Home::at(dir.path().to_owned());
         let list = home.found("bench", "B", WAIT).unwrap();
         let lines: String = (0..issues)
-            .map(|n| format!("{{\"id\":\"B-{n:05}\",\"title\":\"issue {n}\",\"state\":\"todo\"}}\n"))
+            .map(|n| {
+                format!("{{\"id\":\"B-{n:05}\",\"title\":\"issue {n}\",\"state\":\"todo\"}}\n")
+            })
             .collect();
         let mut tracker = home.write(list, WAIT).unwrap();
         let options = ImportOptions::default();
@@ -207,34 +210,17 @@ async fn live() {
     }
     // Who is on no slate waits for those who are.
     tokio::time::sleep(Duration::from_secs(36)).await;
+    let claims: Vec<Claims> = (0..NODES).map(|_| Claims::default()).collect();
+    let mut beating = JoinSet::new();
+    for (place, claims) in places.iter().zip(&claims) {
+        beating.spawn(beat(place.node.keeper().clone(), place.list, claims.clone()));
+    }
     let begun = Instant::now();
-    let mut claims: Vec<Vec<RecordHash>> = vec![Vec::new(); NODES];
     for n in 0..live {
-        claims[n % NODES].push(places[n % NODES].claim(format!("B-{n:05}"), TTL).await);
+        let claim = places[n % NODES].claim(format!("B-{n:05}"), TTL).await;
+        claims[n % NODES].lock().unwrap().push(claim);
     }
     println!("{live} claims on {NODES} nodes after {:?}", begun.elapsed());
-    let beats = |at: usize| {
-        let (keeper, list) = (places[at].node.keeper().clone(), places[at].list);
-        let claims = claims[at].clone();
-        async move {
-            let every = TTL / 4 / claims.len().max(1) as u32;
-            let mut due = tokio::time::interval(every);
-            loop {
-                for claim in &claims {
-                    due.tick().await;
-                    let claim = Some(claim.to_string());
-                    let holding = Holding { worker: "w".to_owned(), issue: None, claim };
-                    let beat = move |tracker: &mut x0x_tracker::LocalTracker| {
-                        tracker.heartbeat(&holding).map(|kept| kept.renewed)
-                    };
-                    let renewed = keeper.write(list, beat).await.unwrap().unwrap();
-                    assert!(!renewed, "it lapsed");
-                }
-            }
-        }
-    };
-    let mut beating = JoinSet::new();
-    (0..NODES).for_each(|at| drop(beating.spawn(beats(at))));
     tokio::time::sleep(TTL / 2).await;
     let (cpu, bytes) = (cpu(), bytes(&places).await);
     let measured = Instant::now();
@@ -255,6 +241,28 @@ async fn live() {
     beating.abort_all();
     for place in places {
         place.node.stop().await;
+    }
+}
+
+/// What a node beats for.
+type Claims = Arc<Mutex<Vec<RecordHash>>>;
+
+/// Asks for a beat of each claim four times in a life, as runners do, for ever.
+async fn beat(keeper: Keeper, list: ListId, claims: Claims) {
+    loop {
+        let now = claims.lock().unwrap().clone();
+        let mut due = tokio::time::interval(TTL / 4 / now.len().max(1) as u32);
+        for claim in now {
+            due.tick().await;
+            let claim = Some(claim.to_string());
+            let holding = Holding { worker: "w".to_owned(), issue: None, claim };
+            let beat = move |tracker: &mut x0x_tracker::LocalTracker| {
+                tracker.heartbeat(&holding).map(|kept| kept.renewed)
+            };
+            let renewed = keeper.write(list, beat).await.unwrap().unwrap();
+            assert!(!renewed, "it lapsed");
+        }
+        due.tick().await;
     }
 }
 

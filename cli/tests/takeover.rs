@@ -137,3 +137,30 @@ fn the_proofs_of_a_killed_runner_are_kept_apart_once_its_claim_is_lost() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!((&manifest["state"], &manifest["outcome"]), (&"ended".into(), &"abandoned".into()));
 }
+
+#[test]
+fn a_maintainer_ends_the_claim_of_another_machine_and_draws_its_slate_anew() {
+    let (a, b, c) = three();
+    json(&a, &["issues", "claim", "PUMP-0001", "--worker", "w", "--confirm", "30s"]);
+    b.until("b sees it held", || {
+        json(&b, &["issues", "show", "PUMP-0001"])["claim"]["worker"] == "w"
+    });
+    let reason = ["--reason", "its machine is gone"];
+    b.ok(&[&["issues", "release", "PUMP-0001", "--force"][..], &reason].concat());
+    a.until("a knows that it is over", || {
+        json(&a, &["issues", "show", "PUMP-0001"])["state"] == "todo"
+    });
+    let told = a.run(&["issues", "heartbeat", "PUMP-0001", "--worker", "w", "--json"]);
+    assert!(told.code == 4 && told.stderr.contains("its machine is gone"), "{told:?}");
+    let drawn = json(&b, &[&["issues", "reshard", "PUMP-0001"][..], &reason].concat());
+    assert_eq!(drawn["shard"]["created_view_epoch"], 1);
+    let slate = |site: &Site| {
+        let shard = json(site, &["issues", "show", "PUMP-0001"])["shard"].clone();
+        let backups = shard["backups"].as_array().unwrap().clone();
+        std::iter::once(shard["primary"].clone()).chain(backups).collect::<Vec<_>>()
+    };
+    assert_eq!(slate(&b).len(), 3, "all three are there");
+    for site in [&a, &c] {
+        site.until("they have the same slate", || slate(site) == slate(&b));
+    }
+}

@@ -40,7 +40,10 @@ pub fn promises_of(changes: &Changes, list: ListId) -> (Option<Input>, Vec<Recor
     let (mut given, mut over, mut heard) = (Vec::new(), Vec::new(), Vec::new());
     for news in &changes.promises {
         match *news {
-            PromiseNews::Given(claim) => given.push(claim),
+            PromiseNews::Given(claim) => {
+                over.retain(|before| *before != claim);
+                given.push(claim);
+            }
             PromiseNews::Over(claim) => {
                 // Given and over in one go is over.
                 given.retain(|before| *before != claim);

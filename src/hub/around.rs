@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use x0x_tracker::claim::around::{Around, Return};
+use x0x_tracker::claim::around::{Around, EXPECTED_MS, Return};
 use x0x_tracker::id::{AgentId, ListId};
 
 use super::{Effect, Hub};
@@ -14,8 +14,13 @@ use super::{Effect, Hub};
 /// there is nobody to ask.
 const NEIGHBOUR_WAIT_MS: u64 = 10_000;
 
-/// How long a comparison with a neighbour is waited for. One that does not answer keeps nobody from working.
-const COMPARISON_WAIT_MS: u64 = 60_000;
+/// How long a comparison with a neighbour is waited for, in all within an hour: one that does not answer, or
+/// comes and goes, keeps nobody from working.
+const COMPARISON_WAIT_MS: u64 = 30_000;
+const PATIENCE_EVERY_MS: u64 = 3_600_000;
+
+/// How long a link may be dead until that is noticed: an agent that was heard by it may be away for as long.
+const UNNOTICED_MS: u64 = 8_000;
 
 /// The most agents of whom it is known when they were heard.
 const HEARD_MAX: usize = 4_096;
@@ -42,9 +47,11 @@ impl Looks {
     }
 
     fn hear(&mut self, agent: AgentId, at_ms: i64) {
-        if self.heard.len() < HEARD_MAX || self.heard.contains_key(&agent) {
-            let known = self.heard.entry(agent).or_insert(at_ms);
-            *known = at_ms.max(*known);
+        let known = self.heard.entry(agent).or_insert(at_ms);
+        *known = at_ms.max(*known);
+        if self.heard.len() > HEARD_MAX {
+            let oldest = self.heard.iter().min_by_key(|(_, at_ms)| **at_ms);
+            oldest.map(|(agent, _)| *agent).and_then(|agent| self.heard.remove(&agent));
         }
     }
 
@@ -52,7 +59,8 @@ impl Looks {
     fn away_ms(&self, agent: AgentId, uptime_ms: u64) -> u64 {
         let heard = self.heard.get(&agent);
         heard.map_or(u64::MAX, |heard| {
-            u64::try_from(i64::try_from(uptime_ms).unwrap_or(i64::MAX) - heard).unwrap_or(0)
+            let now_ms = i64::try_from(uptime_ms).unwrap_or(i64::MAX);
+            u64::try_from(now_ms.saturating_sub(*heard)).unwrap_or(0)
         })
     }
 }
@@ -64,14 +72,33 @@ struct Cut {
     away_ms: u64,
 }
 
+/// A neighbour that was cut off, until it was level once.
+#[derive(Clone, Copy, Debug)]
+struct Back {
+    cut: Cut,
+    is_here: bool,
+    /// Whether it is waited for.
+    is_awaited: bool,
+}
+
+/// How long a neighbour has had others wait for it, since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    since_ms: u64,
+    ms: u64,
+}
+
 /// Whether the node is up to date in a list.
 #[derive(Debug, Default)]
 pub(super) struct Attention {
     around: Around,
     /// After a start or a gap: any neighbour will do.
     anybody: Option<Cut>,
-    /// Neighbours that were cut off.
-    back: BTreeMap<AgentId, Cut>,
+    /// Neighbours that were cut off. They are members, so there are no more than those.
+    back: BTreeMap<AgentId, Back>,
+    spent: BTreeMap<AgentId, Spent>,
+    /// When members went that are not here.
+    left_ms: BTreeMap<AgentId, u64>,
     is_changed: bool,
 }
 
@@ -83,18 +110,50 @@ impl Attention {
         self.is_changed = true;
     }
 
+    /// Notes that a member shares the list again which was not heard for so long. One that comes and goes
+    /// was away since it was last level, and is not waited for again and again.
     fn up(&mut self, peer: AgentId, cut: Cut) {
-        self.back.insert(peer, cut);
+        let left_ms = self.left_ms.remove(&peer);
+        let gone_ms = left_ms.map_or(0, |left_ms| cut.since_ms.saturating_sub(left_ms));
+        let cut = Cut { away_ms: cut.away_ms.max(gone_ms), ..cut };
+        let has_patience = self.has_patience(peer, cut.since_ms);
+        let back = self.back.entry(peer).or_insert(Back { cut, is_here: true, is_awaited: true });
+        back.cut.away_ms = cut.away_ms.max(back.cut.away_ms);
+        (back.is_here, back.is_awaited) = (true, back.is_awaited && has_patience);
         self.is_changed = true;
     }
 
-    fn down(&mut self, peer: AgentId) {
-        self.is_changed |= self.back.remove(&peer).is_some();
+    fn down(&mut self, peer: AgentId, now_ms: u64) {
+        self.spend(peer, now_ms);
+        self.left_ms.insert(peer, now_ms);
+        if let Some(back) = self.back.get_mut(&peer) {
+            back.is_here = false;
+            self.is_changed = true;
+        }
+    }
+
+    /// Counts how long a member that is waited for was by now.
+    fn spend(&mut self, peer: AgentId, now_ms: u64) {
+        let Some(back) = self.back.get_mut(&peer).filter(|back| back.is_here) else { return };
+        let waited_ms = now_ms.saturating_sub(back.cut.since_ms);
+        back.cut.since_ms = now_ms;
+        if back.is_awaited {
+            self.spent.entry(peer).or_insert(Spent { since_ms: now_ms, ms: 0 }).ms += waited_ms;
+        }
+    }
+
+    fn has_patience(&mut self, peer: AgentId, now_ms: u64) -> bool {
+        let is_old = |spent: &Spent| now_ms.saturating_sub(spent.since_ms) > PATIENCE_EVERY_MS;
+        self.spent.retain(|_, spent| !is_old(spent));
+        self.spent.get(&peer).is_none_or(|spent| spent.ms < COMPARISON_WAIT_MS)
     }
 
     /// Notes that this node is level with a neighbour, or with nobody, where there is none.
     fn level(&mut self, peer: Option<AgentId>, at_ms: u64) {
-        let back = peer.and_then(|peer| self.back.remove(&peer));
+        if let Some(peer) = peer {
+            self.spend(peer, at_ms);
+        }
+        let back = peer.and_then(|peer| self.back.remove(&peer)).map(|back| back.cut);
         for cut in self.anybody.take().into_iter().chain(back) {
             self.around.note_return(Return { away_ms: cut.away_ms, at_ms });
             self.is_changed = true;
@@ -108,20 +167,32 @@ impl Attention {
             self.cut(Cut { since_ms: now_ms, away_ms: gap_ms });
         }
         let wait_ms = if is_alone { NEIGHBOUR_WAIT_MS } else { COMPARISON_WAIT_MS };
-        let is_over = |cut: &Cut, wait_ms| now_ms.saturating_sub(cut.since_ms) >= wait_ms;
-        if self.anybody.is_some_and(|cut| is_over(&cut, wait_ms)) {
+        if self.anybody.is_some_and(|cut| now_ms.saturating_sub(cut.since_ms) >= wait_ms) {
             self.level(None, now_ms);
         }
-        let silent = self.back.iter().filter(|(_, cut)| is_over(cut, COMPARISON_WAIT_MS));
-        let silent: Vec<AgentId> = silent.map(|(peer, _)| *peer).collect();
-        silent.into_iter().for_each(|peer| self.level(Some(peer), now_ms));
+        let awaited: Vec<AgentId> = self.awaited().collect();
+        for peer in awaited {
+            self.spend(peer, now_ms);
+            if !self.has_patience(peer, now_ms)
+                && let Some(back) = self.back.get_mut(&peer)
+            {
+                back.is_awaited = false;
+                let away_ms = back.cut.away_ms;
+                self.around.note_return(Return { away_ms, at_ms: now_ms });
+            }
+        }
         self.is_changed = true;
         gap.is_some()
     }
 
+    fn awaited(&self) -> impl Iterator<Item = AgentId> {
+        let awaited = self.back.iter().filter(|(_, back)| back.is_here && back.is_awaited);
+        awaited.map(|(peer, _)| *peer)
+    }
+
     /// Returns what is seen now.
     fn seen(&self, heard: BTreeMap<AgentId, i64>, loads: BTreeMap<AgentId, u16>) -> Around {
-        let is_comparing = self.anybody.is_some() || !self.back.is_empty();
+        let is_comparing = self.anybody.is_some() || self.awaited().next().is_some();
         Around { is_comparing, heard, loads, ..self.around.clone() }
     }
 }
@@ -175,7 +246,8 @@ impl Hub {
 
     /// An agent was heard before this start.
     pub(super) fn heard_before(&mut self, now: Duration, agent: AgentId, ago: Duration) {
-        let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+        // Whoever was away for longer is as good as gone, for however long.
+        let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX).min(EXPECTED_MS + 1);
         let at_ms = (self.looks.uptime_ms(now) as i64).saturating_sub(ago_ms);
         self.looks.hear(agent, at_ms);
     }
@@ -208,7 +280,7 @@ impl Hub {
     /// A neighbour shares a list again.
     pub(super) fn back_again(&mut self, now: Duration, list: ListId, peer: AgentId) {
         let since_ms = self.looks.uptime_ms(now);
-        let away_ms = self.looks.away_ms(peer, since_ms);
+        let away_ms = self.looks.away_ms(peer, since_ms).saturating_add(UNNOTICED_MS);
         if let Some(shared) = self.lists.get_mut(&list) {
             shared.attention.up(peer, Cut { since_ms, away_ms });
         }
@@ -216,17 +288,18 @@ impl Hub {
     }
 
     /// A neighbour shares a list no more.
-    pub(super) fn away(&mut self, list: ListId, peer: AgentId) {
+    pub(super) fn away(&mut self, now: Duration, list: ListId, peer: AgentId) {
+        let now_ms = self.looks.uptime_ms(now);
         if let Some(shared) = self.lists.get_mut(&list) {
-            shared.attention.down(peer);
+            shared.attention.down(peer, now_ms);
         }
     }
 
-    /// This node may be level with a neighbour by now.
-    pub(super) fn note_level(&mut self, now: Duration, list: ListId, peer: AgentId) {
+    /// This node may be level with a neighbour by now; it is where it has all that the other had.
+    pub(super) fn note_level(&mut self, now: Duration, list: ListId, peer: AgentId, has_all: bool) {
         let now_ms = self.looks.uptime_ms(now);
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.replica.is_level_with(peer)
+            && (has_all || shared.replica.is_level_with(peer))
         {
             shared.attention.level(Some(peer), now_ms);
         }
@@ -301,9 +374,50 @@ mod tests {
         assert!(is_comparing(&attention), "the other was not compared with");
         looking(&mut attention, 500, COMPARISON_WAIT_MS, false);
         assert!(!is_comparing(&attention));
+        // Coming and going does not make it be waited for again, for an hour.
+        for n in 0..100 {
+            let at = COMPARISON_WAIT_MS + n * 1_000;
+            attention.down(agent(2), at);
+            attention.up(agent(2), Cut { since_ms: at + 500, away_ms: 500 });
+            assert!(!is_comparing(&attention));
+        }
         attention.up(agent(3), Cut { since_ms: COMPARISON_WAIT_MS, away_ms: 9 });
-        attention.down(agent(3));
+        assert!(is_comparing(&attention));
+        attention.down(agent(3), COMPARISON_WAIT_MS + 100);
         assert!(!is_comparing(&attention), "it is gone again");
+    }
+
+    #[test]
+    fn one_that_is_level_now_and_then_is_waited_for_no_longer_than_any_other() {
+        let mut attention = opened();
+        attention.level(None, 0);
+        let mut waited_ms = 0;
+        for n in 0..200 {
+            let at = n * 10_000;
+            attention.up(agent(1), Cut { since_ms: at, away_ms: 9 });
+            looking(&mut attention, at, at + 9_000, false);
+            waited_ms += if is_comparing(&attention) { 9_000 } else { 0 };
+            attention.level(Some(agent(1)), at + 9_000);
+            attention.down(agent(1), at + 9_500);
+        }
+        assert!(waited_ms <= COMPARISON_WAIT_MS + 9_000, "{waited_ms}");
+    }
+
+    #[test]
+    fn a_cut_lasts_until_both_are_level_however_often_the_link_comes_and_goes() {
+        let mut attention = opened();
+        attention.level(None, 0);
+        attention.up(agent(1), Cut { since_ms: 1_000, away_ms: 600_000 });
+        attention.down(agent(1), 1_300);
+        attention.up(agent(1), Cut { since_ms: 2_300, away_ms: 1_000 });
+        attention.level(Some(agent(1)), 2_400);
+        let longest = attention.around.returns.iter().map(|back| (back.away_ms, back.at_ms));
+        assert_eq!(longest.max_by_key(|(_, at)| *at), Some((600_000, 2_400)));
+        // A list that was shut on the other side is as good as a cut.
+        attention.down(agent(1), 3_000);
+        attention.up(agent(1), Cut { since_ms: 903_000, away_ms: 0 });
+        attention.level(Some(agent(1)), 903_100);
+        assert_eq!(attention.around.returns.last().map(|back| back.away_ms), Some(900_000));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, SignedBeat, Source, Turn};
-use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
+use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role};
 
 use super::links::control;
@@ -17,7 +17,7 @@ use crate::wire::Control;
 /// A node beats this many times within the shortest time to live of the claims that it beats for.
 const PARTS: u32 = 4;
 
-/// How many frames of one log are taken within [`WINDOW`]: many more than an honest node sends, whose claims
+/// How many frames of one agent are taken within [`WINDOW`]: many more than an honest node sends, whose claims
 /// live for a second at least.
 const FRAMES_MAX: u32 = 16;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ pub(super) struct ListBeats {
     /// When the last frame was asked for.
     sent_at: Option<Duration>,
     promises: Promises,
-    /// How many frames of a log came since when.
-    pace: BTreeMap<LogId, (Duration, u32)>,
+    /// How many frames of an agent came since when.
+    pace: BTreeMap<AgentId, (Duration, u32)>,
     pub(super) counts: BeatCounts,
 }
 
@@ -67,9 +67,9 @@ impl ListBeats {
         self.known.len()
     }
 
-    fn has_room(&mut self, now: Duration, log: LogId) -> bool {
+    fn has_room(&mut self, now: Duration, agent: AgentId) -> bool {
         self.pace.retain(|_, (since, _)| now < *since + WINDOW);
-        let (_, count) = self.pace.entry(log).or_insert((now, 0));
+        let (_, count) = self.pace.entry(agent).or_insert((now, 0));
         *count += 1;
         *count <= FRAMES_MAX
     }
@@ -96,8 +96,8 @@ impl Hub {
             if are_all {
                 promises.retain(&given);
             }
-            given.into_iter().for_each(|claim| promises.give(claim));
             over.iter().for_each(|claim| promises.take_back(*claim));
+            given.into_iter().for_each(|claim| promises.give(claim));
         }
     }
 
@@ -155,7 +155,7 @@ impl Hub {
             beats.counts.old += u64::from(!is_known);
             return Ok(());
         }
-        if !beats.has_room(now, log) {
+        if !beats.has_room(now, log.agent) {
             beats.counts.surplus += 1;
             return Ok(());
         }

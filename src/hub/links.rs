@@ -307,7 +307,7 @@ impl Hub {
                 let (hash, wants_answer) = (digest.hash, digest.wants_answer);
                 let input = replica::Input::Digest { from: peer, hash, wants_answer };
                 self.replica(now, list, input, effects);
-                self.note_level(now, list, peer);
+                self.note_level(now, list, peer, false);
             }
             Control::News { places, .. } => {
                 self.replica(now, list, replica::Input::News { from: peer, places }, effects);

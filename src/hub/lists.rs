@@ -142,7 +142,7 @@ impl Hub {
         let Some(shared) = self.lists.get_mut(&list) else { return };
         shared.peers.remove(&peer);
         shared.forks.forget(peer);
-        self.away(list, peer);
+        self.away(now, list, peer);
         self.replica(now, list, replica::Input::PeerDown(peer), effects);
         self.mesh(now, list, mesh::Input::LinkDown(peer), effects);
     }
@@ -201,7 +201,7 @@ impl Hub {
         if let Some(standing) = standing {
             let input = replica::Input::Standing { from, standing, after_all: true };
             self.replica(now, list, input, effects);
-            self.note_level(now, list, from);
+            self.note_level(now, list, from, true);
         }
     }
 

@@ -16,7 +16,7 @@ const TURN_MAX: usize = 64;
 /// costs a signature, and each who hears of it a check.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How often frames come where there is nothing new, and more than one holds.
+/// How often frames come where there is nothing new: for those who heard of a claim after its promises.
 const REPEAT: Duration = Duration::from_secs(30);
 
 /// The promises of this node in one list.
@@ -35,11 +35,11 @@ pub(super) struct Promises {
 
 impl Promises {
     pub(super) fn give(&mut self, claim: RecordHash) {
-        if !self.place.contains_key(&claim) {
-            self.given.insert(self.next, claim);
-            self.place.insert(claim, self.next);
-            self.next += 1;
-        }
+        // Whoever is told again may have forgotten it.
+        self.take_back(claim);
+        self.given.insert(self.next, claim);
+        self.place.insert(claim, self.next);
+        self.next += 1;
     }
 
     pub(super) fn take_back(&mut self, claim: RecordHash) {
@@ -61,7 +61,7 @@ impl Promises {
         if self.given.range(self.untold..).next().is_some() {
             return Some(since(GATHER));
         }
-        (self.given.len() > NEWEST_MAX).then(|| since(REPEAT))
+        (!self.given.is_empty()).then(|| since(REPEAT))
     }
 
     /// Returns what the frame tells that is due now.
@@ -106,11 +106,14 @@ mod tests {
         promises.give(claim(2));
         promises.give(claim(3));
         promises.take_back(claim(1));
-        promises.give(claim(2));
         assert_eq!(promises.frame(Duration::from_millis(1_100)), None);
         let told = promises.frame(Duration::from_millis(1_200));
         assert_eq!(told, Some(vec![claim(2), claim(3)]));
-        assert_eq!(promises.frame(Duration::from_secs(900)), None, "all is told, and in one frame");
+        assert_eq!(promises.frame(Duration::from_secs(31)), None, "all is told");
+        let again = promises.frame(Duration::from_millis(31_200));
+        assert_eq!(again, Some(vec![claim(2), claim(3)]), "for those who came later");
+        promises.give(claim(3));
+        assert_eq!(promises.deadline(), Some(Duration::from_millis(31_400)), "it is told anew");
     }
 
     #[test]
@@ -135,7 +138,6 @@ mod tests {
         }
         assert_eq!(told, all, "without anything new");
         promises.retain(&[claim(7)]);
-        assert_eq!(promises.frame(now + REPEAT), None);
         promises.give(claim(2_000));
         assert_eq!(promises.frame(now + REPEAT), Some(vec![claim(7), claim(2_000)]));
     }

@@ -166,6 +166,8 @@ impl Node {
         lock.tell(&holder).map_err(told)?;
         let (hub_in, inputs) = mpsc::unbounded_channel();
         let events = Events::new(epoch(), agent);
+        // Before any list is opened, the hub knows what time it is.
+        let _starting = hub_in.send(Told::Input(look()));
         let (keeper, stores) =
             Keeper::start(home.clone(), lock, holder, hub_in.clone(), events.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);
@@ -188,10 +190,8 @@ impl Node {
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
         let hub = Hub::new(agent, VERSION, Arc::new(MlDsa), seed);
-        // Of what was heard before, the hub knows how long ago, once it knows what time it is.
-        for input in [look(), hub::Input::Known(peers.known(Timestamp(time::now_ms())))] {
-            let _starting = hub_in.send(Told::Input(input));
-        }
+        let known = hub::Input::Known(peers.known(Timestamp(time::now_ms())));
+        let _starting = hub_in.send(Told::Input(known));
         let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.

@@ -29,6 +29,12 @@ const AGENTS_MAX: usize = 1_024;
 /// The most bytes of a file that is read.
 const BYTES_MAX: u64 = 1 << 20;
 
+/// An agent that was heard longer ago than this, or in the future, was so by a clock that was set since.
+const ODD_AFTER: Duration = Duration::from_secs(365 * 86_400);
+
+/// How long ago it counts as heard then: it is not there, and may come back.
+const UNKNOWN: Duration = Duration::from_secs(86_400);
+
 /// What is remembered.
 #[derive(Debug, Default)]
 pub struct PeersFile {
@@ -69,7 +75,8 @@ impl PeersFile {
         let Content { agents, heard, .. } = &self.content;
         let names: BTreeSet<&String> = agents.keys().chain(heard.keys()).collect();
         let ago = |at_ms: &i64| {
-            Duration::from_millis(u64::try_from(now.0.saturating_sub(*at_ms)).unwrap_or(0))
+            let ago_ms = u64::try_from(now.0.saturating_sub(*at_ms)).ok();
+            ago_ms.map(Duration::from_millis).filter(|ago| *ago < ODD_AFTER).unwrap_or(UNKNOWN)
         };
         let known = |name: &String| {
             let addresses = agents.get(name).cloned().unwrap_or_default();
@@ -180,6 +187,9 @@ mod tests {
         let expected =
             [(AgentId([7; 32]), vec![address], later), (AgentId([8; 32]), Vec::new(), later)];
         assert_eq!(again.known(Timestamp(55_000)), expected);
+        for odd in [0, 50 * 365 * 86_400_000] {
+            assert!(again.known(Timestamp(odd)).iter().all(|(.., ago)| *ago == Some(UNKNOWN)));
+        }
         fs::write(dir.path().join(FILE), "{").unwrap();
         assert!(PeersFile::load(dir.path()).known(now).is_empty());
     }

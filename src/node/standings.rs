@@ -16,7 +16,7 @@ use crate::clerk;
 const PROVISIONAL_MAX: usize = 65_536;
 
 /// How many of them are looked at at once, without a reason but the time.
-const LOOKS_MAX: usize = 256;
+const LOOKS_MAX: usize = 64;
 
 /// Claims that were told of and are not confirmed yet.
 #[derive(Debug, Default)]
@@ -58,9 +58,13 @@ impl Provisional {
 impl Shelf {
     /// A list was opened: whoever tells of its claims begins anew.
     pub(super) fn begin_standings(&mut self, list: ListId) {
-        let Some(tracker) = self.lists.get(&list) else { return };
-        match clerk::promised(tracker, list) {
-            Ok(promised) => self.report(promised),
+        let Some(tracker) = self.lists.get_mut(&list) else { return };
+        let held = tracker.watch_held();
+        match held.and_then(|held| Ok((held, clerk::promised(tracker, list)?))) {
+            Ok((held, promised)) => {
+                self.report(promised);
+                held.into_iter().for_each(|claim| self.provisional.add(list, claim));
+            }
             Err(error) => self.fail(list, &error),
         }
         self.provisional.may_have_lost.insert(list);

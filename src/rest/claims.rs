@@ -6,8 +6,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
+use x0x_tracker::claim::record::TTL_MS_DEFAULT;
 use x0x_tracker::id::Version;
-use x0x_tracker::interface::{Kept, Loss, Pick, Standing, Terms, TrackerError};
+use x0x_tracker::interface::{Holding, Kept, Loss, Pick, Standing, Terms};
 use x0x_tracker::{LocalTracker, Tracker};
 
 use super::answer::{Answer, answer};
@@ -57,28 +58,31 @@ async fn claimed(
     terms: Terms,
 ) -> Result<Kept, Failure> {
     let wait = Duration::from_millis(terms.confirm_ms.unwrap_or(0)).min(CONFIRM_MAX);
+    let worker = terms.worker.clone();
     let mut kept = writing(node, list.clone(), move |tracker| tracker.claim(&pick, &terms)).await?;
     let begun = time::origin();
+    let mut beaten = begun;
     let is_open = |kept: &Kept| {
         let standing = kept.issue.watch.as_ref().map(|watch| watch.standing);
         standing.is_some_and(|standing| standing != Standing::Confirmed)
     };
     while is_open(&kept) && begun.elapsed() < wait {
         tokio::time::sleep(CONFIRM_LOOK_EVERY).await;
-        let (id, claim) = (kept.issue.row.id.clone(), kept.claim);
-        let look = |tracker: &LocalTracker| Ok((tracker.held_by(claim)?, tracker.show(&id)));
-        match node.keeper().read(list.as_deref(), look).await?? {
-            (Some(issue), _) => kept.issue = issue,
-            // Another claim holds it by now, or it is over.
-            (None, now) => {
-                let (name, holder) = (kept.issue.name, now?.holder());
-                let why = "another claim came first, as was heard just now".to_owned();
-                let (claim, by_holder) = (Some(claim), false);
-                let also = kept.lost.into_boxed_slice();
-                let holder = holder.map(Box::new);
-                return Err(
-                    TrackerError::ClaimLost { name, claim, why, by_holder, holder, also }.into()
-                );
+        let claim = kept.claim;
+        let held = node.keeper().read(list.as_deref(), |tracker| tracker.held_by(claim)).await??;
+        let ttl_ms = kept.issue.row.held.as_ref().map_or(TTL_MS_DEFAULT, |held| held.ttl_ms);
+        let is_beat_due = beaten.elapsed() > Duration::from_millis(ttl_ms / 4);
+        match held {
+            Some(issue) if !is_beat_due => kept.issue = issue,
+            // Whoever waits is at it; and who has it no more is told what became of it.
+            _ => {
+                let (worker, claim) = (worker.clone(), Some(claim.to_string()));
+                let holding = Holding { worker, issue: None, claim };
+                let lost = std::mem::take(&mut kept.lost);
+                let beat = move |tracker: &mut LocalTracker| tracker.heartbeat(&holding);
+                kept = writing(node, list.clone(), beat).await?;
+                kept.lost.extend(lost);
+                beaten = time::origin();
             }
         }
     }

@@ -302,7 +302,7 @@ const SEEDS: u64 = 60;
 
 fn run(seed: u64) -> (Told, Counts) {
     let count = 4 + seed as usize % 6;
-    let job = if seed % 2 == 0 { 12 } else { 60 };
+    let job = if seed.is_multiple_of(2) { 12 } else { 60 };
     let mut world = team(1_000 + seed, count, 12, (SECOND, job * SECOND));
     let mut plan = Vec::new();
     let gone_through = catch_unwind(AssertUnwindSafe(|| {

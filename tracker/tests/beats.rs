@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use support::{List, exchange, give};
 use x0x_tracker::LocalTracker;
-use x0x_tracker::claim::Around;
 use x0x_tracker::claim::around::Return;
 use x0x_tracker::claim::beat::{Beat, Kind, SignedBeat, Turn};
+use x0x_tracker::claim::{Around, Uptime};
 use x0x_tracker::id::{AgentId, RecordHash};
 use x0x_tracker::interface::request::Filter;
 use x0x_tracker::interface::workers::Deeds;
@@ -40,6 +40,8 @@ fn claimed(list: &mut List, name: &str) -> RecordHash {
 #[derive(Clone, Default)]
 struct Seen {
     uptime_ms: Arc<AtomicU64>,
+    /// Which start of the machine it is.
+    boot: Arc<AtomicU64>,
     around: Arc<Mutex<Around>>,
 }
 
@@ -72,7 +74,12 @@ fn hearing(list: List, seed: u64) -> (List, Seen) {
     drop(tracker);
     let seen = Seen::default();
     seen.pass(10_000);
-    let host = testing::host_up(seed, seen.uptime_ms.clone());
+    let clock = seen.clone();
+    let uptime = move || {
+        let boot = [clock.boot.load(Ordering::Relaxed) as u8; 16];
+        Uptime { boot, ms: clock.uptime_ms.load(Ordering::Relaxed) }
+    };
+    let host = Host { uptime: Box::new(uptime), ..testing::host(seed) };
     let look = {
         let seen = seen.clone();
         move || {
@@ -262,6 +269,58 @@ fn a_holder_that_never_lapsed_contests_a_takeover_and_whoever_took_over_gives_up
     assert!(!kept.renewed && kept.claim == parted[0].claim);
     assert!(matches!(b.tracker.heartbeat(&worker("v")), Err(TrackerError::ClaimLost { .. })));
     assert!(matches!(b.tracker.heartbeat(&worker("v")), Err(TrackerError::NoClaim { .. })));
+}
+
+#[test]
+fn who_was_off_over_a_restart_of_the_machine_contests_nothing() {
+    let (mut a, mut b, at_a, at_b) = two(1);
+    at_b.pass(2 * TTL_MS);
+    let takeover = take(&mut b).unwrap();
+    // The machine was started just now: how long the claim was silent before, nobody knows.
+    at_a.boot.store(1, Ordering::Relaxed);
+    at_a.uptime_ms.store(30, Ordering::Relaxed);
+    at_a.sees(|around, _| *around = Around::default());
+    give(&b, &mut a);
+    assert_eq!(a.tracker.part().unwrap()[0].lost_to, Some(takeover));
+    let (mut a, _b, at_a, _) = two(1);
+    at_a.boot.store(1, Ordering::Relaxed);
+    at_a.uptime_ms.store(30, Ordering::Relaxed);
+    at_a.sees(|around, _| *around = Around { is_comparing: true, ..Around::default() });
+    let worker = Holding { worker: "w".to_owned(), ..Holding::default() };
+    let refused = a.tracker.heartbeat(&worker).unwrap_err();
+    assert!(matches!(refused, TrackerError::CatchingUp { .. }), "{refused}");
+    let refused = a.tracker.release(&worker, &Release::default()).unwrap_err();
+    assert!(matches!(refused, TrackerError::CatchingUp { .. }), "{refused}");
+    at_a.sees(|around, _| around.is_comparing = false);
+    assert!(a.tracker.heartbeat(&worker).unwrap().renewed);
+}
+
+#[test]
+fn a_claim_that_lapsed_is_confirmed_by_no_promise() {
+    let (mut a, mut b, at_a, _) = two(0);
+    let claim = held(&a).row.held.unwrap().claim;
+    b.create("that it has a log");
+    let turn = Turn { start: 1, counter: 1 };
+    let promise = b.tracker.beat_of(turn, Kind::Promised, &[claim]).unwrap().unwrap();
+    a.tracker.hear(&promise.peek().unwrap()).unwrap();
+    assert_eq!(held(&a).watch.unwrap().standing, Standing::Confirmed);
+    at_a.pass(TTL_MS + 1);
+    at_a.hears(&[2]);
+    assert_eq!(held(&a).watch.unwrap().standing, Standing::Provisional);
+}
+
+#[test]
+fn turns_of_logs_that_a_member_makes_up_are_kept_in_a_bounded_number() {
+    let (a, mut b, ..) = two(1);
+    for n in 0..200_u64 {
+        let mut made_up = beat(&a, 1, 1, &[]);
+        made_up.log.nonce = n.to_be_bytes();
+        b.tracker.hear(&made_up).unwrap();
+        // It is known that it came.
+        made_up.turn.counter = 1;
+        assert_eq!(b.tracker.hear(&made_up).unwrap(), 0);
+    }
+    assert!(b.tracker.sources_heard(agent(1)).unwrap() <= 16);
 }
 
 #[test]

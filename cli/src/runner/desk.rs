@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use x0x::home::{Home, HomeError};
 use x0x::time;
-use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
+use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX, TTL_MS_DEFAULT};
 use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::report::Held;
@@ -43,6 +43,8 @@ pub struct Desk {
     pub ttl_ms: Option<u64>,
     /// Proofs are named from here in handoffs.
     pub root: PathBuf,
+    /// Whether nothing is claimed while no other member is heard.
+    pub stops_isolated: bool,
     /// How much the end of the runner is wanted.
     pub haste: Haste,
 }
@@ -131,6 +133,9 @@ impl Desk {
         under_way: &BTreeSet<DocumentKey>,
     ) -> Result<Taken, CliError> {
         let mut tracker = self.open_unless(Haste::ENDING)?;
+        if self.stops_isolated && self.is_isolated(&*tracker)? {
+            return Err(TrackerError::NothingReady.into());
+        }
         let wanted = match name {
             Some(name) => tracker.show(name)?,
             None => first_ready(&*tracker, filter, under_way)?,
@@ -146,6 +151,15 @@ impl Desk {
         let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();
         Ok(Taken { issue, json, claim, failures })
+    }
+
+    /// Tells whether the node of this machine has heard no other member for the life of a claim.
+    fn is_isolated(&self, tracker: &dyn Tracker) -> Result<bool, TrackerError> {
+        let ttl_ms = self.ttl_ms.unwrap_or(TTL_MS_DEFAULT);
+        let workers = tracker.workers()?.workers;
+        let mut others =
+            workers.iter().filter(|one| !one.is_own && one.silence_ms.is_some()).peekable();
+        Ok(others.peek().is_some() && others.all(|one| one.silence_ms > Some(ttl_ms)))
     }
 
     /// Beats claims, all in one opening.

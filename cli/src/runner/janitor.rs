@@ -1,6 +1,8 @@
 //! What a node does for runners of its machine that are gone: where a claim of theirs was lost, the proofs are
 //! kept apart without anybody asking for it. A runner that lives does that itself.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use x0x::home::Home;
 use x0x::node::Node;
@@ -13,42 +15,53 @@ use super::recovery::{Found, Recovered, recover_others};
 /// How long an issue is left alone that such a runner had: a runner's first backoff.
 const RETRY_AFTER_MS: u64 = 10_000;
 
+/// When it is tried again where something could not be dealt with: a node that has just started asks others
+/// first whether they took over.
+const AGAIN_AFTER: Duration = Duration::from_secs(15);
+
 /// Looks after them until the node stops.
-pub async fn look_after(node: Node, home: Home, wait: std::time::Duration) {
+pub async fn look_after(node: Node, home: Home, wait: Duration) {
     let events = node.events().clone();
     let mut happened = events.follow();
-    let (mut seen, mut is_due) = (events.newest(), true);
+    let (mut seen, mut is_due, mut has_left) = (events.newest(), true, false);
     loop {
         if is_due {
             let (home, agent) = (home.clone(), node.agent());
             let recovering = tokio::task::spawn_blocking(move || recover(home, agent, wait));
             if let Ok(recovered) = recovering.await {
+                has_left = !recovered.complaints.is_empty();
                 log(&recovered);
             }
         }
-        if happened.changed().await.is_err() {
+        let waited = match has_left {
+            true => tokio::time::timeout(AGAIN_AFTER, happened.changed()).await,
+            false => Ok(happened.changed().await),
+        };
+        if matches!(waited, Ok(Err(_))) {
             // Nothing happens any more.
             return std::future::pending().await;
         }
+        is_due = waited.is_err();
         let found = events.after(seen);
         seen = found.newest;
         let me = node.agent().to_string();
-        is_due =
+        is_due |=
             found.has_gap || found.events.iter().any(|event| is_loss(event.kind, &event.data, &me));
     }
 }
 
 fn is_loss(kind: &str, data: &str, me: &str) -> bool {
-    kind == "lost"
+    // A handoff may be that of whoever took over.
+    matches!(kind, "lost" | "released" | "handed_off" | "ended")
         && serde_json::from_str::<Value>(data).is_ok_and(|data| data["holder"]["agent"] == *me)
 }
 
-fn recover(home: Home, agent: AgentId, wait: std::time::Duration) -> Recovered {
+fn recover(home: Home, agent: AgentId, wait: Duration) -> Recovered {
     // Each that is gone left which list is meant, and from where its proofs are named.
     let list = ListId([0; 32]);
     let (worker, root) = (String::new(), home.dir().to_owned());
-    let desk =
-        Desk { home, agent, list, wait, worker, ttl_ms: None, root, haste: Haste::default() };
+    let (ttl_ms, stops_isolated, haste) = (None, false, Haste::default());
+    let desk = Desk { home, agent, list, wait, worker, ttl_ms, root, stops_isolated, haste };
     recover_others(&desk, RETRY_AFTER_MS)
 }
 
@@ -70,6 +83,7 @@ mod tests {
     fn a_claim_of_this_agent_that_was_lost_is_told_from_others() {
         let data = |agent: &str| format!("{{\"holder\":{{\"agent\":\"{agent}\"}}}}");
         assert!(is_loss("lost", &data("me"), "me"));
+        assert!(is_loss("handed_off", &data("me"), "me"));
         assert!(!is_loss("lost", &data("you"), "me") && !is_loss("claimed", &data("me"), "me"));
     }
 }

@@ -97,6 +97,7 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
         worker: worker.name.clone(),
         ttl_ms: settings.ttl_ms,
         root: settings.root.clone(),
+        stops_isolated: settings.plan.stops_isolated,
         haste: Haste::default(),
     };
     let retry_after_ms = settings.plan.backoff.first_ms;

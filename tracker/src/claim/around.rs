@@ -19,14 +19,14 @@ pub const ONLINE_MS: i64 = 600_000;
 /// How long after it was heard an agent counts as one that may come back: what it did may be on its way.
 pub const EXPECTED_MS: i64 = 7 * 24 * 3_600_000;
 
-/// The most gaps that are remembered; of more, the oldest two become one that spans both.
+/// The most gaps that are remembered; of more, the oldest two become one that is as long as both.
 pub const GAPS_MAX: usize = 64;
 
 /// The most returns that are remembered; of more, the shortest two become one.
 pub const RETURNS_MAX: usize = 16;
 
-/// After a return, one waits this part of a claim's time to live until its silence says something: a holder
-/// that is there beats once within it.
+/// After a return, one waits this part of a claim's time to live until its silence says something: a runner
+/// asks for a beat about once within it, and what was sent before came with the comparison.
 const WAIT_PARTS: u64 = 4;
 
 /// A cut that lasted this part of a claim's time to live or less hid no more than a beat of it or two: then
@@ -104,7 +104,8 @@ impl Around {
 
     /// Returns how long ago an agent was heard; `None` where it never was.
     pub fn silence_ms(&self, agent: AgentId, now: Uptime) -> Option<i64> {
-        self.heard.get(&agent).map(|heard| i64::try_from(now.ms).unwrap_or(i64::MAX) - heard)
+        let now_ms = i64::try_from(now.ms).unwrap_or(i64::MAX);
+        self.heard.get(&agent).map(|heard| now_ms.saturating_sub(*heard))
     }
 
     /// Returns the agents that are there.
@@ -123,8 +124,10 @@ impl Around {
         }
         self.gaps.push((before, now_ms));
         if self.gaps.len() > GAPS_MAX {
-            let (_, end) = self.gaps.remove(1);
-            self.gaps[0].1 = end;
+            // They hide as much together as they did apart.
+            let (from, to) = self.gaps.remove(0);
+            let next = &mut self.gaps[0];
+            next.0 = next.0.saturating_sub(to - from);
         }
         Some(gap_ms)
     }
@@ -210,9 +213,8 @@ mod tests {
             ms += 1_000;
         }
         assert_eq!(around.gaps.len(), GAPS_MAX);
-        // Those that became one hide the time between them too, never less.
         let age_ms = around.age_ms(Sighting(at(0)), at(ms));
-        assert_eq!(age_ms, GAPS_MAX as u64 * 1_000);
+        assert_eq!(age_ms, 3 * GAPS_MAX as u64 * 1_000);
     }
 
     #[test]

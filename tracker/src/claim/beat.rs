@@ -19,6 +19,10 @@ pub const BEAT_CLAIMS_MAX: usize = 4_096;
 /// forgotten.
 pub const BEATS_MAX: usize = 1_024;
 
+/// The most sources of one agent whose newest frame is kept: of its logs, few are written at a time. Of more,
+/// those that were heard of longest ago are forgotten.
+pub const SOURCES_MAX: usize = 16;
+
 /// What is signed begins with this.
 const LABEL: &[u8] = b"x0x/beat/v1\0";
 
@@ -159,6 +163,11 @@ impl Beats {
             Entry::Vacant(place) => drop(place.insert(known)),
         }
         self.taken += 1;
+        let of_agent = || self.known.iter().filter(|((log, _), _)| log.agent == of.0.agent);
+        if of_agent().count() > SOURCES_MAX {
+            let oldest = of_agent().min_by_key(|(_, known)| known.taken).map(|(of, _)| *of);
+            oldest.and_then(|of| self.known.remove(&of));
+        }
         if self.known.len() > BEATS_MAX {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.taken);
             oldest.map(|(of, _)| *of).and_then(|of| self.known.remove(&of));
@@ -275,16 +284,27 @@ mod tests {
     fn frames_are_kept_of_a_bounded_number_of_logs() {
         let mut beats = Beats::default();
         let (_, turn, signed) = beat(1, 1, 1);
+        let of = |agent: u64, nonce: u64| {
+            let mut bytes = [9; 32];
+            bytes[..8].copy_from_slice(&agent.to_be_bytes());
+            (LogId { agent: AgentId(bytes), nonce: nonce.to_be_bytes() }, Kind::Worked)
+        };
         for n in 0..BEATS_MAX as u64 + 5 {
-            let mut nonce = [0; 8];
-            nonce.copy_from_slice(&n.to_be_bytes());
-            let log = LogId { nonce, ..log(1, 0) };
-            assert!(beats.take((log, Kind::Worked), turn, signed.clone()));
+            assert!(beats.take(of(n, 0), turn, signed.clone()));
         }
         assert_eq!(beats.len(), BEATS_MAX);
-        assert!(
-            beats.newer_than((log(1, 0), Kind::Worked), None).is_none(),
-            "the first is forgotten"
+        assert!(beats.newer_than(of(0, 0), None).is_none(), "the first is forgotten");
+        // Whoever makes up logs drives out its own frames alone.
+        for n in 0..200 {
+            assert!(beats.take(of(7, n + 1), turn, signed.clone()));
+        }
+        assert!(beats.newer_than(of(100, 0), None).is_some());
+        assert_eq!(
+            beats
+                .turns()
+                .filter(|((log, _), _)| *log != of(7, 0).0 && log.agent == of(7, 0).0.agent)
+                .count(),
+            SOURCES_MAX
         );
         beats.retain(|_| false);
         assert!(beats.is_empty());

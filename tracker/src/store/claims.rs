@@ -9,7 +9,7 @@ use super::changes::PromiseNews;
 use super::rows::{RowKey, damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::claim::Sighting;
-use crate::claim::beat::{Source, Turn};
+use crate::claim::beat::{SOURCES_MAX, Source, Turn};
 use crate::id::{AgentId, CommitHash, DocumentKey, RecordHash};
 use crate::interface::TrackerError;
 
@@ -114,6 +114,16 @@ pub trait Claims: Tables {
         Ok(found)
     }
 
+    /// Returns of how many sources of an agent the newest frame is known.
+    fn sources_of(&self, agent: AgentId) -> Result<usize, TrackerError> {
+        let mut count = 0;
+        self.visit_prefix(Table::Heard, &agent.0, &mut |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
     /// Returns who promised what of a claim; `None` of one that holds no issue.
     fn promises(&self, claim: RecordHash) -> Result<Option<Promises>, TrackerError> {
         self.get(Table::Promises, &claim.0)?.map(|bytes| decode(&bytes, "promises")).transpose()
@@ -193,6 +203,20 @@ impl Writing {
     /// Notes which frame of a source is the newest that was heard.
     pub fn put_heard_turn(&self, source: Source, turn: Turn) -> Result<(), TrackerError> {
         self.put(Table::Heard, &source_key(source), &encode(&turn)?)
+    }
+
+    /// Forgets turns of an agent beyond [`SOURCES_MAX`], but not that of one source.
+    pub fn forget_sources(&self, agent: AgentId, but: Source) -> Result<(), TrackerError> {
+        let mut known: Vec<(Turn, Vec<u8>)> = Vec::new();
+        self.visit_prefix(Table::Heard, &agent.0, &mut |key, turn| {
+            known.push((decode(turn, "the turn of a beat")?, key.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let surplus = known.len().saturating_sub(SOURCES_MAX);
+        let own = source_key(but);
+        known.retain(|(_, key)| *key != own);
+        known.sort();
+        known.iter().take(surplus).try_for_each(|(_, key)| self.remove(Table::Heard, key))
     }
 
     /// Notes when a beat of a claim of another agent was seen, which holds an issue.

@@ -1,6 +1,8 @@
 //! Beats between machines: frames that say which claims of this store are worked on, and what is made of
 //! those of others. When they are sent, and to whom, is the node's.
 
+use std::ops::ControlFlow;
+
 use super::watching::{Outlook, slate_of_claim};
 use super::{LocalTracker, names};
 use crate::claim::beat::{Beat, ClaimTag, Kind, SignedBeat, Turn, tag};
@@ -9,7 +11,7 @@ use crate::document::Content;
 use crate::id::{AgentId, RecordHash};
 use crate::interface::report::Row;
 use crate::interface::{Shown, TrackerError};
-use crate::store::{Claims, Meta, PromiseNews, Promises, Writing, row_key};
+use crate::store::{Claims, Meta, PromiseNews, Promises, Rows, Whose, Writing, row_key};
 
 impl LocalTracker {
     /// Returns the number of this start, which no frame that was ever sent before has: it is on disk when
@@ -50,6 +52,11 @@ impl LocalTracker {
         Ok(names::document(&reading, row.key)?.tree(None))
     }
 
+    /// Returns of how many sources of an agent it is known which frame was the newest.
+    pub fn sources_heard(&self, agent: AgentId) -> Result<usize, TrackerError> {
+        self.store.read()?.sources_of(agent)
+    }
+
     /// Returns the issue that a claim holds; `None` where it holds none.
     pub fn held_by(&self, claim: RecordHash) -> Result<Option<Shown>, TrackerError> {
         let reading = self.store.read()?;
@@ -60,6 +67,32 @@ impl LocalTracker {
             return Ok(None);
         }
         names::shown(&reading, &row_key, self.outlook()).map(Some)
+    }
+
+    /// Returns the claims that hold issues; has what others promise of them kept from now on, where an earlier
+    /// version of this program did not.
+    pub fn watch_held(&mut self) -> Result<Vec<RecordHash>, TrackerError> {
+        let outlook = self.outlook();
+        let (mut held, mut unwatched) = (Vec::new(), Vec::new());
+        let reading = self.store.read()?;
+        reading.visit_rows(None, &mut |_, row| {
+            if let Some(by) = &row.held {
+                held.push(by.claim);
+                if reading.promises(by.claim)?.is_none() {
+                    unwatched.push(row);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !unwatched.is_empty() {
+            let writing = self.store.write()?;
+            for row in unwatched {
+                let content = names::document(&reading, row.key)?.read();
+                watch(&writing, &content, &row, &outlook)?;
+            }
+            writing.commit()?;
+        }
+        Ok(held)
     }
 
     /// Notes what a frame of another agent says, which was verified; returns of how many of its claims it is
@@ -73,6 +106,7 @@ impl LocalTracker {
             return Ok(0);
         }
         writing.put_heard_turn(source, beat.turn)?;
+        writing.forget_sources(beat.log.agent, source)?;
         let mut heard = 0;
         for tag in &beat.claims {
             heard += match beat.kind {
@@ -119,10 +153,16 @@ pub(super) fn watch(
 ) -> Result<(), TrackerError> {
     let tree = &content.tree;
     for claim in tree.claims() {
-        let Some((record, _)) = tree.claim(claim) else { continue };
+        let Some((record, made)) = tree.claim(claim) else { continue };
         let holds = row.held.as_ref().is_some_and(|held| held.claim == claim);
         watch_promises(writing, tree, claim, holds, outlook)?;
         if Some(record.by) == outlook.agent {
+            // One that this store did not make, as after a restore, is watched from when it comes.
+            if holds && writing.seen_beat(claim)?.is_none() {
+                let (row, worker) = (row_key(&content.issue.birth), made.worker.clone());
+                let whose = Whose { agent: record.by, worker, row };
+                writing.put_beat(claim, Sighting(outlook.uptime), Some(&whose))?;
+            }
             continue;
         }
         match (holds, writing.heard_beat(claim)?.is_some()) {

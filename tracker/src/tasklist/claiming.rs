@@ -206,9 +206,12 @@ pub(super) fn has_lapsed(
     content: &Content,
     claim: RecordHash,
 ) -> Result<bool, TrackerError> {
-    let silent_ms = Watching::of(edition.tables(), edition.outlook()).silent_ms(claim)?;
-    // A claim that nobody here has watched may have been silent for any time.
-    Ok(silent_ms.is_none_or(|silent_ms| rules::is_lapsed(&content.tree, claim, silent_ms)))
+    let now = edition.outlook().uptime;
+    let seen = edition.tables().seen_beat(claim)?;
+    // A claim that nobody here has watched, or not since the machine was started, may have been silent for
+    // any time.
+    let seen = seen.filter(|seen| seen.0.boot == now.boot);
+    Ok(seen.is_none_or(|seen| rules::is_lapsed(&content.tree, claim, seen.age_ms(now))))
 }
 
 /// Refuses to renew a lapsed claim while it is not known whether somebody took it over: the renewal would

@@ -133,7 +133,11 @@ pub(super) fn release(
         (edition, meant, Vec::new())
     } else {
         let meant = holding::meant(edition.tables(), &edition, holding)?;
-        losses::held(edition, meant)?
+        let (edition, meant, told) = losses::held(edition, meant)?;
+        if has_lapsed(&edition, &meant.content, meant.claim)? {
+            check_caught_up(&edition, &meant.content)?;
+        }
+        (edition, meant, told)
     };
     let Meant { mut document, content, claim, .. } = meant;
     let how = if release.force { How::Forced } else { How::Released };

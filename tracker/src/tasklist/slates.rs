@@ -18,14 +18,22 @@ pub(super) fn of(
     if let Some((_, shard)) = tree.shard() {
         return Ok(shard.slate.clone());
     }
-    Ok(slate::draw(tree.issue(), &candidates(watching, tree.issue())?))
+    drawn(watching, tree.issue())
+}
+
+/// Returns the slate that the first claim on an issue would draw.
+pub(super) fn drawn(
+    watching: &Watching<'_, impl Tables>,
+    issue: &str,
+) -> Result<Vec<AgentId>, TrackerError> {
+    Ok(slate::draw(issue, candidates(watching)?))
 }
 
 /// Returns the shard record of an issue that has none yet, or that is drawn anew.
 pub(super) fn draw(edition: &Edition<'_>, content: &Content) -> Result<Shard, TrackerError> {
     let issue = content.issue.id();
     let watching = Watching::of(edition.tables(), edition.outlook());
-    let considered = candidates(&watching, issue)?;
+    let considered = slate::considered(issue, candidates(&watching)?.to_vec());
     let mut charter = edition.charter().to_vec();
     charter.sort_unstable();
     let slate = slate::draw(issue, &considered);
@@ -34,10 +42,10 @@ pub(super) fn draw(edition: &Edition<'_>, content: &Content) -> Result<Shard, Tr
 
 /// Returns the agents that a slate is drawn of: the members that may work and are there, and this agent, who
 /// is the only one that is known to be without a node.
-fn candidates(
-    watching: &Watching<'_, impl Tables>,
-    issue: &str,
-) -> Result<Vec<AgentId>, TrackerError> {
+fn candidates<'w>(watching: &'w Watching<'_, impl Tables>) -> Result<&'w [AgentId], TrackerError> {
+    if let Some(known) = watching.candidates.get() {
+        return Ok(known);
+    }
     let Outlook { agent, uptime, .. } = watching.outlook();
     let workers = watching.workers()?;
     let may_work = |agent: &AgentId| workers.is_none_or(|workers| workers.contains(agent));
@@ -48,5 +56,7 @@ fn candidates(
         // Somebody must be on it: whoever draws it.
         agents.extend(*agent);
     }
-    Ok(slate::considered(issue, agents))
+    agents.sort_unstable();
+    agents.dedup();
+    Ok(watching.candidates.get_or_init(|| agents))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::senses::Senses;
 use super::{names, slates};
 use crate::claim::around::Around;
-use crate::claim::rules::{self, Sight, takeover_after_ms};
+use crate::claim::rules::{self, Sight};
 use crate::claim::{Sighting, Tree, Uptime};
 use crate::id::{AgentId, RecordHash};
 use crate::interface::report::{Reason, Row};
@@ -47,12 +47,15 @@ pub(super) struct Watching<'a, T: Tables> {
     charter: OnceCell<Arc<Charter>>,
     /// The members that may claim; `None` without a charter, where whoever has the file may.
     workers: OnceCell<Option<Vec<AgentId>>>,
+    /// The agents that a slate would be drawn of now.
+    pub(super) candidates: OnceCell<Vec<AgentId>>,
 }
 
 impl<'a, T: Tables> Watching<'a, T> {
     pub(super) fn of(tables: &'a T, outlook: Outlook) -> Self {
         let around = outlook.senses.around();
-        Self { tables, outlook, around, charter: OnceCell::new(), workers: OnceCell::new() }
+        let (charter, workers, candidates) = Default::default();
+        Self { tables, outlook, around, charter, workers, candidates }
     }
 
     /// Returns the state of the store.
@@ -97,9 +100,9 @@ impl<'a, T: Tables> Watching<'a, T> {
             let at = i128::from(now.0) + left;
             Timestamp(i64::try_from(at).unwrap_or(i64::MAX))
         };
-        let unheard = self.unheard(row, held)?;
+        let is_stale = left.is_some_and(|left| left < 0) || self.is_out(held.agent)?;
+        let unheard = self.unheard(row, held, is_stale)?;
         let is_own = agent == Some(held.agent);
-        // What others promised lasts no longer than they hear of the claim.
         let standing = match unheard.is_empty() {
             _ if is_own && self.is_isolated(held.ttl_ms)? => Standing::Isolated,
             true => Standing::Confirmed,
@@ -109,7 +112,7 @@ impl<'a, T: Tables> Watching<'a, T> {
             age_ms: u64::try_from(now.0.saturating_sub(held.at.0)).unwrap_or(0),
             silent_ms,
             deadline: left.map(deadline),
-            is_stale: left.is_some_and(|left| left < 0) || self.is_out(held.agent)?,
+            is_stale,
             is_own,
             standing,
             unheard,
@@ -132,14 +135,8 @@ impl<'a, T: Tables> Watching<'a, T> {
 
     /// Tells whether the one who asks may take over the claim that holds an issue.
     fn may_take_over(&self, row: &Row, held: &Held, holder: &Holder) -> Result<bool, TrackerError> {
-        let Some(silent_ms) = holder.silent_ms.filter(|silent_ms| *silent_ms > held.ttl_ms) else {
-            return Ok(false);
-        };
-        let Some(own) = self.outlook.agent else { return Ok(false) };
-        if own == held.agent {
-            // The workers of one agent have one place on the slate.
-            return Ok(silent_ms > takeover_after_ms(held.ttl_ms, held.slot, own, held.claim));
-        }
+        let has_lapsed = holder.silent_ms.is_some_and(|silent_ms| silent_ms > held.ttl_ms);
+        let Some(own) = self.outlook.agent.filter(|_| has_lapsed) else { return Ok(false) };
         let tree = names::document(self.tables, row.key)?.tree(None);
         let (slate, sight) = (slates::of(self, &tree)?, self.sight(row, &[])?);
         Ok(rules::may_take_over(&tree, held.claim, &slate, own, &sight).is_ok())
@@ -154,10 +151,13 @@ impl<'a, T: Tables> Watching<'a, T> {
         if self.unheld_ms(row) > longest {
             return Ok(None);
         }
-        let tree = names::document(self.tables, row.key)?.tree(None);
-        let slate = slates::of(self, &tree)?;
+        let slate = match row.tally.claims {
+            // Nobody drew one yet.
+            0 => slates::drawn(self, &row.id)?,
+            _ => slates::of(self, &names::document(self.tables, row.key)?.tree(None))?,
+        };
         let sight = self.sight(row, &slate)?;
-        Ok(Some(rules::opens_in_ms(tree.issue(), &slate, own, &sight)).filter(|ms| *ms > 0))
+        Ok(Some(rules::opens_in_ms(&row.id, &slate, own, &sight)).filter(|ms| *ms > 0))
     }
 
     /// Returns what is known of an issue beside its records; `slate` is the one that counts for it.
@@ -205,7 +205,12 @@ impl<'a, T: Tables> Watching<'a, T> {
     /// Returns the members that could claim what an agent claimed, and of whom nobody here knows that they
     /// did not: those on the slate of the claim that did not promise, and those that were not heard for a
     /// while and may come back.
-    fn unheard(&self, row: &Row, held: &Held) -> Result<Vec<AgentId>, TrackerError> {
+    fn unheard(
+        &self,
+        row: &Row,
+        held: &Held,
+        is_stale: bool,
+    ) -> Result<Vec<AgentId>, TrackerError> {
         let own = self.outlook.agent;
         let is_other = |agent: &&AgentId| **agent != held.agent && Some(**agent) != own;
         let workers = self.workers()?.unwrap_or_default();
@@ -222,7 +227,9 @@ impl<'a, T: Tables> Watching<'a, T> {
         };
         let now = self.outlook.uptime;
         let is_unheard = |agent: &&AgentId| {
-            let has_to_promise = on_slate.contains(agent) && !given.contains(agent);
+            // A promise lasts until the claim goes stale.
+            let has_promised = given.contains(agent) && !is_stale;
+            let has_to_promise = on_slate.contains(agent) && !has_promised;
             let is_away = !around.is_online(**agent, now)
                 && (around.is_comparing || around.is_expected(**agent, now));
             has_to_promise || is_away
