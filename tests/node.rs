@@ -403,6 +403,50 @@ async fn a_claim_that_is_worked_on_stays_young_on_every_node_and_one_that_is_not
     assert!(watch(&b, &worked).await.silent_ms.unwrap() >= silent_ms);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_told_as_confirmed_on_every_node_once_nobody_else_can_have_claimed() {
+    let (a, list) = founder().await;
+    let (b, c) = (newcomer(&a, list).await, newcomer(&a, list).await);
+    let name = a.create(list, "wanted").await;
+    let all = [&a, &b, &c];
+    level(&all, list, 1).await;
+    let online = async |place: &Place| {
+        let workers = place.node.keeper().read(None, |tracker| tracker.workers()).await;
+        let workers = workers.unwrap().unwrap().workers;
+        workers.iter().filter(|worker| worker.is_online == Some(true)).count()
+    };
+    let told = |place: &Place, kind: &str| {
+        let events = place.node.events().after(0).events;
+        let of = events.iter().filter(|event| event.kind == kind && event.data.contains(&name));
+        of.map(|event| serde_json::from_str(&event.data).unwrap())
+            .collect::<Vec<serde_json::Value>>()
+    };
+    let followed = async {
+        for place in all {
+            while online(place).await < 3 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        let pick = Pick::Issue(name.clone());
+        let (worker, ttl_ms) = ("w".to_owned(), Some(600_000));
+        let terms = Terms { worker, ttl_ms, resume: false, confirm_ms: None };
+        let claimed = a.node.keeper().write(list, move |tracker| tracker.claim(&pick, &terms));
+        let claim = claimed.await.unwrap().unwrap().claim.to_string();
+        for place in all {
+            while told(place, "confirmed").is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        claim
+    };
+    let claim = tokio::time::timeout(Duration::from_secs(60), followed).await.unwrap();
+    for place in all {
+        let (claimed, confirmed) = (told(place, "claimed"), told(place, "confirmed"));
+        assert_eq!((claimed.len(), confirmed.len()), (1, 1));
+        assert_eq!(confirmed[0]["holder"]["claim"], *claim);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stops_waits_for_nobody_who_borrowed_the_stores() {
     let (a, list) = founder().await;

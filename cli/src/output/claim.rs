@@ -85,7 +85,10 @@ pub fn standing_cell(shown: &Shown) -> Cell {
         0..=2 => slot(held.slot),
         _ => "off slate",
     };
-    Cell::new(&format!("{place}{}, try {attempts}", age.unwrap_or_default()))
+    let standing = shown.watch.as_ref().map(|watch| watch.standing);
+    let unsure = standing.filter(|standing| *standing != Standing::Confirmed);
+    let unsure = unsure.map_or(String::new(), |standing| format!(", {}", standing.name()));
+    Cell::new(&format!("{place}{}, try {attempts}{unsure}", age.unwrap_or_default()))
 }
 
 /// Writes the part of a page that says who holds the issue, or why it is left alone.

@@ -85,6 +85,13 @@ pub trait Claims: Tables {
         self.get(Table::Beats, &record.0)?.map(|bytes| decode(&bytes, "a beat")).transpose()
     }
 
+    /// Returns when a beat of a claim that was made here was last seen, and whose it is.
+    fn own_beat(&self, claim: RecordHash) -> Result<Option<(Sighting, Whose)>, TrackerError> {
+        let Some(bytes) = self.get(Table::Beats, &claim.0)? else { return Ok(None) };
+        let (seen, whose) = beat_of(&bytes)?;
+        Ok(whose.map(|whose| (seen, whose)))
+    }
+
     /// Returns when a beat of a claim of another agent, which holds an issue, was last seen here.
     fn heard_beat(&self, claim: RecordHash) -> Result<Option<Sighting>, TrackerError> {
         let heard = self.get(Table::Heard, &claim.0)?;
@@ -150,9 +157,7 @@ pub trait Claims: Tables {
     fn watched(&self) -> Result<Vec<Watched>, TrackerError> {
         let mut watched = Vec::new();
         self.visit(Table::Beats, &[], &mut |record, beat| {
-            let (_, rest) =
-                postcard::take_from_bytes::<Sighting>(beat).map_err(|_| damaged("a beat"))?;
-            let whose = if rest.is_empty() { None } else { Some(decode(rest, "a beat")?) };
+            let (_, whose) = beat_of(beat)?;
             watched.push(Watched { record: hash_of(record)?, whose });
             Ok(ControlFlow::Continue(()))
         })?;
@@ -255,6 +260,13 @@ impl Writing {
     pub fn remove_beat(&self, record: RecordHash) -> Result<(), TrackerError> {
         self.remove(Table::Beats, &record.0)
     }
+}
+
+fn beat_of(bytes: &[u8]) -> Result<(Sighting, Option<Whose>), TrackerError> {
+    let (seen, rest) =
+        postcard::take_from_bytes::<Sighting>(bytes).map_err(|_| damaged("a beat"))?;
+    let whose = if rest.is_empty() { None } else { Some(decode(rest, "a beat")?) };
+    Ok((seen, whose))
 }
 
 fn source_key((log, kind): Source) -> Vec<u8> {
