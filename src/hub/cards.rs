@@ -190,6 +190,26 @@ impl Hub {
         }
     }
 
+    /// Asks all who share a list for the cards of members whose are not known: news of one may have come before
+    /// it was known here that its agent is a member.
+    pub(super) fn ask_cards(&self, list: ListId, effects: &mut Vec<Effect>) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        let is_lacking = |agent: &AgentId| {
+            let known = self.cards.known.get(agent);
+            *agent != self.me && known.is_none_or(|known| known.card.is_none())
+        };
+        let members = shared.replica.charter().members().into_iter().map(|(agent, _)| agent);
+        let lacking = members.filter(is_lacking).map(|agent| (agent, None));
+        let held: Vec<_> = lacking.take(CARDS_HELD_MAX).collect();
+        if held.is_empty() {
+            return;
+        }
+        for (peer, link) in self.peers.iter().filter(|(peer, _)| shared.has(**peer)) {
+            let held = held.iter().filter(|(agent, _)| agent != peer).copied().collect();
+            effects.push(control(*link, &Control::CardsHeld { list, held }));
+        }
+    }
+
     /// Shows a peer the cards that are newer than those it holds, and names those that it has newer.
     pub(super) fn cards_held(
         &self,

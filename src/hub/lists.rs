@@ -183,6 +183,7 @@ impl Hub {
         self.replica(now, list, replica::Input::Received { from, places, charter }, effects);
         if is_charter {
             self.forget_beats(list);
+            self.ask_cards(list, effects);
             self.greet_all(now, effects);
             self.want_members(now, effects);
         }
@@ -218,6 +219,7 @@ impl Hub {
         let frontier = shared.replica.standing().frontier();
         self.replica(now, list, replica::Input::Refreshed { frontier, charter }, effects);
         self.forget_beats(list);
+        self.ask_cards(list, effects);
         if let Some(signed) = news {
             let payload = wire::encode(&Payload::Statement(signed));
             self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
