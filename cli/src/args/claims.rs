@@ -32,6 +32,9 @@ impl WorkerArgs {
     }
 }
 
+/// The longest wait for a confirmation, in milliseconds.
+const CONFIRM_MS_MAX: u64 = 60_000;
+
 /// Who claims, and for how long.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Claim")]
@@ -54,6 +57,12 @@ impl TermsArgs {
     /// Returns the terms that were typed.
     pub fn terms(&self) -> Result<Terms, CliError> {
         let Self { ttl, worker, resume, confirm } = self;
+        if confirm.is_some_and(|confirm_ms| confirm_ms > CONFIRM_MS_MAX) {
+            return Err(CliError::usage(
+                "--confirm: no node waits for so long",
+                "choose 60s or less; `x0x issues show` says later how sure the claim is",
+            ));
+        }
         let (worker, ttl_ms, resume) = (worker.name()?, *ttl, *resume);
         Ok(Terms { worker, ttl_ms, resume, confirm_ms: *confirm })
     }

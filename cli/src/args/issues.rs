@@ -277,7 +277,7 @@ Examples:
 Elsewhere: one line an event. With --jsonl (or --json) each is one object {\"event_id\", \"type\",
 \"list\", \"id\", \"identifier\", \"title\", \"state\", \"version\", ...}.
 
-Kinds: created, edited, commented, claimed, lost, released, handed_off, ended, reopened, removed,
+Kinds: created, edited, commented, claimed, confirmed, lost, released, handed_off, ended, reopened, removed,
 conflict, member; and reset, which says that events were missed: list the issues again then. A node
 keeps its last 1,024 events for as long as it runs. Exits 6 where none runs (`x0x up` starts one);
 one that is started anew is waited for.

@@ -41,7 +41,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", requires = "repeat")]
     #[arg(value_parser = values::seconds)]
     pub poll: Duration,
-    /// How long a claim lives without a beat; beats leave every quarter of it [default: 1h]
+    /// How long a claim lives without a beat; beats leave every quarter of it, and every 10 s at least [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = values::period)]
     pub ttl: Option<Duration>,
     /// Which worker of this agent the runner is [default: the first free of run-1, run-2, ...]

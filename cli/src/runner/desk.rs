@@ -26,6 +26,9 @@ use crate::error::CliError;
 /// How long it waits for other writers before it looks whether to go on.
 const WAIT_AT_A_STRETCH: Duration = Duration::from_millis(500);
 
+/// How long a runner waits until its claim is confirmed: others that are there answer sooner. A guess.
+const CONFIRM_MS: u64 = 1_000;
+
 /// Where the acts go.
 #[derive(Clone, Debug)]
 pub struct Desk {
@@ -141,12 +144,10 @@ impl Desk {
             None => first_ready(&*tracker, filter, under_way)?,
         };
         let failures = wanted.row.rest.as_ref().map_or(0, |rest| rest.failures);
-        let terms = Terms {
-            worker: self.worker.clone(),
-            ttl_ms: self.ttl_ms,
-            resume: name.is_some(),
-            confirm_ms: None,
-        };
+        // Runners of several machines begin with the same issue: what is heard at once is waited for.
+        let confirm_ms = name.is_none().then_some(CONFIRM_MS);
+        let (worker, ttl_ms, resume) = (self.worker.clone(), self.ttl_ms, name.is_some());
+        let terms = Terms { worker, ttl_ms, resume, confirm_ms };
         let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
         let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();

@@ -18,6 +18,10 @@ pub use event::{Act, Beat, Claimed, Effect, Event, Job, Outcome, Settled, Verdic
 /// Beats leave this often within the time that a claim lives without one.
 const BEATS_PER_TTL: u64 = 4;
 
+/// And this often at least, in milliseconds: by its beat a runner hears that it lost a claim. Others are told
+/// no more often for it.
+const BEAT_MS_MAX: u64 = 10_000;
+
 /// A beat that could not be written is tried again after this part of the time to live.
 const BEAT_RETRIES_PER_TTL: u64 = 16;
 
@@ -202,6 +206,11 @@ impl Foreman {
                 self.is_claiming = false;
                 self.ask_at_ms = now_ms.saturating_add(self.plan.poll_ms);
             }
+            // Somebody was quicker: there may be more.
+            Event::ClaimLost => {
+                self.is_claiming = false;
+                self.ask_at_ms = now_ms;
+            }
             Event::ClaimRefused => {
                 self.is_claiming = false;
                 self.is_closing = true;
@@ -240,7 +249,7 @@ impl Foreman {
             claim,
             ttl_ms,
             failures,
-            beat_due_ms: now_ms + ttl_ms / BEATS_PER_TTL,
+            beat_due_ms: now_ms + beat_after_ms(ttl_ms),
             stop: None,
             lost: None,
             is_settled_by_command: false,
@@ -293,11 +302,11 @@ impl Foreman {
             match beat {
                 Beat::Kept(claim) => {
                     work.claim = claim;
-                    work.beat_due_ms = now_ms + work.ttl_ms / BEATS_PER_TTL;
+                    work.beat_due_ms = now_ms + beat_after_ms(work.ttl_ms);
                 }
                 Beat::Isolated(claim) => {
                     work.claim = claim;
-                    work.beat_due_ms = now_ms + work.ttl_ms / BEATS_PER_TTL;
+                    work.beat_due_ms = now_ms + beat_after_ms(work.ttl_ms);
                     let runs = matches!(work.phase, Phase::Starting | Phase::Running { .. });
                     if self.plan.stops_isolated && runs && work.stop.is_none() {
                         work.stop = Some(Stop::Isolated);
@@ -305,7 +314,8 @@ impl Foreman {
                     }
                 }
                 Beat::Later => {
-                    work.beat_due_ms = now_ms + work.ttl_ms / BEAT_RETRIES_PER_TTL;
+                    work.beat_due_ms =
+                        now_ms + (work.ttl_ms / BEAT_RETRIES_PER_TTL).min(BEAT_MS_MAX);
                 }
                 Beat::Settled => work.is_settled_by_command = true,
                 Beat::Lost(why) => {
@@ -420,6 +430,11 @@ impl Foreman {
             effects.push(Effect::Settle { job, act, is_last: false });
         }
     }
+}
+
+/// Returns how long after one beat of a claim the next leaves.
+fn beat_after_ms(ttl_ms: u64) -> u64 {
+    (ttl_ms / BEATS_PER_TTL).min(BEAT_MS_MAX)
 }
 
 impl Work {

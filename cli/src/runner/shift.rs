@@ -438,6 +438,8 @@ impl Shift {
                 }
                 Event::NothingReady
             }
+            // So was another machine, as was heard before anything was begun.
+            Some(TrackerError::ClaimLost { .. }) if !is_named => Event::ClaimLost,
             // Another writer was quicker.
             Some(TrackerError::Refused { .. }) if !is_named => Event::ClaimLater,
             // Another writer keeps the store: whoever wants one issue hears of it at once.

@@ -19,6 +19,8 @@ pub enum Event {
     NothingReady,
     /// It could not be told whether there is something to claim.
     ClaimLater,
+    /// Another claimed the same issue, as was heard at once.
+    ClaimLost,
     /// The issue that was asked for is not to be had, or nothing can be claimed at all.
     ClaimRefused,
     /// The command runs.

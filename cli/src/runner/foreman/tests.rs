@@ -433,3 +433,21 @@ fn in_isolation_a_command_goes_on_or_is_stopped_as_was_wanted() {
     assert_eq!(scene.pass(TTL_MS - 1), []);
     assert_eq!(scene.pass(1), [Effect::Claim]);
 }
+
+#[test]
+fn a_claim_that_lives_for_long_is_beaten_often_enough_to_hear_that_it_is_lost() {
+    let mut scene = Scene::of(plan());
+    scene.hear(Event::Tick);
+    let long = Claimed { job: 1, claim: claim(1), ttl_ms: 3_600_000, failures: 0 };
+    scene.hear(Event::Claimed(long));
+    scene.hear(Event::Started(1));
+    assert_eq!(scene.pass(BEAT_MS_MAX - 1), []);
+    assert_eq!(scene.pass(1), [Effect::Beat(vec![1])]);
+}
+
+#[test]
+fn a_race_that_was_lost_at_once_leads_to_the_next_issue_without_a_pause() {
+    let mut scene = Scene::of(plan());
+    assert_eq!(scene.hear(Event::Tick), [Effect::Claim]);
+    assert_eq!(scene.hear(Event::ClaimLost), [Effect::Claim]);
+}
