@@ -201,7 +201,10 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
     };
     let all = get("/issues").await;
     assert_eq!((names(&all).len(), &all["next_cursor"]), (3, &Value::Null));
-    assert_eq!(all["issues"][0], parsed(&first));
+    // Those that were made within a millisecond stand in any order.
+    let is_first = |issue: &&Value| issue["title"] == "one";
+    let listed = all["issues"].as_array().unwrap().iter().find(is_first);
+    assert_eq!(listed, Some(&parsed(&first)));
     assert_eq!(names(&get("/issues?label=B,a&state=todo,review").await), ["two"]);
     assert_eq!(names(&get("/issues?priority=1,4").await), ["one"]);
     assert_eq!(names(&get("/issues?text=THR&list=pump").await), ["three"]);
@@ -213,7 +216,7 @@ async fn task_lists_and_issues_are_read_in_the_form_of_the_command_line() {
         page = get(&format!("/issues?limit=1&cursor={cursor}")).await;
     }
     seen.extend(names(&page));
-    assert_eq!(seen, ["one", "two", "three"]);
+    assert_eq!(seen, names(&all));
     assert_eq!(get("/issues/PUMP-0002").await, parsed(&second));
     let version = parsed(&second)["_version"].as_str().unwrap().to_owned();
     let known = format!("If-None-Match: \"{version}\"\r\n");
