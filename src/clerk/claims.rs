@@ -5,7 +5,6 @@ use x0x_tracker::LocalTracker;
 use x0x_tracker::claim::beat::{Kind, Turn};
 use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::interface::report::Row;
 use x0x_tracker::journal::JournalError;
 use x0x_tracker::store::{Change, Changes, PromiseNews};
 use x0x_tracker::tasklist::Parted;
@@ -59,10 +58,9 @@ pub fn promises_of(changes: &Changes, list: ListId) -> (Option<Input>, Vec<Recor
 /// Tells whether claims of an agent may have been taken from it by what changed.
 pub fn may_have_lost(changes: &Changes, agent: AgentId) -> bool {
     let is_lost = |change: &Change| {
-        let held = |row: &Option<Row>| row.as_ref().and_then(|row| row.held.clone());
-        let (before, after) = (held(&change.before), held(&change.after));
-        let was_own = before.as_ref().is_some_and(|held| held.agent == agent);
-        was_own && before.map(|held| held.claim) != after.map(|held| held.claim)
+        let held = change.before.as_ref().and_then(|row| row.held.as_ref());
+        let (before, after) = change.claims();
+        held.is_some_and(|held| held.agent == agent) && before != after
     };
     changes.is_cut || changes.issues.iter().any(is_lost)
 }

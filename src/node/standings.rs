@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use x0x_tracker::id::{ListId, RecordHash};
-use x0x_tracker::interface::report::Row;
 use x0x_tracker::interface::{Standing, TrackerError};
 use x0x_tracker::store::{CHANGES_MAX, Changes};
 
@@ -75,10 +74,7 @@ impl Shelf {
         let (promised, heard) = clerk::promises_of(changes, list);
         promised.into_iter().for_each(|promised| self.report(promised));
         for change in &changes.issues {
-            let held = |row: &Option<Row>| {
-                row.as_ref().and_then(|row| row.held.as_ref()).map(|held| held.claim)
-            };
-            let (before, after) = (held(&change.before), held(&change.after));
+            let (before, after) = change.claims();
             if before == after {
                 continue;
             }

@@ -24,6 +24,11 @@ impl Sighting {
     pub fn age_ms(self, now: Uptime) -> u64 {
         if self.0.boot == now.boot { now.ms.saturating_sub(self.0.ms) } else { now.ms }
     }
+
+    /// Returns the same where the machine runs since; `None` across a restart, for which it may be any time.
+    pub fn silent_ms(self, now: Uptime) -> Option<u64> {
+        (self.0.boot == now.boot).then(|| self.age_ms(now))
+    }
 }
 
 #[cfg(test)]
@@ -35,6 +40,8 @@ mod tests {
         let seen = Sighting(Uptime { boot: [1; 16], ms: 5_000 });
         assert_eq!(seen.age_ms(Uptime { boot: [1; 16], ms: 8_000 }), 3_000);
         assert_eq!(seen.age_ms(Uptime { boot: [1; 16], ms: 4_000 }), 0);
-        assert_eq!(seen.age_ms(Uptime { boot: [2; 16], ms: 700 }), 700);
+        assert_eq!(seen.silent_ms(Uptime { boot: [1; 16], ms: 8_000 }), Some(3_000));
+        let restarted = Uptime { boot: [2; 16], ms: 700 };
+        assert_eq!((seen.age_ms(restarted), seen.silent_ms(restarted)), (700, None));
     }
 }

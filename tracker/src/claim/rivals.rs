@@ -15,8 +15,6 @@ pub enum Course {
     TakenOver {
         /// Which; the first on the way to the claim that counts.
         by: RecordHash,
-        /// Whether that is a renewal by the same worker.
-        is_renewal: bool,
     },
     /// It was ended, and another began after that.
     Followed {
@@ -66,7 +64,7 @@ impl Edge {
 impl Tree {
     /// Returns what became of a claim of the tree.
     pub fn course(&self, claim: RecordHash) -> Option<Course> {
-        let (record, made) = self.claim(claim)?;
+        let (_, made) = self.claim(claim)?;
         let winner = self.winner()?;
         if claim == winner {
             return Some(Course::Counts);
@@ -74,10 +72,9 @@ impl Tree {
         let path = self.path(winner);
         if let Some(at) = path.iter().position(|on_path| *on_path == claim) {
             let by = path[at + 1];
-            let (next, next_made) = self.claim(by)?;
-            let is_renewal = next.by == record.by && next_made.worker == made.worker;
+            let (_, next_made) = self.claim(by)?;
             return Some(match next_made.origin {
-                Origin::Takeover(_) => Course::TakenOver { by, is_renewal },
+                Origin::Takeover(_) => Course::TakenOver { by },
                 Origin::First | Origin::After { .. } => Course::Followed { by },
             });
         }
@@ -193,7 +190,7 @@ mod tests {
         let first = scene.first(1);
         let taken = scene.take_over(2, first);
         let tree = scene.tree();
-        let by_other = Course::TakenOver { by: taken, is_renewal: false };
+        let by_other = Course::TakenOver { by: taken };
         assert_eq!(tree.course(first), Some(by_other));
         scene.contest(1, taken);
         let tree = scene.tree();

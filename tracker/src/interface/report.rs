@@ -144,6 +144,13 @@ pub struct Shown {
     pub rivals: Vec<super::claims::Rival>,
 }
 
+impl Shown {
+    /// Returns an issue with its name and row alone.
+    pub fn plain(name: String, row: Row) -> Self {
+        Self { name, row, json: None, watch: None, rest_left_ms: None, rivals: Vec::new() }
+    }
+}
+
 /// An issue named, with its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {

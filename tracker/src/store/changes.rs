@@ -19,6 +19,14 @@ pub struct Change {
     pub after: Option<Row>,
 }
 
+impl Change {
+    /// Returns the claim that held the issue before, and the one that does now.
+    pub fn claims(&self) -> (Option<RecordHash>, Option<RecordHash>) {
+        let held = |row: &Option<Row>| Some(row.as_ref()?.held.as_ref()?.claim);
+        (held(&self.before), held(&self.after))
+    }
+}
+
 /// What became of promises not to claim an issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PromiseNews {

@@ -210,8 +210,8 @@ pub(super) fn has_lapsed(
     let seen = edition.tables().seen_beat(claim)?;
     // A claim that nobody here has watched, or not since the machine was started, may have been silent for
     // any time.
-    let seen = seen.filter(|seen| seen.0.boot == now.boot);
-    Ok(seen.is_none_or(|seen| rules::is_lapsed(&content.tree, claim, seen.age_ms(now))))
+    let silent_ms = seen.and_then(|seen| seen.silent_ms(now));
+    Ok(silent_ms.is_none_or(|silent_ms| rules::is_lapsed(&content.tree, claim, silent_ms)))
 }
 
 /// Refuses to renew a lapsed claim while it is not known whether somebody took it over: the renewal would
@@ -221,8 +221,8 @@ pub(super) fn check_caught_up(
     content: &Content,
 ) -> Result<(), TrackerError> {
     let outlook = edition.outlook();
-    let around = Watching::of(edition.tables(), outlook.clone());
-    if around.around().is_none_or(|around| !around.is_catching_up(outlook.uptime)) {
+    let around = outlook.senses.around();
+    if around.is_none_or(|around| !around.is_catching_up(outlook.uptime)) {
         return Ok(());
     }
     let row = super::row::of(content);

@@ -139,7 +139,7 @@ fn beat_at_once(
         return Ok(None);
     };
     let is_own = (whose.agent, &whose.worker) == (edition.host().signer.agent(), &holding.worker);
-    let has_lapsed = seen.0.boot != now.boot || seen.age_ms(now) > held.ttl_ms;
+    let has_lapsed = seen.silent_ms(now).is_none_or(|silent_ms| silent_ms > held.ttl_ms);
     if !is_own || has_lapsed {
         return Ok(None);
     }

@@ -25,17 +25,7 @@ pub(super) fn list(reading: &Reading, name: Option<&str>) -> Result<Vec<Disputed
             let document = names::document(reading, row.key)?;
             let fields = document.disputes(&document.read());
             let name = names::display_name(reading, &row)?;
-            Ok(Disputed {
-                issue: Shown {
-                    name,
-                    row,
-                    json: None,
-                    watch: None,
-                    rest_left_ms: None,
-                    rivals: Vec::new(),
-                },
-                fields,
-            })
+            Ok(Disputed { issue: Shown::plain(name, row), fields })
         })
         .collect()
 }

@@ -64,9 +64,7 @@ fn part_one(
     let row = names::row(edition.tables(), row_key)?;
     let mut document = names::document(edition.tables(), row.key)?;
     let mut content = document.read();
-    if contest(edition, &mut document, &content, claim)? {
-        content = document.read();
-    }
+    contest(edition, &mut document, &mut content, claim)?;
     let fate = rules::fate(&content.tree, claim);
     let lost_to = match fate {
         Fate::Holds => None,
@@ -84,19 +82,18 @@ fn part_one(
     }))
 }
 
-/// Contests what took over a claim of this agent whose lease never lapsed, where that gives it the issue back;
-/// returns whether it did.
+/// Contests what took over a claim of this agent whose lease never lapsed, where that gives it the issue back.
 pub(super) fn contest(
     edition: &mut Edition<'_>,
     document: &mut Document,
-    content: &Content,
+    content: &mut Content,
     claim: RecordHash,
-) -> Result<bool, TrackerError> {
+) -> Result<(), TrackerError> {
     let tree = &content.tree;
     let is_lost = matches!(rules::fate(tree, claim), Fate::Lost(_));
     // A beat of a claim that lapsed makes a new one, so one that has not by now never did.
     if !is_lost || !tree.is_live(claim) || claiming::has_lapsed(edition, content, claim)? {
-        return Ok(false);
+        return Ok(());
     }
     let takes = |of: &RecordHash| {
         let origin = tree.claim(*of).map(|(_, made)| made.origin);
@@ -109,15 +106,18 @@ pub(super) fn contest(
         .collect();
     let contested = tree.with(tree.issue(), &contests);
     if contests.is_empty() || contested.holder() != Some(claim) {
-        return Ok(false);
+        return Ok(());
     }
     let mut edit = Edit::default();
     contests.into_iter().for_each(|record| edit.add(record.act));
     date(&mut edit, content, edition.now());
     match edition.write(document, &edit, None) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            *content = document.read();
+            Ok(())
+        }
         // Where there is no room to contest, there is room to give up.
-        Err(TrackerError::NoRoom { .. }) => Ok(false),
+        Err(TrackerError::NoRoom { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

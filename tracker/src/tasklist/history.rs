@@ -58,14 +58,8 @@ pub(super) fn show_at(reading: &Reading, name: &str, at: &Moment) -> Result<Show
         true => names::display_name(reading, &now)?,
         false => then.identifier.clone().unwrap_or_else(|| then.id.clone()),
     };
-    Ok(Shown {
-        name,
-        row: then,
-        json: Some(row::proved(reading, &content)?.canonical_json()),
-        watch: None,
-        rest_left_ms: None,
-        rivals: Vec::new(),
-    })
+    let json = Some(row::proved(reading, &content)?.canonical_json());
+    Ok(Shown { json, ..Shown::plain(name, then) })
 }
 
 fn heads_at(reading: &Reading, document: &Document, at: &Moment) -> Result<Heads, TrackerError> {

@@ -22,9 +22,7 @@ pub(super) fn held<'a>(
 ) -> Result<(Edition<'a>, Meant, Vec<Loss>), TrackerError> {
     let Meant { document, content, claim, lost } = &mut meant;
     let told = settle(&mut edition, lost)?;
-    if contest(&mut edition, document, content, *claim)? {
-        *content = document.read();
-    }
+    contest(&mut edition, document, content, *claim)?;
     match loss(&mut edition, document, content, *claim)? {
         None => Ok((edition, meant, told)),
         Some(loss) => {
@@ -41,9 +39,7 @@ pub(super) fn settle(edition: &mut Edition<'_>, lost: &[Lost]) -> Result<Vec<Los
         let key = names::row(edition.tables(), row_key)?.key;
         let mut document = names::document(edition.tables(), key)?;
         let mut content = document.read();
-        if contest(edition, &mut document, &content, *claim)? {
-            content = document.read();
-        }
+        contest(edition, &mut document, &mut content, *claim)?;
         told.extend(loss(edition, &mut document, &content, *claim)?);
     }
     Ok(told)

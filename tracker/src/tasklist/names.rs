@@ -134,7 +134,7 @@ pub(super) fn shown(
     let json = tables.view(row.key)?;
     let watching = Watching::of(tables, outlook);
     let (watch, rest_left_ms) = (watching.watch(&row)?, watching.rest_left_ms(&row)?);
-    Ok(Shown { name, row, json, watch, rest_left_ms, rivals: Vec::new() })
+    Ok(Shown { json, watch, rest_left_ms, ..Shown::plain(name, row) })
 }
 
 /// Returns the row of a key that was just found.

@@ -87,17 +87,7 @@ pub(super) fn agenda(
             }
             Some(reason) => {
                 agenda.waiting += 1;
-                Open::Waiting(Waiting {
-                    issue: Shown {
-                        name,
-                        row,
-                        json: None,
-                        watch: None,
-                        rest_left_ms: None,
-                        rivals: Vec::new(),
-                    },
-                    reason,
-                })
+                Open::Waiting(Waiting { issue: Shown::plain(name, row), reason })
             }
         };
         if visit(open).is_break() {
@@ -219,7 +209,7 @@ fn shown(
 ) -> Result<Shown, TrackerError> {
     let json = if with_json { watching.tables().view(row.key)? } else { None };
     let (watch, rest_left_ms) = (watching.watch(&row)?, watching.rest_left_ms(&row)?);
-    Ok(Shown { name, row, json, watch, rest_left_ms, rivals: Vec::new() })
+    Ok(Shown { json, watch, rest_left_ms, ..Shown::plain(name, row) })
 }
 
 fn read_cursor(cursor: &str) -> Result<Vec<u8>, TrackerError> {

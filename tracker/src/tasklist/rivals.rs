@@ -29,7 +29,7 @@ pub(super) fn with(tables: &impl Tables, shown: Shown) -> Result<Shown, TrackerE
             counts: course == Course::Counts,
             instead: match course {
                 Course::Counts => None,
-                Course::TakenOver { by, .. } | Course::Followed { by } => Some(by),
+                Course::TakenOver { by } | Course::Followed { by } => Some(by),
                 Course::Lost { to, .. } => Some(to),
             },
             why: match course {
