@@ -99,7 +99,7 @@ impl Place {
 
     async fn claim(&self, issue: String, ttl: Duration) -> RecordHash {
         let ttl_ms = u64::try_from(ttl.as_millis()).ok();
-        let terms = Terms { worker: "w".to_owned(), ttl_ms, resume: false, confirm_ms: None };
+        let terms = Terms { worker: "w".to_owned(), ttl_ms, ..Terms::default() };
         let claim = move |tracker: &mut x0x_tracker::LocalTracker| {
             Ok(tracker.claim(&Pick::Issue(issue), &terms)?.claim)
         };

@@ -83,6 +83,11 @@ impl Home {
         })
     }
 
+    /// Tells whether a node has the lock, as the lock says it: one that was killed may stand there still.
+    pub fn has_node(&self) -> bool {
+        StoreLock::holder(self.dir()).is_some_and(|holder| holder.role == NODE_ROLE)
+    }
+
     /// Returns a list for a rehearsal, which changes nothing: every request says that it is one, or what it
     /// writes stays in memory.
     pub fn rehearser(&self, list: ListId, wait: Duration) -> Result<Access, HomeError> {

@@ -122,7 +122,7 @@ impl Listener {
 }
 
 fn terms(worker: &str) -> Terms {
-    Terms { worker: worker.to_owned(), ttl_ms: None, resume: false, confirm_ms: None }
+    Terms { worker: worker.to_owned(), ttl_ms: None, ..Terms::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -366,7 +366,7 @@ async fn a_claim_that_is_worked_on_stays_young_on_every_node_and_one_that_is_not
     let (worked, left) = (a.create(list, "worked on").await, a.create(list, "left").await);
     for (name, worker) in [(&worked, "w"), (&left, "x")] {
         let (pick, worker) = (Pick::Issue(name.clone()), worker.to_owned());
-        let terms = Terms { worker, ttl_ms: Some(2_000), resume: false, confirm_ms: None };
+        let terms = Terms { worker, ttl_ms: Some(2_000), ..Terms::default() };
         let claimed = a.node.keeper().write(list, move |tracker| tracker.claim(&pick, &terms));
         claimed.await.unwrap().unwrap();
     }
@@ -429,7 +429,7 @@ async fn a_claim_is_told_as_confirmed_on_every_node_once_nobody_else_can_have_cl
         }
         let pick = Pick::Issue(name.clone());
         let (worker, ttl_ms) = ("w".to_owned(), Some(600_000));
-        let terms = Terms { worker, ttl_ms, resume: false, confirm_ms: None };
+        let terms = Terms { worker, ttl_ms, ..Terms::default() };
         let claimed = a.node.keeper().write(list, move |tracker| tracker.claim(&pick, &terms));
         let claim = claimed.await.unwrap().unwrap().claim.to_string();
         for place in all {

@@ -164,10 +164,16 @@ Example:
     Members,
     /// Show who works on the list: who is there, how busy it is, and what it holds
     #[command(
-        after_help = "Who was heard, and how busy it is, knows a node; without one the claims alone are shown. A duplicate is a
-claim that lost to another agent's, so that work was done or begun twice.
+        after_help = "seen        whether the agent's node is there: online if heard in the last ten minutes, which is whom slates are
+            drawn of and confirmations wait for; gone if its link ended since. A node knows, and nobody else
+load        how busy its machine is: the load of a minute for each core
+holds       issues that its workers hold, and how many of those claims are stale
+takeovers   claims by which it took over stale ones of others
+contests    takeovers of its own claims that it answered, since they never were stale
+duplicates  claims that lost to another agent's, so that work was done or begun twice
+abandons    claims that it gave up since they were lost
 
-With --json: {\"workers\": [{\"agent_id\", \"role\", \"is_own\", \"online\", \"heard_ms\", \"load_pct\", \"holds\", \"stale\", \"claims\",
+With --json: {\"workers\": [{\"agent_id\", \"role\", \"is_own\", \"online\", \"gone\", \"heard_ms\", \"load_pct\", \"holds\", \"stale\", \"claims\",
 \"takeovers\", \"contests\", \"duplicates\", \"abandons\"}]}. -v shows whole ids, and each claim.
 
 Example:

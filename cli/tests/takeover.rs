@@ -77,6 +77,11 @@ fn who_is_gone_is_taken_over_from_and_gives_up_without_being_asked() {
     let first = claimed["claim"]["id"].as_str().unwrap().to_owned();
     b.until("b sees it", || json(&b, &["issues", "show", "PUMP-0001"])["claim"]["id"] == *first);
     a.kill();
+    let of_a = agent(&a);
+    b.until("b sees that it is gone", || worker(&b, &of_a)["gone"] == true);
+    assert!(worker(&b, &of_a)["load_pct"].is_null());
+    let people = b.ok(&["workers"]);
+    assert!(people.contains("gone, heard") && !people.contains("away"), "{people}");
     let mut taken = Value::Null;
     b.until("b may take it over", || {
         let answer =
@@ -89,7 +94,7 @@ fn who_is_gone_is_taken_over_from_and_gives_up_without_being_asked() {
     assert_eq!(taken["claim"]["fence"], 2, "{taken}");
     a.up();
     // Without anybody asking a, all know that it gave up.
-    let (of_a, of_b) = (agent(&a), agent(&b));
+    let of_b = agent(&b);
     for site in [&a, &b, &c] {
         site.until("a gave up", || worker(site, &of_a)["abandons"] == 1);
         assert_eq!(worker(site, &of_b)["takeovers"], 1);
@@ -104,6 +109,24 @@ fn who_is_gone_is_taken_over_from_and_gives_up_without_being_asked() {
     }
     let told = a.run(&["issues", "heartbeat", "PUMP-0001", "--worker", "w", "--json"]);
     assert_eq!(told.code, 4, "{told:?}");
+}
+
+#[test]
+fn a_runner_that_is_to_stop_in_isolation_takes_nothing_and_says_why() {
+    let (a, mut b, mut c) = three();
+    b.kill();
+    c.kill();
+    let args = ["issues", "run", "--worker", "w", "--ttl", "1s", "--on-isolation", "stop"];
+    a.until("a has heard nobody for long", || {
+        let workers = json(&a, &["workers"]);
+        let others =
+            workers["workers"].as_array().unwrap().iter().filter(|one| one["is_own"] == false);
+        others.map(|one| one["heard_ms"].as_u64().unwrap()).all(|heard_ms| heard_ms > 1_500)
+    });
+    let answer = a.run(&[&args[..], &["--", "true"]].concat());
+    assert!(answer.code == 1 && answer.stderr.contains("no other member was heard"), "{answer:?}");
+    assert!(answer.stderr.contains("x0x peers"), "{answer:?}");
+    assert_eq!(json(&a, &["issues", "show", "PUMP-0001"])["state"], "todo");
 }
 
 /// Returns the directories of proofs of a site.

@@ -22,6 +22,9 @@ const PATIENCE_EVERY_MS: u64 = 3_600_000;
 /// How long a link may be dead until that is noticed: an agent that was heard by it may be away for as long.
 const UNNOTICED_MS: u64 = 8_000;
 
+/// What is heard of an agent so long after its link ended was under way then.
+const UNDER_WAY_MS: i64 = 2_000;
+
 /// The most agents of whom it is known when they were heard.
 const HEARD_MAX: usize = 4_096;
 
@@ -153,9 +156,9 @@ impl Attention {
         if let Some(peer) = peer {
             self.spend(peer, at_ms);
         }
-        let back = peer.and_then(|peer| self.back.remove(&peer)).map(|back| back.cut);
-        for cut in self.anybody.take().into_iter().chain(back) {
-            self.around.note_return(Return { away_ms: cut.away_ms, at_ms });
+        let back = peer.and_then(|peer| self.back.remove(&peer)).map(|back| (peer, back.cut));
+        for (peer, cut) in self.anybody.take().map(|cut| (None, cut)).into_iter().chain(back) {
+            self.around.note_return(peer, Return { away_ms: cut.away_ms, at_ms });
             self.is_changed = true;
         }
     }
@@ -178,7 +181,7 @@ impl Attention {
             {
                 back.is_awaited = false;
                 let away_ms = back.cut.away_ms;
-                self.around.note_return(Return { away_ms, at_ms: now_ms });
+                self.around.note_return(Some(peer), Return { away_ms, at_ms: now_ms });
             }
         }
         self.is_changed = true;
@@ -193,7 +196,13 @@ impl Attention {
     /// Returns what is seen now.
     fn seen(&self, heard: BTreeMap<AgentId, i64>, loads: BTreeMap<AgentId, u16>) -> Around {
         let is_comparing = self.anybody.is_some() || self.awaited().next().is_some();
-        Around { is_comparing, heard, loads, ..self.around.clone() }
+        let is_silent = |agent: &AgentId, left_ms: u64| {
+            let left_ms = i64::try_from(left_ms).unwrap_or(i64::MAX);
+            heard.get(agent).is_none_or(|heard| heard.saturating_sub(left_ms) <= UNDER_WAY_MS)
+        };
+        let gone = self.left_ms.iter().filter(|(agent, left_ms)| is_silent(agent, **left_ms));
+        let gone = gone.map(|(agent, _)| *agent).collect();
+        Around { is_comparing, heard, gone, loads, ..self.around.clone() }
     }
 }
 
@@ -356,7 +365,7 @@ mod tests {
         assert!(is_comparing(&attention));
         attention.look(NEIGHBOUR_WAIT_MS, true);
         assert!(!is_comparing(&attention));
-        assert_eq!(attention.around.returns[0].away_ms, u64::MAX);
+        assert_eq!(attention.around.returns.all()[0].away_ms, u64::MAX);
         let mut attention = opened();
         looking(&mut attention, 0, NEIGHBOUR_WAIT_MS, false);
         assert!(is_comparing(&attention), "there is a neighbour");
@@ -411,13 +420,31 @@ mod tests {
         attention.down(agent(1), 1_300);
         attention.up(agent(1), Cut { since_ms: 2_300, away_ms: 1_000 });
         attention.level(Some(agent(1)), 2_400);
-        let longest = attention.around.returns.iter().map(|back| (back.away_ms, back.at_ms));
+        let longest =
+            attention.around.back[&agent(1)].all().iter().map(|back| (back.away_ms, back.at_ms));
         assert_eq!(longest.max_by_key(|(_, at)| *at), Some((600_000, 2_400)));
         // A list that was shut on the other side is as good as a cut.
         attention.down(agent(1), 3_000);
         attention.up(agent(1), Cut { since_ms: 903_000, away_ms: 0 });
         attention.level(Some(agent(1)), 903_100);
-        assert_eq!(attention.around.returns.last().map(|back| back.away_ms), Some(900_000));
+        let returns = &attention.around.back[&agent(1)];
+        assert_eq!(returns.all().last().map(|back| back.away_ms), Some(900_000));
+    }
+
+    #[test]
+    fn a_member_whose_link_ended_is_gone_until_something_new_is_heard_of_it() {
+        let mut attention = opened();
+        attention.up(agent(1), Cut { since_ms: 0, away_ms: 9 });
+        let gone = |attention: &Attention, heard_ms: i64| {
+            let heard = [(agent(1), heard_ms)].into();
+            attention.seen(heard, BTreeMap::new()).gone.contains(&agent(1))
+        };
+        assert!(!gone(&attention, 0));
+        attention.down(agent(1), 7_000);
+        assert!(gone(&attention, 6_900) && gone(&attention, 8_000), "that was under way");
+        assert!(!gone(&attention, 12_000), "others hear it");
+        attention.up(agent(1), Cut { since_ms: 15_000, away_ms: 9 });
+        assert!(!gone(&attention, 6_900));
     }
 
     #[test]
@@ -430,7 +457,7 @@ mod tests {
         attention.level(Some(agent(1)), 10_000);
         let Around { returns, gaps, .. } = attention.seen(BTreeMap::new(), BTreeMap::new());
         assert_eq!(gaps, [(5_000 + GAP_MS_MAX, 5_000 + 2 * GAP_MS_MAX + 1)]);
-        assert_eq!(returns.last().map(|back| back.away_ms), Some(GAP_MS_MAX + 1));
+        assert_eq!(returns.all().last().map(|back| back.away_ms), Some(GAP_MS_MAX + 1));
     }
 
     #[test]

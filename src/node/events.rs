@@ -239,10 +239,16 @@ fn events_of(change: &Change) -> Vec<(&'static str, Value)> {
             claimed["renewed"] = false.into();
             events.push(("claimed", claimed));
         }
-        (Some(old), None) if is_handed_off => {
-            events.push(("handed_off", with(after, old, "holder")))
+        (Some(old), None) => {
+            let end = if is_handed_off { "handed_off" } else { "released" };
+            // What ended is the claim of another that came with its end: the row names nobody.
+            if after.tally.attempts() > before.tally.attempts() {
+                events.push(("lost", with(after, old, "holder")));
+                events.push((end, told(after)));
+            } else {
+                events.push((end, with(after, old, "holder")));
+            }
         }
-        (Some(old), None) => events.push(("released", with(after, old, "holder"))),
         _ => {}
     }
     if is_handed_off && before.held.is_none() {
@@ -354,6 +360,37 @@ mod tests {
         assert!(events.after(9).has_gap, "event 10 is gone");
         assert!(events.after(newest + 1).has_gap, "no event had that number");
         assert!(!events.after(newest).has_gap && events.after(newest).events.is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_came_with_its_end_is_told_as_no_deed_of_who_held_the_issue_before() {
+        let held = Held {
+            claim: x0x_tracker::id::RecordHash([3; 32]),
+            agent: AgentId([1; 32]),
+            worker: "w".to_owned(),
+            at: x0x_tracker::timestamp::Timestamp(0),
+            ttl_ms: 1_000,
+            fence: 1,
+            slot: 0,
+        };
+        let before = Row { held: Some(held.clone()), ..x0x_tracker::testing::row() };
+        let mut after = Row { held: None, ..before.clone() };
+        after.tally.handoffs += 1;
+        let kinds = |after: &Row| {
+            let change = Change { before: Some(before.clone()), after: Some(after.clone()) };
+            let told =
+                |(kind, data): (&'static str, Value)| (kind, data["holder"]["claim"].clone());
+            events_of(&change).into_iter().map(told).collect::<Vec<_>>()
+        };
+        let claim = Value::from(held.claim.to_string());
+        assert_eq!(kinds(&after), [("handed_off", claim.clone())]);
+        after.tally.claims += 1;
+        after.tally.renewals += 1;
+        assert_eq!(kinds(&after), [("handed_off", claim.clone())], "it was renewed for that");
+        after.tally.claims += 1;
+        assert_eq!(kinds(&after), [("lost", claim.clone()), ("handed_off", Value::Null)]);
+        after.tally.handoffs -= 1;
+        assert_eq!(kinds(&after), [("lost", claim), ("released", Value::Null)]);
     }
 
     #[test]

@@ -34,17 +34,20 @@ pub(super) struct ClaimBody {
     /// says in `standing` whether that is so. More than a minute is a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confirm_ms: Option<u64>,
+    /// Claim nothing while no other member was heard for as long as the claim would live.
+    #[serde(default)]
+    unless_isolated: bool,
 }
 
 impl ClaimBody {
     pub(super) fn of(terms: &Terms) -> Self {
-        let Terms { worker, ttl_ms, resume, confirm_ms } = terms.clone();
-        Self { worker, ttl_ms, resume, confirm_ms }
+        let Terms { worker, ttl_ms, resume, confirm_ms, unless_isolated } = terms.clone();
+        Self { worker, ttl_ms, resume, confirm_ms, unless_isolated }
     }
 
     pub(super) fn terms(self) -> Terms {
-        let Self { worker, ttl_ms, resume, confirm_ms } = self;
-        Terms { worker, ttl_ms, resume, confirm_ms }
+        let Self { worker, ttl_ms, resume, confirm_ms, unless_isolated } = self;
+        Terms { worker, ttl_ms, resume, confirm_ms, unless_isolated }
     }
 }
 

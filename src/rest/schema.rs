@@ -291,6 +291,8 @@ pub(super) struct Worker {
     is_own: bool,
     /// Whether it was heard in the last ten minutes.
     online: Option<bool>,
+    /// Whether its link ended and nothing was heard of it since.
+    gone: bool,
     /// How long ago it was heard, in milliseconds.
     heard_ms: Option<u64>,
     /// How busy its machine is, as it said: the load of a minute for each core, in percent.

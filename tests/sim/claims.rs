@@ -109,8 +109,7 @@ impl World {
     pub fn look_input(&mut self, node: usize) -> Input {
         self.set_clock(node);
         let wall_ms = START.0 + (self.now / MILLISECOND) as i64 + self.nodes[node].clock_off_ms;
-        // The machine was started long ago.
-        Input::Look { uptime_ms: self.now / MILLISECOND, wall_ms }
+        Input::Look { uptime_ms: self.nodes[node].machine.uptime(self.now).ms, wall_ms }
     }
 
     pub fn look(&mut self, node: usize) {
@@ -205,7 +204,7 @@ impl World {
 
     fn terms(&self) -> Terms {
         let ttl_ms = self.claims.as_ref().map(|claims| claims.ttl_ms);
-        Terms { worker: WORKER.to_owned(), ttl_ms, resume: false, confirm_ms: None }
+        Terms { worker: WORKER.to_owned(), ttl_ms, ..Terms::default() }
     }
 
     fn claim_next(&mut self, node: usize) {

@@ -68,7 +68,13 @@ impl World {
                 self.nodes[node].known.insert(agent, addresses);
             }
             Effect::Around { around, .. } => *self.nodes[node].around.lock().unwrap() = around,
-            Effect::RememberHeard(_) => {}
+            Effect::RememberHeard(heard) => {
+                let this = &mut self.nodes[node];
+                let now_ms = this.clock_ms();
+                let at =
+                    heard.into_iter().map(|(agent, ago)| (agent, now_ms - ago.as_millis() as i64));
+                this.heard.extend(at);
+            }
             Effect::Note(note) => self.note(node, note),
             Effect::Pull { link, from, standing, .. } => self.pull(node, link, from, standing),
             Effect::Serve { link, stream, to, standing, rules, .. } => {

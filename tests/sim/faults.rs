@@ -3,6 +3,7 @@
 use x0x::link::policy::LinkId;
 use x0x::wire::{self, Control, Digest, Lane};
 
+use crate::machine::{Machine, Stands};
 use crate::node::Left;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -46,10 +47,15 @@ pub enum Fault {
         left: Left,
         time: Time,
     },
+    /// A machine loses its power, and is started again.
+    Reboot {
+        node: usize,
+        time: Time,
+    },
     Pause {
         node: usize,
         time: Time,
-        sleeps: bool,
+        stands: Stands,
     },
     /// The wall clock of a node is set.
     Jump {
@@ -133,8 +139,9 @@ impl World {
                 0..30 => Fault::Partition { group: self.some_group(), time },
                 30..36 => Fault::OneWay { group: self.some_group(), time },
                 36..56 => Fault::Strike { node, time },
-                56..72 => Fault::Pause { node, time, sleeps: self.chance(0.5) },
-                72..82 => Fault::Crash { node, left: Left::Synced, time },
+                56..72 => Fault::Pause { node, time, stands: self.some_stand() },
+                72..78 => Fault::Crash { node, left: Left::Synced, time },
+                78..82 => Fault::Reboot { node, time },
                 82..88 => Fault::Leave { node, time },
                 88..92 => Fault::Jump {
                     node,
@@ -150,6 +157,10 @@ impl World {
             self.at(at, Event::Fault(fault));
         }
         plan
+    }
+
+    fn some_stand(&mut self) -> Stands {
+        [Stands::Stopped, Stands::Asleep, Stands::Suspended][self.below(3) as usize]
     }
 
     fn some_node(&mut self) -> usize {
@@ -174,7 +185,7 @@ impl World {
                 };
                 Fault::Crash { node, left, time: self.between(1, 15) * SECOND }
             }
-            62..72 => Fault::Pause { node, time, sleeps: self.chance(0.5) },
+            62..72 => Fault::Pause { node, time, stands: self.some_stand() },
             72..80 => {
                 let by_ms = self.between(1_000, 40 * 86_400_000) as i64;
                 Fault::Jump { node, by_ms: if self.chance(0.5) { by_ms } else { -by_ms } }
@@ -246,7 +257,15 @@ impl World {
                     self.after(time, Event::Work { node });
                 }
             }
-            Fault::Pause { node, time, sleeps } => self.pause(node, time, sleeps),
+            Fault::Reboot { node, time } => {
+                self.counts.reboots += 1;
+                self.crash(node, Left::Synced);
+                let machine = &mut self.nodes[node].machine;
+                *machine = Machine { boot: machine.boot + 1, zero: self.now + time };
+                let life = self.nodes[node].life;
+                self.after(time, Event::Start { node, life });
+            }
+            Fault::Pause { node, time, stands } => self.pause(node, time, stands),
             Fault::Jump { node, by_ms } => {
                 self.counts.clock_jumps += 1;
                 self.nodes[node].clock_off_ms += by_ms;

@@ -14,6 +14,7 @@ mod faults;
 mod hostile;
 mod ledger;
 mod links;
+mod machine;
 mod node;
 mod random;
 mod scenarios;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use x0x_tracker::timestamp::Timestamp;
 
 use crate::driver::{Pull, Serve};
 use crate::links::address_of;
+use crate::machine::{Machine, Stands};
 use crate::store::Job;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -49,8 +50,10 @@ pub struct Node {
     /// What the wall clock shows, in Unix milliseconds, and by how much it is wrong.
     clock: Arc<AtomicI64>,
     pub clock_off_ms: i64,
-    /// How long its machine has been running, in milliseconds.
-    uptime_ms: Arc<AtomicU64>,
+    /// What its machine was started as, and when that was.
+    pub machine: Machine,
+    /// The same for its store: how often it was started, and how long it has been running, in milliseconds.
+    uptime: Arc<Mutex<Uptime>>,
     /// What its hub sees of others.
     pub around: Arc<Mutex<Arc<Around>>>,
     /// How many frames with beats it signed in this life, and which life of its store it is.
@@ -63,6 +66,8 @@ pub struct Node {
     pub told: Option<(LogId, Position)>,
     /// Where others were reached.
     pub known: BTreeMap<AgentId, Vec<SocketAddr>>,
+    /// When others were heard, by its wall clock.
+    pub heard: BTreeMap<AgentId, i64>,
     /// Which end of which wire each link is.
     pub links: BTreeMap<LinkId, (usize, usize)>,
     next_link: u64,
@@ -104,6 +109,10 @@ impl Node {
 
     pub fn hub_time(&self, now: Time) -> Duration {
         Duration::from_micros(now.saturating_sub(self.hub_zero()))
+    }
+
+    pub fn clock_ms(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
     pub fn new_link(&mut self, wire: usize, end: usize) -> LinkId {
@@ -148,7 +157,8 @@ impl World {
             ticks: (0, 0),
             clock: Arc::new(AtomicI64::new(START.0)),
             clock_off_ms: 0,
-            uptime_ms: Arc::default(),
+            machine: Machine { boot: 1, zero: 0 },
+            uptime: Arc::default(),
             around: Arc::default(),
             turn: None,
             jobs: VecDeque::new(),
@@ -156,6 +166,7 @@ impl World {
             store_takes: (MILLISECOND / 5, 5 * MILLISECOND),
             told: None,
             known: BTreeMap::new(),
+            heard: BTreeMap::new(),
             links: BTreeMap::new(),
             next_link: 0,
             pulls: BTreeMap::new(),
@@ -249,9 +260,9 @@ impl World {
         self.nodes[node].tracker = None;
         let seed: u64 = u64::from_le_bytes(x0x::entropy::draw(&mut self.dice));
         let this = &self.nodes[node];
-        let (clock, uptime_ms) = (this.clock.clone(), this.uptime_ms.clone());
+        let (clock, uptime) = (this.clock.clone(), this.uptime.clone());
         let around = this.around.clone();
-        let uptime = move || Uptime { boot: [1; 16], ms: uptime_ms.load(Ordering::Relaxed) };
+        let uptime = move || *uptime.lock().unwrap();
         let look = move || around.lock().unwrap().clone();
         let host = Host {
             signer: Box::new(this.key.clone()),
@@ -277,7 +288,7 @@ impl World {
         let this = &self.nodes[node];
         let shown = START.0 + 1_000 + (self.now / MILLISECOND) as i64 + this.clock_off_ms;
         this.clock.store(shown, Ordering::Relaxed);
-        this.uptime_ms.store(self.now / MILLISECOND, Ordering::Relaxed);
+        *this.uptime.lock().unwrap() = this.machine.uptime(self.now);
     }
 
     /// Starts a node as `src/node` does: the list, what was known, its card.
@@ -300,9 +311,8 @@ impl World {
         this.told = tracker.own_place().unwrap();
         let opened = clerk::opened(&tracker, self.list).unwrap();
         this.tracker = Some(tracker);
-        let known = this.known.clone().into_iter();
-        let known: Vec<_> = known.map(|(agent, at)| (agent, at, None)).collect();
-        let at_ms = this.clock.load(Ordering::Relaxed);
+        let at_ms = this.clock_ms();
+        let known = this.remembered(at_ms);
         let card =
             Card { agent: this.agent, at_ms, addresses: vec![address_of(node)], load_pct: None };
         let card = SignedCard::new(&card, &this.key).unwrap();
@@ -434,14 +444,15 @@ impl World {
     }
 
     /// A node does nothing for a while, or its machine sleeps.
-    pub fn pause(&mut self, node: usize, time: Time, sleeps: bool) {
+    pub fn pause(&mut self, node: usize, time: Time, stands: Stands) {
         if self.nodes[node].hub.is_none() || self.nodes[node].paused_at.is_some() {
             return;
         }
         self.say(|| format!("node {node} pauses for {} s", time / SECOND));
         self.counts.pauses += 1;
+        self.counts.suspends += u64::from(stands == Stands::Suspended);
         self.nodes[node].paused_at = Some(self.now);
-        self.after(time, Event::Wake { node, life: self.nodes[node].life, slept: sleeps });
+        self.after(time, Event::Wake { node, life: self.nodes[node].life, stands });
         if time > 5 * SECOND {
             let wires: Vec<(usize, usize)> = self.nodes[node].links.values().copied().collect();
             for (wire, end) in wires {
@@ -453,11 +464,15 @@ impl World {
         }
     }
 
-    pub fn wake(&mut self, node: usize, slept: bool) {
+    pub fn wake(&mut self, node: usize, stands: Stands) {
         let Some(since) = self.nodes[node].paused_at.take() else { return };
         self.say(|| format!("node {node} goes on"));
-        if slept {
-            self.nodes[node].slept += self.now - since;
+        let stood = self.now - since;
+        if stands != Stands::Stopped {
+            self.nodes[node].slept += stood;
+        }
+        if stands == Stands::Suspended {
+            self.nodes[node].machine.zero += stood;
         }
         for event in std::mem::take(&mut self.nodes[node].put_off) {
             self.after(0, event);
@@ -466,10 +481,7 @@ impl World {
         for (wire, end) in ends {
             self.look_at_lanes(wire, end);
         }
-        if slept {
-            self.tell(node, Input::Woke);
-        } else {
-            self.tell(node, Input::Tick);
-        }
+        let input = if stands == Stands::Asleep { Input::Woke } else { Input::Tick };
+        self.tell(node, input);
     }
 }

@@ -5,6 +5,7 @@ use x0x_tracker::interface::Draft;
 
 use crate::faults::Fault;
 use crate::ledger::Deed;
+use crate::machine::Stands;
 use crate::node::Left;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -229,7 +230,7 @@ fn whoever_was_put_back_is_told_of_what_it_lost_although_all_are_equally_far() {
 #[test]
 fn a_machine_that_slept_catches_up_within_seconds() {
     let mut world = meet(9, 6);
-    world.pause(4, 120 * SECOND, true);
+    world.pause(4, 120 * SECOND, Stands::Asleep);
     let others = [0, 1, 2, 3, 5];
     work_in_turn(&mut world, &others, 40, 2 * SECOND);
     world.run_for(121 * SECOND);

@@ -9,6 +9,7 @@ use x0x_tracker::interface::Standing;
 
 use crate::claims::Told;
 use crate::faults::{Fault, TROUBLE};
+use crate::machine::Stands;
 use crate::node::Node;
 use crate::random::{on_every_core, setting};
 use crate::scenarios::meet;
@@ -91,7 +92,7 @@ fn a_claim_is_confirmed_by_its_slate_and_isolated_once_nobody_is_heard() {
 fn a_machine_that_wakes_after_five_hours_takes_nothing_over_from_who_works() {
     let (mut world, issue, claim) = held(103, 5, 1);
     for node in [2, 3, 4] {
-        world.pause(node, 5 * HOUR, true);
+        world.pause(node, 5 * HOUR, Stands::Asleep);
     }
     world.run_for(5 * HOUR - SECOND);
     set_free(&mut world);
@@ -104,7 +105,7 @@ fn a_machine_that_wakes_after_five_hours_takes_nothing_over_from_who_works() {
 #[test]
 fn a_holder_that_slept_for_five_hours_goes_on_where_nobody_took_over() {
     let (mut world, issue, claim) = held(104, 4, 1);
-    world.pause(1, 5 * HOUR, true);
+    world.pause(1, 5 * HOUR, Stands::Asleep);
     world.run_for(5 * HOUR + 120 * SECOND);
     let job = world.hire(1).job.clone().unwrap();
     assert!(job.claim != claim && world.employed().told.renewed == 1, "the lease had lapsed");
@@ -115,7 +116,7 @@ fn a_holder_that_slept_for_five_hours_goes_on_where_nobody_took_over() {
 #[test]
 fn a_holder_that_slept_gives_up_to_whoever_took_over_meanwhile() {
     let (mut world, issue, claim) = held(105, 5, 1);
-    world.pause(1, 300 * SECOND, true);
+    world.pause(1, 300 * SECOND, Stands::Asleep);
     world.run_for(10 * SECOND);
     set_free(&mut world);
     world.run_for(200 * SECOND);
@@ -177,17 +178,78 @@ fn clocks_that_are_set_by_years_either_way_move_no_claim() {
 }
 
 #[test]
-fn a_suspended_machine_that_goes_on_neither_takes_over_nor_loses_what_nobody_took() {
+fn a_stopped_process_that_goes_on_neither_takes_over_nor_loses_what_nobody_took() {
     let (mut world, issue, claim) = held(109, 4, 1);
-    // The process stood still, and no clock tells it so but that of the machine.
     for node in [0, 2, 3] {
-        world.pause(node, 600 * SECOND, false);
+        world.pause(node, 600 * SECOND, Stands::Stopped);
     }
     world.run_for(599 * SECOND);
     set_free(&mut world);
     world.run_for(120 * SECOND);
     assert_eq!(fate(&mut world, 0, &issue, claim), Fate::Holds);
     assert_eq!(world.employed().told.takeovers, 0);
+    world.check_claims();
+}
+
+#[test]
+fn machines_that_were_suspended_without_knowing_take_nothing_over_from_who_works() {
+    let (mut world, issue, claim) = held(115, 5, 1);
+    // By their own clocks no time passed.
+    for node in [0, 2, 3] {
+        world.pause(node, 600 * SECOND, Stands::Suspended);
+    }
+    world.run_for(599 * SECOND);
+    set_free(&mut world);
+    world.run_for(120 * SECOND);
+    assert_eq!(fate(&mut world, 4, &issue, claim), Fate::Holds);
+    assert_eq!(world.employed().told.takeovers, 0);
+    world.check_claims();
+}
+
+#[test]
+fn a_holder_whose_machine_was_suspended_without_knowing_ends_with_all_in_one_holder() {
+    let (mut world, issue, claim) = held(116, 5, 1);
+    world.pause(1, 300 * SECOND, Stands::Suspended);
+    world.run_for(10 * SECOND);
+    set_free(&mut world);
+    world.run_for(200 * SECOND);
+    assert!(matches!(fate(&mut world, 0, &issue, claim), Fate::Lost(_)), "it was taken over");
+    world.run_for(200 * SECOND);
+    world.become_level(60 * SECOND);
+    // Its claim never lapsed by any clock that it has, so it may contest, as one that was cut off.
+    let told = world.employed().told.clone();
+    assert!(told.contests <= 1 && told.abandons >= 1, "{told:?}");
+    assert_eq!(fate(&mut world, 1, &issue, claim) == Fate::Holds, told.contests == 1);
+    world.check_claims();
+}
+
+#[test]
+fn machines_that_are_started_again_take_nothing_over_from_who_works() {
+    let (mut world, issue, claim) = held(117, 5, 1);
+    for node in [0, 2, 3] {
+        world.befall(Fault::Reboot { node, time: 30 * SECOND });
+    }
+    world.run_for(29 * SECOND);
+    set_free(&mut world);
+    world.run_for(300 * SECOND);
+    assert_eq!(fate(&mut world, 4, &issue, claim), Fate::Holds);
+    assert_eq!(world.employed().told.takeovers, 0);
+    world.check_claims();
+}
+
+#[test]
+fn a_holder_whose_machine_was_started_again_contests_nothing_and_gives_up() {
+    let (mut world, issue, claim) = held(118, 5, 1);
+    world.befall(Fault::Reboot { node: 1, time: 100 * SECOND });
+    set_free(&mut world);
+    world.run_for(90 * SECOND);
+    assert!(matches!(fate(&mut world, 0, &issue, claim), Fate::Lost(_)));
+    world.run_for(120 * SECOND);
+    world.become_level(60 * SECOND);
+    let told = world.employed().told.clone();
+    assert_eq!((told.contests, told.takeovers), (0, 1), "{told:?}");
+    assert_eq!(fate(&mut world, 1, &issue, claim), Fate::Ended, "it was given up");
+    assert!(!world.open_or_running(3).claim_tree(&issue).unwrap().is_live(claim));
     world.check_claims();
 }
 
@@ -339,7 +401,10 @@ fn random_faults_leave_each_issue_with_one_winner_that_all_know() {
     let runs = seeds.end - seeds.start;
     let outcomes = on_every_core(seeds, run);
     let sum = |of: &dyn Fn(&Told) -> u64| outcomes.iter().map(|(told, _)| of(told)).sum::<u64>();
+    let count = |of: &dyn Fn(&Counts) -> u64| outcomes.iter().map(|(_, c)| of(c)).sum::<u64>();
     let exercised = [
+        ("suspended machines", count(&|c| c.suspends), runs / 6),
+        ("machines started again", count(&|c| c.reboots), runs / 10),
         ("claims", sum(&|t| t.claimed), 12 * runs),
         ("takeovers", sum(&|t| t.takeovers), runs),
         ("contests", sum(&|t| t.contests), runs / 30),

@@ -15,6 +15,7 @@ use crate::claims::Claims;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::links::{LaneKey, Paths, Wire};
+use crate::machine::Stands;
 use crate::node::Node;
 
 /// Virtual time, in microseconds.
@@ -94,7 +95,7 @@ pub enum Event {
     Wake {
         node: usize,
         life: u32,
-        slept: bool,
+        stands: Stands,
     },
     Start {
         node: usize,
@@ -139,6 +140,8 @@ pub struct Counts {
     pub earlier_disks: u64,
     pub restored: u64,
     pub pauses: u64,
+    pub suspends: u64,
+    pub reboots: u64,
     pub clock_jumps: u64,
     pub slow_stores: u64,
     pub newcomers: u64,
@@ -332,7 +335,9 @@ impl World {
             Event::BrokeOff { node, life, from } if self.is_life(node, life) => {
                 self.pulled(node, from, None);
             }
-            Event::Wake { node, life, slept } if self.is_life(node, life) => self.wake(node, slept),
+            Event::Wake { node, life, stands } if self.is_life(node, life) => {
+                self.wake(node, stands)
+            }
             Event::Start { node, life } if self.nodes[node].life == life => self.start(node),
             Event::Look { node, life } if self.is_life(node, life) => self.look(node),
             Event::Show { node, life } if self.is_life(node, life) => self.show_card(node),

@@ -28,7 +28,7 @@ use x0x_tracker::testing::{self, StandIn};
 const TTL_MS: u64 = 1_000;
 
 fn terms(worker: &str) -> Terms {
-    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false, confirm_ms: None }
+    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), ..Terms::default() }
 }
 
 fn claimed(list: &mut List, name: &str) -> RecordHash {
@@ -70,16 +70,7 @@ fn agent(seed: u64) -> AgentId {
 
 /// The list as a node of that agent has it, which always looks.
 fn hearing(list: List, seed: u64) -> (List, Seen) {
-    let List { dir, tracker, last } = list;
-    drop(tracker);
     let seen = Seen::default();
-    seen.pass(10_000);
-    let clock = seen.clone();
-    let uptime = move || {
-        let boot = [clock.boot.load(Ordering::Relaxed) as u8; 16];
-        Uptime { boot, ms: clock.uptime_ms.load(Ordering::Relaxed) }
-    };
-    let host = Host { uptime: Box::new(uptime), ..testing::host(seed) };
     let look = {
         let seen = seen.clone();
         move || {
@@ -87,7 +78,21 @@ fn hearing(list: List, seed: u64) -> (List, Seen) {
             Arc::new(Around { looked_ms, ..seen.around.lock().unwrap().clone() })
         }
     };
-    let host = Host { senses: Arc::new(Senses::of(look)), ..host };
+    timed(list, seed, seen, Senses::of(look))
+}
+
+/// The list on a machine with that time, with a node that tells so much.
+fn timed(list: List, seed: u64, seen: Seen, senses: Senses) -> (List, Seen) {
+    let List { dir, tracker, last } = list;
+    drop(tracker);
+    seen.pass(10_000);
+    let clock = seen.clone();
+    let uptime = move || {
+        let boot = [clock.boot.load(Ordering::Relaxed) as u8; 16];
+        Uptime { boot, ms: clock.uptime_ms.load(Ordering::Relaxed) }
+    };
+    let senses = Arc::new(senses);
+    let host = Host { uptime: Box::new(uptime), senses, ..testing::host(seed) };
     let store = Store::open_to_write(&dir.path().join("list.redb")).unwrap();
     (List { dir, tracker: LocalTracker::over(store, host), last }, seen)
 }
@@ -235,7 +240,7 @@ fn nobody_takes_over_by_silence_that_it_could_not_have_heard_broken() {
     assert!(take(&mut b).is_err() && !is_ready(&b), "it has not compared with a neighbour");
     at_b.sees(|around, now| {
         around.is_comparing = false;
-        around.note_return(Return { away_ms: 10 * TTL_MS, at_ms: now });
+        around.note_return(None, Return { away_ms: 10 * TTL_MS, at_ms: now });
     });
     let refused = take(&mut b).unwrap_err();
     let TrackerError::Refused { retry_after_ms, .. } = &refused else { panic!("{refused}") };
@@ -502,4 +507,45 @@ fn what_became_of_claims_is_counted_by_agent_and_told_of_an_issue() {
         assert_eq!(rival(takeover).instead, Some(counts[0].claim));
     }
     assert_eq!(held(&a).rivals, [], "a list does not tell it");
+}
+
+#[test]
+fn without_a_node_a_lapsed_claim_is_not_renewed_but_finished_work_is_handed_off() {
+    let mut a = List::new(1);
+    a.create("one");
+    let (mut a, time) = timed(a, 1, Seen::default(), Senses::default());
+    claimed(&mut a, "T-0001");
+    let worker = Holding { worker: "w".to_owned(), ..Holding::default() };
+    time.pass(TTL_MS + 1);
+    assert!(a.tracker.heartbeat(&worker).unwrap().renewed, "the list has nobody else");
+    let _b = List::member_in_role(&mut a, 2, Role::Worker);
+    time.pass(TTL_MS);
+    assert!(!a.tracker.heartbeat(&worker).unwrap().renewed, "it has not lapsed");
+    time.pass(TTL_MS + 1);
+    let resume = Terms { resume: true, ..terms("w") };
+    let again = a.tracker.claim(&Pick::Issue("T-0001".to_owned()), &resume).unwrap_err();
+    for refused in [again, a.tracker.heartbeat(&worker).unwrap_err()] {
+        assert!(matches!(refused, TrackerError::NobodyAsked { .. }), "{refused}");
+        assert!(refused.is_retryable() && refused.hint().contains("x0x daemon"));
+    }
+    assert!(a.tracker.hand_off(&worker, "{\"summary\":\"s\"}").unwrap().renewed);
+}
+
+#[test]
+fn who_does_not_want_to_work_in_isolation_claims_nothing_there() {
+    let mut a = List::new(1);
+    let _b = List::member_in_role(&mut a, 2, Role::Worker);
+    a.create("one");
+    let (mut a, at_a) = hearing(a, 1);
+    at_a.hears(&[2]);
+    at_a.pass(TTL_MS + 1);
+    let pick = Pick::First(Filter::default());
+    let careful = Terms { unless_isolated: true, ..terms("w") };
+    let refused = a.tracker.claim(&pick, &careful).unwrap_err();
+    assert!(matches!(refused, TrackerError::Isolated { ttl_ms: TTL_MS }), "{refused}");
+    let long = Terms { ttl_ms: Some(10 * TTL_MS), ..careful.clone() };
+    a.tracker.claim(&pick, &long).unwrap();
+    a.create("two");
+    at_a.hears(&[2]);
+    a.tracker.claim(&pick, &careful).unwrap();
 }

@@ -72,12 +72,8 @@ fn the_claims_of_a_revoked_agent_wait_for_nobody() {
     let mut b = List::member_in_role(&mut a, 2, Role::Worker);
     tell(&a, &mut b);
     b.create("one");
-    let terms = |worker: &str| Terms {
-        worker: worker.to_owned(),
-        ttl_ms: None,
-        resume: false,
-        confirm_ms: None,
-    };
+    let terms =
+        |worker: &str| Terms { worker: worker.to_owned(), ttl_ms: None, ..Terms::default() };
     let one = || Pick::Issue("T-0001".to_owned());
     let first = b.tracker.claim(&one(), &terms("w")).unwrap();
     give(&b, &mut a);

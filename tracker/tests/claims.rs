@@ -75,7 +75,7 @@ const HANDOFF: &str = "{\"summary\":\"it works\"}";
 const TTL_MS: u64 = 10_000;
 
 fn terms(worker: &str) -> Terms {
-    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false, confirm_ms: None }
+    Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), ..Terms::default() }
 }
 
 fn holding(worker: &str, name: &str) -> Holding {
@@ -675,7 +675,7 @@ fn the_time_to_live_of_one_claim_is_not_that_of_the_next() {
     let mut machine = Machine::with_issues(1);
     machine.claim("a", "T-0001").unwrap();
     machine.tracker.release(&holding("a", "T-0001"), &Release::default()).unwrap();
-    let terms = Terms { worker: "b".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+    let terms = Terms { worker: "b".to_owned(), ttl_ms: None, ..Terms::default() };
     let kept = machine.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms).unwrap();
     assert_eq!(kept.issue.row.held.unwrap().ttl_ms, 3_600_000);
 }

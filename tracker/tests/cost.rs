@@ -81,7 +81,7 @@ fn what_a_worker_asks_costs_the_same_beside_many_claims() {
         worker: worker.to_owned(),
         ttl_ms: None,
         resume: true,
-        confirm_ms: None,
+        ..Terms::default()
     };
     let claimed = |claims: usize| {
         let mut list = List::new(1);

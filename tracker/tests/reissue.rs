@@ -164,7 +164,7 @@ fn a_line_of_a_lost_issue_waits_in_its_file_until_that_comes_back() {
 
 #[test]
 fn a_ruling_is_made_again_and_a_claim_is_told_as_lost() {
-    let terms = || Terms { worker: "w".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+    let terms = || Terms { worker: "w".to_owned(), ttl_ms: None, ..Terms::default() };
     let lost = |b: &mut List| {
         b.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms()).unwrap();
         b.create("ruled");
@@ -190,7 +190,7 @@ fn a_worker_is_told_once_that_its_claim_is_gone() {
     stream(&b, &mut a, usize::MAX);
     let other = hash_at(&a, b.tracker.own_log().unwrap().unwrap(), 2);
     branch(&mut b, 2, &before, other, false, |b| {
-        let terms = Terms { worker: "w".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+        let terms = Terms { worker: "w".to_owned(), ttl_ms: None, ..Terms::default() };
         b.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms).unwrap();
     });
     meet(&mut a, &mut b);
@@ -201,7 +201,7 @@ fn a_worker_is_told_once_that_its_claim_is_gone() {
     let report = reissue(&mut b);
     assert_eq!((report.commits, report.passed_over), (1, 1));
     assert_sound(&b);
-    let terms = Terms { worker: "w".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+    let terms = Terms { worker: "w".to_owned(), ttl_ms: None, ..Terms::default() };
     b.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms).unwrap();
     meet(&mut a, &mut b);
     assert_eq!(a.canonical(), b.canonical());

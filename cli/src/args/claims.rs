@@ -64,7 +64,7 @@ impl TermsArgs {
             ));
         }
         let (worker, ttl_ms, resume) = (worker.name()?, *ttl, *resume);
-        Ok(Terms { worker, ttl_ms, resume, confirm_ms: *confirm })
+        Ok(Terms { worker, ttl_ms, resume, confirm_ms: *confirm, unless_isolated: false })
     }
 }
 

@@ -38,7 +38,7 @@ pub fn take(
     let mut tracker = session.writer()?;
     match tracker.claim(pick, terms) {
         Ok(kept) => {
-            answer(session, &*tracker, kept, shape, terms.ttl_ms)?;
+            answer(session, &*tracker, kept, shape, Some(terms))?;
             Ok(Exit::Done)
         }
         Err(TrackerError::NothingReady) => nothing_ready(session),
@@ -52,19 +52,22 @@ pub fn nothing_ready(session: &Session) -> Result<Exit, CliError> {
 }
 
 /// Answers an issue that somebody holds: one line for people, the object for programs. Notes where the
-/// claim is another one than before, and what the worker lost; `ttl_ms` is the time to live that was
-/// asked for.
+/// claim is another one than before, and what the worker lost; `terms` is what was asked for, where it was
+/// claimed.
 pub fn answer(
     session: &Session,
     tracker: &dyn Tracker,
     kept: Kept,
     shape: &ShapeArgs,
-    ttl_ms: Option<u64>,
+    terms: Option<&Terms>,
 ) -> Result<(), CliError> {
     let kept = whole(tracker, kept)?;
     note_losses(session, &kept);
-    note_renewal(session, &kept, ttl_ms);
+    note_renewal(session, &kept, terms.and_then(|terms| terms.ttl_ms));
     note_standing(session, &kept);
+    if terms.is_some_and(|terms| terms.confirm_ms.is_some()) {
+        note_confirmation(session, &kept);
+    }
     let text = match session.output.json {
         true => record::shaped_claim(&kept, shape),
         false => claim::line(&kept.issue),
@@ -125,6 +128,19 @@ fn note_standing(session: &Session, kept: &Kept) {
             "{name}: no other member was heard for as long as the claim lives without a beat: others may \
              take it over"
         )),
+    }
+}
+
+/// Says what came of the wait for a confirmation.
+fn note_confirmation(session: &Session, kept: &Kept) {
+    let standing = kept.issue.watch.as_ref().map(|watch| watch.standing);
+    let name = &kept.issue.name;
+    if standing == Some(Standing::Confirmed) {
+        session.output.note(&format!("{name}: the claim is confirmed"));
+    } else if !session.home.has_node() {
+        session.output.note(
+            "nobody was waited for: no node runs here that hears others; `x0x daemon --detach` starts one",
+        );
     }
 }
 

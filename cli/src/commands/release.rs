@@ -17,6 +17,12 @@ pub fn run(session: &Session, args: &ReleaseArgs) -> Result<Exit, CliError> {
             "say why with --reason TEXT; the one who holds the issue will read it",
         ));
     }
+    if args.force && args.holding.id.is_none() && args.holding.claim.is_none() {
+        return Err(CliError::usage(
+            "which claim is to be ended?",
+            "name the issue, or the claim with --claim TOKEN; `x0x workers -v` shows who holds what",
+        ));
+    }
     let release = Release { reason, force: args.force, retry_after_ms: args.retry_after };
     let mut tracker = session.writer()?;
     // Whoever ends the claim of somebody else on an issue does not mean its own.

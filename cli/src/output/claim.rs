@@ -40,7 +40,7 @@ pub fn slate_line(shown: &Shown, json: &str) -> String {
     let (name, title) = (one_line(&shown.name), one_line(&shown.row.title));
     let slate = Record::of(json).get("shard").and_then(slate);
     let slate = slate.map_or_else(|| "nobody".to_owned(), |slate| one_line(&slate).into_owned());
-    format!("{name}  preferred: {slate}  {title}")
+    format!("{name}  slate: {slate}  {title}")
 }
 
 /// How wide a table shows who holds an issue. A guess: an agent and a short name of a worker.
@@ -119,7 +119,9 @@ fn rival_fact(rival: &Rival) -> (&'static str, String) {
     let ended = ended.as_ref().map(|how| format!(", {}", how.replace('_', " ")));
     let place = slot(rival.slot);
     let (whose, ended) = (agent.short(), ended.unwrap_or_default());
-    let text = format!("{} by worker {worker} of {whose} ({place}){ended}: {why}", claim.short());
+    // That it counts is said already.
+    let why = if *counts { String::new() } else { format!(": {why}") };
+    let text = format!("{} by worker {worker} of {whose} ({place}){ended}{why}", claim.short());
     (label, text)
 }
 
@@ -146,7 +148,7 @@ fn facts(shown: &Shown, shard: Option<&str>) -> Vec<(&'static str, String)> {
         facts.push(("rests", format!("{left} more{}{times}", reason.unwrap_or_default())));
     }
     if let (false, Some(slate)) = (facts.is_empty(), shard.and_then(slate)) {
-        facts.push(("preferred", slate));
+        facts.push(("slate", slate));
     }
     facts
 }
@@ -157,7 +159,7 @@ fn holder_facts(held: &Held, watch: Option<&Watch>) -> Vec<(&'static str, String
         _ => format!("agent {}", held.agent.short()),
     };
     let mut facts = vec![("holder", format!("{whose}, worker {}", held.worker))];
-    facts.push(("place", slot(held.slot).to_owned()));
+    facts.push(("place", place(held.slot)));
     match watch {
         None => facts.push(("since", held.at.to_string())),
         Some(watch) => {
@@ -210,6 +212,17 @@ fn slot(slot: u8) -> &'static str {
         2 => "backup 1",
         _ => "not on the slate",
     }
+}
+
+/// Returns the same, with what it means.
+fn place(at: u8) -> String {
+    let means = match at {
+        0 => ": the first of those preferred",
+        1 => ": the second of those preferred",
+        2 => ": the third of those preferred",
+        _ => "",
+    };
+    format!("{}{means}", slot(at))
 }
 
 /// Returns the agents of a slate as the record spells it, in order.

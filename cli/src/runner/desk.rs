@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use x0x::home::{Home, HomeError};
 use x0x::time;
-use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX, TTL_MS_DEFAULT};
+use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
 use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::report::Held;
@@ -136,9 +136,6 @@ impl Desk {
         under_way: &BTreeSet<DocumentKey>,
     ) -> Result<Taken, CliError> {
         let mut tracker = self.open_unless(Haste::ENDING)?;
-        if self.stops_isolated && self.is_isolated(&*tracker)? {
-            return Err(TrackerError::NothingReady.into());
-        }
         let wanted = match name {
             Some(name) => tracker.show(name)?,
             None => first_ready(&*tracker, filter, under_way)?,
@@ -147,20 +144,12 @@ impl Desk {
         // Runners of several machines begin with the same issue: what is heard at once is waited for.
         let confirm_ms = name.is_none().then_some(CONFIRM_MS);
         let (worker, ttl_ms, resume) = (self.worker.clone(), self.ttl_ms, name.is_some());
-        let terms = Terms { worker, ttl_ms, resume, confirm_ms };
+        let unless_isolated = self.stops_isolated;
+        let terms = Terms { worker, ttl_ms, resume, confirm_ms, unless_isolated };
         let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
         let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
         let json = issue.answer_json().unwrap_or_default();
         Ok(Taken { issue, json, claim, failures })
-    }
-
-    /// Tells whether the node of this machine has heard no other member for the life of a claim.
-    fn is_isolated(&self, tracker: &dyn Tracker) -> Result<bool, TrackerError> {
-        let ttl_ms = self.ttl_ms.unwrap_or(TTL_MS_DEFAULT);
-        let workers = tracker.workers()?.workers;
-        let mut others =
-            workers.iter().filter(|one| !one.is_own && one.silence_ms.is_some()).peekable();
-        Ok(others.peek().is_some() && others.all(|one| one.silence_ms > Some(ttl_ms)))
     }
 
     /// Beats claims, all in one opening.

@@ -388,12 +388,15 @@ impl Shift {
             Beat::Kept(_) => Some(false),
             Beat::Later | Beat::Settled | Beat::Lost(_) => None,
         };
-        let Some(is_isolated) = beats.iter().find_map(|(_, beat)| isolated(beat)) else { return };
+        if let Some(is_isolated) = beats.iter().find_map(|(_, beat)| isolated(beat)) {
+            let why = "no other member was heard for the life of a claim: others may take it over";
+            self.note_isolated(is_isolated, why);
+        }
+    }
+
+    fn note_isolated(&mut self, is_isolated: bool, why: &str) {
         match (std::mem::replace(&mut self.is_isolated, is_isolated), is_isolated) {
-            (false, true) => self.told.note(
-                "isolated",
-                "no other member was heard for the life of a claim: others may take it over",
-            ),
+            (false, true) => self.told.note("isolated", why),
             (true, false) => self.told.note("connected", "other members are heard again"),
             _ => {}
         }
@@ -412,6 +415,9 @@ impl Shift {
     fn on_taken(&mut self, taken: Box<Taken>) {
         self.jobs_begun += 1;
         (self.is_idle, self.is_busy) = (false, false);
+        if self.settings.plan.stops_isolated {
+            self.note_isolated(false, "");
+        }
         let job = self.jobs_begun;
         let held = taken.issue.row.held.as_ref();
         let ttl_ms = held.map_or(x0x_tracker::claim::record::TTL_MS_DEFAULT, |held| held.ttl_ms);
@@ -437,6 +443,13 @@ impl Shift {
                     self.told.note("idle", "nothing is ready");
                 }
                 Event::NothingReady
+            }
+            // One that is to end would do so with work left.
+            Some(TrackerError::Isolated { .. })
+                if !self.settings.plan.asks_once && !self.settings.plan.until_idle =>
+            {
+                self.note_isolated(true, &error.to_string());
+                Event::ClaimLater
             }
             // So was another machine, as was heard before anything was begun.
             Some(TrackerError::ClaimLost { .. }) if !is_named => Event::ClaimLost,

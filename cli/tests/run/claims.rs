@@ -66,12 +66,7 @@ fn a_claim_that_another_took_over_from_a_killed_runner_is_the_others() {
     let scene = Scene::of(&["One"]);
     let claimed = kill_at_work(&scene, &["--worker", "w", "--ttl", "1s"]);
     let pick = Pick::Issue("T-0001".to_owned());
-    let terms = Terms {
-        worker: "other".to_owned(),
-        ttl_ms: Some(600_000),
-        resume: false,
-        confirm_ms: None,
-    };
+    let terms = Terms { worker: "other".to_owned(), ttl_ms: Some(600_000), ..Terms::default() };
     let taken = loop {
         match scene.tracker().claim(&pick, &terms) {
             Ok(kept) => break kept.claim,

@@ -152,8 +152,7 @@ fn a_killed_runner_leaves_no_command_and_the_next_of_its_name_gives_the_issue_ba
     let terms = x0x_tracker::interface::Terms {
         worker: "w".to_owned(),
         ttl_ms: None,
-        resume: false,
-        confirm_ms: None,
+        ..x0x_tracker::interface::Terms::default()
     };
     x0x_tracker::Tracker::claim(&mut scene.tracker(), &pick, &terms).unwrap();
 

@@ -4,7 +4,7 @@
 //! Times are those of the machine since it was started, in milliseconds, sleep included. No clock of another
 //! machine enters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lease::{Sighting, Uptime};
 use super::record::TTL_MS_MAX;
@@ -22,12 +22,16 @@ pub const EXPECTED_MS: i64 = 7 * 24 * 3_600_000;
 /// The most gaps that are remembered; of more, the oldest two become one that is as long as both.
 pub const GAPS_MAX: usize = 64;
 
-/// The most returns that are remembered; of more, the shortest two become one.
+/// The most returns that are remembered, of everybody or of one agent; of more, the shortest two become one.
 pub const RETURNS_MAX: usize = 16;
 
 /// After a return, one waits this part of a claim's time to live until its silence says something: a runner
 /// asks for a beat about once within it, and what was sent before came with the comparison.
 const WAIT_PARTS: u64 = 4;
+
+/// How long one waits at most after the return of an agent that is not the claim's holder: what it had heard of
+/// the holder came with the comparison, so that only a beat that was just under way to it is waited for. A guess.
+const HEARSAY_MS_MAX: u64 = 30_000;
 
 /// A cut that lasted this part of a claim's time to live or less hid no more than a beat of it or two: then
 /// silence is none of its making.
@@ -42,6 +46,46 @@ pub struct Return {
     pub at_ms: u64,
 }
 
+/// When somebody came back; at most [`RETURNS_MAX`], the longest first, which is the earliest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Returns(Vec<Return>);
+
+impl Returns {
+    /// Returns those that count, the longest first.
+    pub fn all(&self) -> &[Return] {
+        &self.0
+    }
+
+    fn note(&mut self, back: Return) {
+        // A longer one that came later says all that a shorter one says.
+        self.0.retain(|before| before.away_ms > back.away_ms && !before.is_over(back.at_ms));
+        self.0.push(back);
+        if self.0.len() > RETURNS_MAX {
+            let last = self.0.len() - 1;
+            self.0[last - 1].at_ms = back.at_ms;
+            self.0.remove(last);
+        }
+    }
+
+    /// Returns in how long a wait is over after those that were longer than a cut.
+    fn left_ms(&self, cut_ms: u64, wait_ms: u64, now: Uptime) -> u64 {
+        let long = self.0.iter().filter(|back| back.away_ms > cut_ms);
+        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
+        long.map(left).max().unwrap_or(0)
+    }
+
+    /// Tells whether no claim waits for it any more.
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.0.iter().all(|back| back.is_over(now_ms))
+    }
+}
+
+impl Return {
+    fn is_over(self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.at_ms) > TTL_MS_MAX / WAIT_PARTS
+    }
+}
+
 /// What a node sees of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Around {
@@ -53,11 +97,14 @@ pub struct Around {
     pub gaps: Vec<(u64, u64)>,
     /// Whether it is still to compare with somebody: since its start, a gap, or a cut.
     pub is_comparing: bool,
-    /// When it was level again after each of those; at most [`RETURNS_MAX`], the longest first, which is the
-    /// earliest.
-    pub returns: Vec<Return>,
+    /// When it was level again after it heard nobody.
+    pub returns: Returns,
+    /// When it was level again with each agent that it had not heard. They are members of the list.
+    pub back: BTreeMap<AgentId, Returns>,
     /// When each agent was last heard; below zero for before the start of the machine.
     pub heard: BTreeMap<AgentId, i64>,
+    /// Agents whose link ended, and of whom nothing was heard since.
+    pub gone: BTreeSet<AgentId>,
     /// How busy the machine of each agent is that said so: the load of a minute for each core, in percent.
     pub loads: BTreeMap<AgentId, u16>,
 }
@@ -76,15 +123,19 @@ impl Around {
     }
 
     /// Returns in how long the silence of a claim says something, as far as is known; 0 where it does: the
-    /// node was level with another since it last could not hear it, and waited for a beat since then.
-    pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
+    /// node was level with others since it last could not hear them, and waited for a beat since then: a
+    /// quarter of the claim's life, or less where only others than its holder came back.
+    pub fn settles_in_ms(&self, holder: AgentId, ttl_ms: u64, now: Uptime) -> u64 {
         let wait_ms = ttl_ms / WAIT_PARTS + 1;
         if self.is_catching_up(now) {
             return wait_ms;
         }
-        let long = self.returns.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
-        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
-        long.map(left).max().unwrap_or(0)
+        let cut_ms = ttl_ms / CUT_PARTS;
+        let of_others = self.back.iter().map(|(agent, returns)| {
+            let wait_ms = if *agent == holder { wait_ms } else { wait_ms.min(HEARSAY_MS_MAX) };
+            returns.left_ms(cut_ms, wait_ms, now)
+        });
+        of_others.fold(self.returns.left_ms(cut_ms, wait_ms, now), u64::max)
     }
 
     /// Tells whether the node may not know yet what others did while it could not hear them.
@@ -132,18 +183,13 @@ impl Around {
         Some(gap_ms)
     }
 
-    /// Notes that the node is level with somebody whom it could not hear for so long.
-    pub fn note_return(&mut self, back: Return) {
-        // A longer one that came later says all that a shorter one says.
-        self.returns.retain(|before| {
-            before.away_ms > back.away_ms
-                && back.at_ms.saturating_sub(before.at_ms) <= TTL_MS_MAX / WAIT_PARTS
-        });
-        self.returns.push(back);
-        if self.returns.len() > RETURNS_MAX {
-            let last = self.returns.len() - 1;
-            self.returns[last - 1].at_ms = back.at_ms;
-            self.returns.remove(last);
+    /// Notes that the node is level with an agent whom it could not hear for so long; with `None`, after it
+    /// heard nobody.
+    pub fn note_return(&mut self, agent: Option<AgentId>, back: Return) {
+        self.back.retain(|_, returns| !returns.is_over(back.at_ms));
+        match agent {
+            Some(agent) => self.back.entry(agent).or_default().note(back),
+            None => self.returns.note(back),
         }
     }
 
@@ -159,6 +205,7 @@ mod tests {
     use super::*;
 
     const BOOT: [u8; 16] = [1; 16];
+    const HOLDER: AgentId = AgentId([5; 32]);
 
     fn at(ms: u64) -> Uptime {
         Uptime { boot: BOOT, ms }
@@ -184,7 +231,7 @@ mod tests {
         // Five hours of sleep, before and after they are noted.
         let woken = 10_000 + 5 * 3_600_000;
         assert_eq!(around.age_ms(seen, at(woken)), 6_000);
-        assert_eq!(around.settles_in_ms(1_000, at(woken)), 251);
+        assert_eq!(around.settles_in_ms(HOLDER, 1_000, at(woken)), 251);
         assert_eq!(around.look(woken), Some(5 * 3_600_000));
         assert_eq!(around.age_ms(seen, at(woken + 300)), 6_300);
         assert_eq!(around.age_ms(Sighting(at(woken - 100)), at(woken + 300)), 300);
@@ -221,11 +268,11 @@ mod tests {
     fn silence_says_nothing_until_a_quarter_of_a_life_after_a_return() {
         let mut around = looking(0, 10_000);
         around.is_comparing = true;
-        assert_eq!(around.settles_in_ms(1_000, at(10_000)), 251);
+        assert_eq!(around.settles_in_ms(HOLDER, 1_000, at(10_000)), 251);
         around.is_comparing = false;
-        around.note_return(Return { away_ms: 60_000, at_ms: 10_000 });
+        around.note_return(None, Return { away_ms: 60_000, at_ms: 10_000 });
         look_until(&mut around, 12_000);
-        let settles = |ttl_ms| around.settles_in_ms(ttl_ms, at(12_000));
+        let settles = |ttl_ms| around.settles_in_ms(HOLDER, ttl_ms, at(12_000));
         assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
         assert_eq!(settles(120_000), 0, "a short cut hid no more than a beat or two");
     }
@@ -233,18 +280,43 @@ mod tests {
     #[test]
     fn a_short_return_does_not_hide_a_long_one() {
         let mut around = looking(0, 10_000);
-        around.note_return(Return { away_ms: 600_000, at_ms: 9_000 });
-        around.note_return(Return { away_ms: 2_000, at_ms: 10_000 });
-        assert_eq!(around.returns.len(), 2);
-        assert_eq!(around.settles_in_ms(8_000, at(10_500)), 501, "the long one is not over");
-        around.note_return(Return { away_ms: 700_000, at_ms: 10_100 });
-        assert_eq!(around.returns, [Return { away_ms: 700_000, at_ms: 10_100 }]);
+        around.note_return(None, Return { away_ms: 600_000, at_ms: 9_000 });
+        around.note_return(None, Return { away_ms: 2_000, at_ms: 10_000 });
+        assert_eq!(around.returns.all().len(), 2);
+        assert_eq!(
+            around.settles_in_ms(HOLDER, 8_000, at(10_500)),
+            501,
+            "the long one is not over"
+        );
+        around.note_return(None, Return { away_ms: 700_000, at_ms: 10_100 });
+        assert_eq!(around.returns.all(), [Return { away_ms: 700_000, at_ms: 10_100 }]);
         for n in 0..2 * RETURNS_MAX as u64 {
-            around.note_return(Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
+            around.note_return(None, Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
         }
-        assert_eq!(around.returns.len(), RETURNS_MAX);
-        let last = around.returns[RETURNS_MAX - 1];
+        assert_eq!(around.returns.all().len(), RETURNS_MAX);
+        let last = around.returns.all()[RETURNS_MAX - 1];
         assert_eq!(last.at_ms, 11_000 + 2 * RETURNS_MAX as u64 - 1, "merged, it waits for longer");
+    }
+
+    #[test]
+    fn members_that_come_and_go_hold_up_the_takeover_of_no_claim_of_others_for_long() {
+        const TTL_MS: u64 = 3_600_000;
+        let mut around = looking(0, 10_000);
+        // Ten laptops, one after the other, each away for most of an hour.
+        for n in 0..10 {
+            around
+                .note_return(Some(AgentId([n + 10; 32])), Return { away_ms: 3_000_000, at_ms: 0 });
+        }
+        let settles = |around: &Around, ms| around.settles_in_ms(HOLDER, TTL_MS, at(ms));
+        assert_eq!([settles(&around, 10_000), settles(&around, 10_000 + 1)], [20_000, 19_999]);
+        look_until(&mut around, 30_000);
+        assert_eq!(settles(&around, 30_000), 0);
+        around.note_return(Some(HOLDER), Return { away_ms: 3_000_000, at_ms: 30_000 });
+        assert_eq!(settles(&around, 30_000), 900_001, "its holder may beat within a quarter of it");
+        assert_eq!(around.settles_in_ms(HOLDER, 4_000, at(30_000)), 1_001);
+        around
+            .note_return(None, Return { away_ms: 9, at_ms: 30_000 + TTL_MS_MAX / WAIT_PARTS + 1 });
+        assert!(around.back.is_empty(), "what is over is forgotten");
     }
 
     #[test]

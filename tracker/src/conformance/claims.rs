@@ -5,7 +5,7 @@ use crate::interface::error::Fault;
 use crate::interface::{Filter, Holding, Pick, Release, Ruling, Terms, Tracker, TrackerError};
 
 fn terms(worker: &str, resume: bool) -> Terms {
-    Terms { worker: worker.to_owned(), ttl_ms: Some(60_000), resume, confirm_ms: None }
+    Terms { worker: worker.to_owned(), ttl_ms: Some(60_000), resume, ..Terms::default() }
 }
 
 fn of(worker: &str) -> Holding {

@@ -19,7 +19,7 @@ pub enum Pick {
 }
 
 /// Who claims, and for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Which runner or terminal of the agent.
     pub worker: String,
@@ -32,6 +32,9 @@ pub struct Terms {
     /// How long a node waits until everybody else is known not to have claimed the issue too, in
     /// milliseconds; what it answers then says whether that is so. Without a node nobody is waited for.
     pub confirm_ms: Option<u64>,
+    /// Claim nothing while a node runs here that has heard no other member for as long as the claim would
+    /// live.
+    pub unless_isolated: bool,
 }
 
 /// Which claim is meant: by its issue, by its token, or the only one that the worker has.
@@ -103,13 +106,20 @@ pub struct Holder {
     pub silent_ms: Option<u64>,
 }
 
+impl Holder {
+    /// Tells whether its lease has lapsed, as far as is known here.
+    pub fn has_lapsed(&self) -> bool {
+        self.silent_ms.is_some_and(|silent_ms| silent_ms > self.held.ttl_ms)
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Held { agent, worker, ttl_ms, .. } = &self.held;
+        let Held { agent, worker, .. } = &self.held;
         write!(f, "worker {worker} of agent {}", agent.short())?;
         match self.silent_ms {
             None => Ok(()),
-            Some(ms) if ms > *ttl_ms => {
+            Some(ms) if self.has_lapsed() => {
                 write!(f, " (silent for {}, lapsed)", duration(ms))
             }
             Some(ms) => write!(f, " (last beat {} ago)", duration(ms)),

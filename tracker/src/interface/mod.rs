@@ -6,6 +6,7 @@ mod answer;
 pub mod claims;
 pub mod error;
 mod fault;
+mod hint;
 pub mod history;
 pub mod members;
 pub mod object;

@@ -49,6 +49,8 @@ pub struct Worker {
     pub is_own: bool,
     /// Whether it was heard lately; `None` where no node hears anybody.
     pub is_online: Option<bool>,
+    /// Whether its link ended and nothing was heard of it since: its node was stopped, or cannot be reached.
+    pub is_gone: bool,
     /// How long ago it was heard, in milliseconds; `None` where it never was.
     pub silence_ms: Option<u64>,
     /// How busy its machine is, as it said: the load of a minute for each core, in percent.
@@ -77,6 +79,7 @@ impl Worker {
             (true, ..) => "this agent".to_owned(),
             (_, None, _) => "unknown: no node runs here".to_owned(),
             (_, _, None) => "never heard".to_owned(),
+            (_, _, Some(ms)) if self.is_gone => format!("gone, heard {} ago", duration(ms)),
             (_, Some(true), Some(ms)) if ms < 5_000 => "online".to_owned(),
             (_, Some(true), Some(ms)) => format!("online, heard {} ago", duration(ms)),
             (_, Some(false), Some(ms)) => format!("away, heard {} ago", duration(ms)),
@@ -103,6 +106,7 @@ impl Workers {
                 "role": worker.role,
                 "is_own": worker.is_own,
                 "online": worker.is_online,
+                "gone": worker.is_gone,
                 "heard_ms": worker.silence_ms,
                 "load_pct": worker.load_pct,
                 "holds": worker.holds,

@@ -358,8 +358,7 @@ mod tests {
         tracker.import(FILE, &mut line.as_bytes(), &Default::default(), &mut |_| {}).unwrap();
         tracker.create(&Draft::titled("two")).unwrap();
         for name in ["T-7", "T-0008"] {
-            let terms =
-                Terms { worker: "main".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+            let terms = Terms { worker: "main".to_owned(), ttl_ms: None, ..Terms::default() };
             tracker.claim(&Pick::Issue(name.to_owned()), &terms).unwrap();
         }
         assert_eq!(tracker.check(&StandInVerifier).unwrap(), [""; 0]);
@@ -425,7 +424,7 @@ mod tests {
                 worker: "a".to_owned(),
                 ttl_ms: Some(ttl_ms),
                 resume: true,
-                confirm_ms: None,
+                ..Terms::default()
             };
             tracker.claim(&pick, &terms).unwrap();
         }

@@ -229,6 +229,20 @@ pub(super) fn check_caught_up(
     Err(TrackerError::CatchingUp { name: names::display_name(edition.tables(), &row)? })
 }
 
+/// Refuses to renew a lapsed claim where others may have taken it over and no node runs here to ask them.
+pub(super) fn check_somebody_asks(
+    edition: &Edition<'_>,
+    content: &Content,
+) -> Result<(), TrackerError> {
+    let (tables, own) = (edition.tables(), edition.host().signer.agent());
+    let has_node = edition.outlook().senses.around().is_some();
+    if has_node || tables.charter()?.workers().iter().all(|agent| *agent == own) {
+        return Ok(());
+    }
+    let row = super::row::of(content);
+    Err(TrackerError::NobodyAsked { name: names::display_name(tables, &row)? })
+}
+
 /// Makes a new claim in the place of one's own, to live for some time or for as long as that.
 pub(super) fn renew(
     edition: &mut Edition<'_>,
@@ -242,7 +256,7 @@ pub(super) fn renew(
         None => (String::new(), TTL_MS_DEFAULT),
     };
     let ttl_ms = Some(ttl_ms.unwrap_or(own_ttl_ms));
-    let terms = Terms { worker, ttl_ms, resume: false, confirm_ms: None };
+    let terms = Terms { worker, ttl_ms, ..Terms::default() };
     write_claim(edition, document, content, Origin::Takeover(claim), &terms)
 }
 
@@ -270,7 +284,7 @@ mod tests {
     }
 
     fn terms(worker: &str) -> Terms {
-        Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), resume: false, confirm_ms: None }
+        Terms { worker: worker.to_owned(), ttl_ms: Some(TTL_MS), ..Terms::default() }
     }
 
     fn holding(worker: &str) -> Holding {

@@ -4,14 +4,16 @@
 use std::ops::ControlFlow;
 
 use super::claiming::{
-    beat, check_caught_up, has_lapsed, may_claim, renew, write_claim, write_end,
+    beat, check_caught_up, check_somebody_asks, has_lapsed, may_claim, renew, write_claim,
+    write_end,
 };
 use super::edition::Edition;
 use super::holding::{self, Meant, Own};
+use super::watching::Watching;
 use super::{Host, date, fields, handoff, losses, may_rule, names, query, slates};
 use crate::claim::Sighting;
 use crate::claim::record;
-use crate::claim::record::{Act, End, How, Origin, Shard};
+use crate::claim::record::{Act, End, How, Origin, Shard, TTL_MS_DEFAULT};
 use crate::document::{Content, Document, Edit};
 use crate::id::RecordHash;
 use crate::interface::request::Filter;
@@ -87,9 +89,22 @@ fn choose(
     let agent = edition.host().signer.agent();
     let start = match holding::own_claim(&content, agent, &terms.worker) {
         Some(claim) if terms.resume => Start::Again(claim),
-        _ => Start::Anew(may_claim(edition, &content, &terms.worker)?),
+        _ => {
+            check_not_isolated(edition, terms)?;
+            Start::Anew(may_claim(edition, &content, &terms.worker)?)
+        }
     };
     Ok(Choice { document, content, start })
+}
+
+/// Refuses to claim in isolation, where that is not wanted.
+fn check_not_isolated(edition: &Edition<'_>, terms: &Terms) -> Result<(), TrackerError> {
+    let ttl_ms = terms.ttl_ms.unwrap_or(TTL_MS_DEFAULT);
+    let is_isolated = || Watching::of(edition.tables(), edition.outlook()).is_isolated(ttl_ms);
+    match terms.unless_isolated && is_isolated()? {
+        true => Err(TrackerError::Isolated { ttl_ms }),
+        false => Ok(()),
+    }
 }
 
 /// Returns what a worker is told that wanted to go on with a claim and can have nothing instead: what
@@ -227,7 +242,7 @@ pub(super) fn reshard(
         return Err(fields::invalid(
             "shard",
             "nobody has claimed the issue yet, so it has no slate to draw anew",
-            "the first claim draws it",
+            "there is nothing to do: the first claim draws one of the members that are there then",
         ));
     };
     check_may_rule(&edition)?;
@@ -301,6 +316,7 @@ fn keep(
     let is_other_ttl = ttl_ms.is_some() && ttl_ms != own_ttl_ms;
     let has_lapsed = has_lapsed(&edition, content, claim)?;
     if has_lapsed {
+        check_somebody_asks(&edition, content)?;
         check_caught_up(&edition, content)?;
     }
     if is_other_ttl || has_lapsed {

@@ -477,7 +477,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut tracker = testing::found(dir.path(), 1).unwrap();
         tracker.create(&Draft::titled("one")).unwrap();
-        let terms = Terms { worker: "a".to_owned(), ttl_ms: None, resume: false, confirm_ms: None };
+        let terms = Terms { worker: "a".to_owned(), ttl_ms: None, ..Terms::default() };
         let pick = Pick::Issue("T-0001".to_owned());
         let holding = |worker: &str| Holding {
             worker: worker.to_owned(),

@@ -174,7 +174,7 @@ impl<'a, T: Tables> Watching<'a, T> {
         let is_other = |other: &&AgentId| Some(**other) != agent;
         // What was claimed here, nobody else beats.
         let settles_in_ms = match held.filter(|held| Some(held.agent) != agent) {
-            Some(held) => around.settles_in_ms(held.ttl_ms, uptime),
+            Some(held) => around.settles_in_ms(held.agent, held.ttl_ms, uptime),
             None => 0,
         };
         Ok(Sight {
@@ -238,7 +238,7 @@ impl<'a, T: Tables> Watching<'a, T> {
     }
 
     /// Tells whether this node has heard no other member for so long, of those that may be there.
-    fn is_isolated(&self, ttl_ms: u64) -> Result<bool, TrackerError> {
+    pub(super) fn is_isolated(&self, ttl_ms: u64) -> Result<bool, TrackerError> {
         let Some(around) = &self.around else { return Ok(false) };
         let (own, now) = (self.outlook.agent, self.outlook.uptime);
         if now.ms.saturating_sub(around.started_ms) <= ttl_ms {

@@ -44,14 +44,18 @@ pub(super) fn list(reading: &Reading, outlook: Outlook) -> Result<Workers, Track
             true => Some(0),
             false => around.and_then(|around| around.silence_ms(agent, uptime)),
         };
+        let is_gone = !is_own && around.is_some_and(|around| around.gone.contains(&agent));
         let online = |uptime: Uptime| around.map(|around| around.is_online(agent, uptime));
         workers.push(Worker {
             agent,
             role,
             is_own,
             is_online: if is_own { Some(true) } else { online(uptime) },
+            is_gone,
             silence_ms: silence_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
-            load_pct: around.and_then(|around| around.loads.get(&agent).copied()),
+            load_pct: around
+                .filter(|_| !is_gone)
+                .and_then(|around| around.loads.get(&agent).copied()),
             holds: rows.len() as u64,
             stale,
             claims,
