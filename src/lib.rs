@@ -6,6 +6,7 @@ pub mod access;
 pub mod backup;
 pub mod clerk;
 pub mod config;
+pub mod dm;
 pub mod entropy;
 pub mod home;
 pub mod hub;

@@ -2,9 +2,11 @@
 
 pub mod backup;
 pub mod claims;
+pub mod direct;
 pub mod fields;
 pub mod filter;
 pub mod history;
+pub mod init;
 mod issues;
 pub mod members;
 mod mistyped;
@@ -23,7 +25,9 @@ use crate::output::Output;
 use crate::output::table::Look;
 use backup::{BackupArgs, RestoreArgs};
 use claims::{ReasonArgs, TermsArgs};
+use direct::{DiagnosticsCommand, DirectCommand};
 use filter::{FilterArgs, ShapeArgs};
+use init::InitArgs;
 pub use issues::IssuesCommand;
 use members::{GrantArgs, RevokeArgs};
 use node::{DaemonArgs, InviteArgs, JoinArgs, LogLevelArgs, UpArgs};
@@ -215,6 +219,14 @@ Example:
   x0x peers"
     )]
     Peers,
+    /// Send messages to other agents, and read those that came
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Example:\n  x0x direct send 8b236717 'X0X-0042 is yours'")]
+    Direct(DirectCommand),
+    /// Show what goes on inside the node that runs here
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Example:\n  x0x diagnostics dm")]
+    Diagnostics(DiagnosticsCommand),
     /// Show the node that runs here
     #[command(after_help = "Exits 6 where none runs.\n\nExample:\n  x0x status --json")]
     Status,
@@ -251,28 +263,6 @@ Example:
   x0x issues create 'Mend the pump' --priority 1 --labels pump
   x0x issues show X0X-0042")]
     Issues(IssuesCommand),
-}
-
-/// Arguments of `x0x init`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  x0x init
-  x0x init --name pump --prefix PUMP --jsonl tracker/issues.jsonl
-  x0x init --merge-driver          also in every clone: git's configuration is not cloned")]
-pub struct InitArgs {
-    /// What people call the list [default: the directory's name]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// What new ids start with [default: as in the JSONL file, else from the name]
-    #[arg(long, value_parser = values::prefix)]
-    pub prefix: Option<String>,
-    /// The JSONL file, which may be there or not [default: issues/issues.jsonl at the root]
-    #[arg(long, value_name = "PATH")]
-    pub jsonl: Option<PathBuf>,
-    /// Have git merge the file by records: a line in .gitattributes, and the driver in this
-    /// repository's git configuration
-    #[arg(long)]
-    pub merge_driver: bool,
 }
 
 /// Arguments of `doctor`.

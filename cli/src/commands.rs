@@ -11,6 +11,8 @@ mod comment;
 mod conflicts;
 mod create;
 mod daemon;
+mod diagnostics;
+mod direct;
 mod doctor;
 mod edit;
 pub mod export;
@@ -82,6 +84,8 @@ pub fn run(session: &Session, command: Command) -> Result<Exit, CliError> {
         Command::Grant(args) => members::grant(session, &args),
         Command::Revoke(args) => members::revoke(session, &args),
         Command::Peers => peers::run(session),
+        Command::Direct(command) => direct::run(session, &command),
+        Command::Diagnostics(command) => diagnostics::run(session, &command),
         Command::Status => status::run(session),
         Command::Stop => stop::run(session),
         Command::Backup(args) => backup::back_up(session, &args),

@@ -457,8 +457,9 @@ pub fn problem_text(file: &str, problem: &Problem) -> String {
 fn exit_of_refusal(code: &str) -> Exit {
     match code {
         "ticket_refused" | "not_allowed" => Exit::NotAllowed,
-        "unknown_list" | "no_list" => Exit::NotFound,
-        "bad_ticket" | "bad_filter" => Exit::Invalid,
+        "unknown_list" | "no_list" | "recipient_unknown" => Exit::NotFound,
+        "message_id_taken" => Exit::Conflict,
+        "bad_ticket" | "bad_filter" | "invalid" | "payload_too_large" => Exit::Invalid,
         _ => Exit::Failed,
     }
 }

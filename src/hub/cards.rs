@@ -119,7 +119,7 @@ impl Hub {
         signed: &SignedCard,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let Card { agent, at_ms, addresses, load_pct } = signed.peek()?;
+        let Card { agent, at_ms, addresses, load_pct, seal_key } = signed.peek()?;
         let known = self.cards.known.get(&agent);
         let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
         let is_newer = is_renewal(known.map(|(before_ms, _)| before_ms), Some(at_ms))
@@ -144,6 +144,9 @@ impl Hub {
         if let Some(known) = self.cards.known.get_mut(&agent) {
             (known.card, known.renewed_at) = (Some((at_ms, signed.clone())), now);
             known.load_pct = load_pct;
+        }
+        if !seal_key.is_empty() {
+            effects.push(Effect::SealKey { agent, key: seal_key });
         }
         self.remember(agent, None, effects);
         self.announce_card(teller, agent, at_ms, effects);
@@ -194,18 +197,22 @@ impl Hub {
     /// it was known here that its agent is a member.
     pub(super) fn ask_cards(&self, list: ListId, effects: &mut Vec<Effect>) {
         let Some(shared) = self.lists.get(&list) else { return };
+        shared.peers.iter().for_each(|peer| self.ask_cards_of(list, *peer, effects));
+    }
+
+    /// Asks one who shares a list for those cards.
+    pub(super) fn ask_cards_of(&self, list: ListId, peer: AgentId, effects: &mut Vec<Effect>) {
+        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
+            return;
+        };
         let is_lacking = |agent: &AgentId| {
             let known = self.cards.known.get(agent);
-            *agent != self.me && known.is_none_or(|known| known.card.is_none())
+            *agent != self.me && *agent != peer && known.is_none_or(|known| known.card.is_none())
         };
         let members = shared.replica.charter().members().into_iter().map(|(agent, _)| agent);
         let lacking = members.filter(is_lacking).map(|agent| (agent, None));
         let held: Vec<_> = lacking.take(CARDS_HELD_MAX).collect();
-        if held.is_empty() {
-            return;
-        }
-        for (peer, link) in self.peers.iter().filter(|(peer, _)| shared.has(**peer)) {
-            let held = held.iter().filter(|(agent, _)| agent != peer).copied().collect();
+        if !held.is_empty() {
             effects.push(control(*link, &Control::CardsHeld { list, held }));
         }
     }
@@ -280,6 +287,7 @@ impl Hub {
         for agent in wanted {
             self.want(now, agent, effects);
         }
+        self.tell_members(effects);
     }
 
     /// Asks for a link to an agent, if it is known where it may be.

@@ -1,5 +1,6 @@
 //! What the hub wants done, and what people may want to know of it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,6 +190,23 @@ pub enum Effect {
         /// What is seen.
         around: Arc<Around>,
     },
+    /// These agents belong to lists of this node, and of these it is known where they can be called; told when
+    /// it changes.
+    Members {
+        /// Who belongs.
+        members: BTreeSet<AgentId>,
+        /// Who can be called.
+        callable: BTreeSet<AgentId>,
+    },
+    /// What is for this agent alone can be sealed with this key.
+    SealKey {
+        /// Which agent.
+        agent: AgentId,
+        /// Its ML-KEM-768 key.
+        key: Vec<u8>,
+    },
+    /// Something came through others that was sealed for this agent.
+    Sealed(Vec<u8>),
     /// Remember how long ago agents were heard.
     RememberHeard(Vec<(AgentId, Duration)>),
     /// Remember where an agent was reached.

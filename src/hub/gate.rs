@@ -15,6 +15,8 @@ use crate::wire::{Payload, Standing};
 /// The gate of one list, for one input.
 pub(super) struct ListGate<'a> {
     pub(super) list: ListId,
+    /// Whose hub it is.
+    pub(super) me: AgentId,
     pub(super) charter: &'a Charter,
     pub(super) standing: &'a Standing,
     pub(super) verifier: &'a dyn Verifier,
@@ -30,6 +32,8 @@ pub(super) enum Passed {
     Commit(Box<Proved>),
     Moved(LogId, Position),
     Statement(Signed),
+    /// Something that was sealed for this agent.
+    Sealed(Vec<u8>),
 }
 
 impl ListGate<'_> {
@@ -109,6 +113,18 @@ impl ListGate<'_> {
         }
     }
 
+    /// Passes on what is for a member; what is for this agent is for nobody else to see.
+    fn sealed(&mut self, to: AgentId, sealed: Vec<u8>) -> Verdict {
+        if self.charter.role(to).is_none() {
+            self.lacks_statements = true;
+            return Verdict::Refuse;
+        }
+        if to == self.me {
+            self.passed = Some(Passed::Sealed(sealed));
+        }
+        Verdict::Relay
+    }
+
     fn logs_of(&self, agent: AgentId) -> usize {
         self.standing.logs.iter().filter(|(log, _)| log.agent == agent).count()
     }
@@ -125,6 +141,7 @@ impl Gate for ListGate<'_> {
             Ok(Payload::Commit(commit)) => self.commit(from, commit),
             Ok(Payload::Moved(run)) => self.moved(from, &run),
             Ok(Payload::Statement(signed)) => self.statement(signed),
+            Ok(Payload::Sealed { to, sealed }) => self.sealed(to, sealed),
             Err(_) => Verdict::Breach,
         }
     }

@@ -218,6 +218,15 @@ pub enum Input {
     },
     /// Where other agents were before, and how long ago each was heard, where that is known.
     Known(Vec<(AgentId, Vec<SocketAddr>, Option<Duration>)>),
+    /// A link to a member is wanted.
+    Reach(AgentId),
+    /// Something that was sealed for a member is to go there through others.
+    Whisper {
+        /// For whom.
+        to: AgentId,
+        /// What.
+        sealed: Vec<u8>,
+    },
     /// The node looks around: to be told at its start, and then each second at least. Without it, nothing that
     /// others hold is taken over.
     Look {

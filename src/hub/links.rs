@@ -232,7 +232,7 @@ impl Hub {
         let read = match lane {
             Lane::Control => self.control(now, link, bytes, effects),
             Lane::Pubsub => self.pubsub(now, link, bytes, effects),
-            Lane::Sync => Err(Fault::Order("a sync frame outside a request")),
+            Lane::Direct | Lane::Sync => Err(Fault::Order("a frame of another lane")),
         };
         if let Err(fault) = read {
             self.breach(link, &fault, effects);

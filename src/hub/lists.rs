@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) replica: Replica,
     pub(super) mesh: Mesh,
     /// Linked members that have it too.
-    peers: BTreeSet<AgentId>,
+    pub(super) peers: BTreeSet<AgentId>,
     /// Gossip for members that are being called.
     pub(super) held: BTreeMap<AgentId, Vec<Vec<u8>>>,
     rejoin_at: Duration,
@@ -121,6 +121,7 @@ impl Hub {
         let held = shared.held.remove(&peer).unwrap_or_default();
         let is_neighbour = shared.mesh.neighbours().contains(&peer);
         self.tell_cards_held(list, peer, effects);
+        self.ask_cards_of(list, peer, effects);
         effects.push(Effect::NameLost { list, of: vec![peer] });
         self.replica(now, list, replica::Input::PeerUp(peer), effects);
         if held.is_empty() && !is_neighbour {
@@ -221,8 +222,7 @@ impl Hub {
         self.forget_beats(list);
         self.ask_cards(list, effects);
         if let Some(signed) = news {
-            let payload = wire::encode(&Payload::Statement(signed));
-            self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
+            self.broadcast(now, list, &Payload::Statement(signed), effects);
         }
         self.greet_all(now, effects);
         self.want_members(now, effects);
@@ -260,7 +260,7 @@ impl Hub {
     }
 
     /// Gives the gossip of a list an input, and does what it wants.
-    fn mesh(
+    pub(super) fn mesh(
         &mut self,
         now: Duration,
         list: ListId,
@@ -309,6 +309,7 @@ impl Hub {
     fn gate_of<'a>(&'a self, list: ListId, replica: &'a Replica) -> ListGate<'a> {
         ListGate {
             list,
+            me: self.me,
             charter: replica.charter(),
             standing: replica.standing(),
             verifier: self.verifier.as_ref(),
@@ -337,6 +338,7 @@ impl Hub {
             Passed::Statement(signed) => {
                 effects.push(Effect::State { list, statements: vec![signed], are_shown: false });
             }
+            Passed::Sealed(sealed) => effects.push(Effect::Sealed(sealed)),
         }
     }
 

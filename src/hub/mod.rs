@@ -12,6 +12,7 @@
 mod around;
 mod beats;
 mod cards;
+mod directory;
 mod effect;
 mod forks;
 mod gate;
@@ -36,6 +37,7 @@ use crate::link::policy::{self, LinkId, Policy};
 use crate::wire::{Standing, WireError};
 use around::Looks;
 use cards::Cards;
+use directory::Directory;
 pub use held::Held;
 use joining::Joining;
 use link_state::LinkState;
@@ -63,6 +65,7 @@ pub struct Hub {
     redeeming: usize,
     cards: Cards,
     looks: Looks,
+    directory: Directory,
     rng: Seeded,
     is_stopping: bool,
 }
@@ -83,6 +86,7 @@ impl Hub {
             redeeming: 0,
             cards: Cards::default(),
             looks: Looks::default(),
+            directory: Directory::default(),
             rng,
             is_stopping: false,
         }
@@ -149,6 +153,8 @@ impl Hub {
             Input::Beat { list, beat } => self.beat(list, beat, effects),
             Input::Card(card) => self.own_card(card, effects),
             Input::Known(known) => self.known(now, known, effects),
+            Input::Reach(agent) => self.want(now, agent, effects),
+            Input::Whisper { to, sealed } => self.whisper(now, to, sealed, effects),
             Input::Look { uptime_ms, wall_ms } => self.look(now, uptime_ms, wall_ms, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),
             Input::Stop => self.stop(now, effects),

@@ -30,8 +30,13 @@ fn address(number: u64) -> SocketAddr {
 /// An agent's card, made so many seconds after the start.
 fn card(number: u64, seconds: i64) -> SignedCard {
     let at_ms = START.0 + seconds * 1_000;
-    let card =
-        Card { agent: agent(number), at_ms, addresses: vec![address(number)], load_pct: None };
+    let card = Card {
+        agent: agent(number),
+        at_ms,
+        addresses: vec![address(number)],
+        load_pct: None,
+        seal_key: Vec::new(),
+    };
     SignedCard::new(&card, &StandIn::new(number)).unwrap()
 }
 
@@ -103,10 +108,14 @@ fn cards_go_to_whoever_lacks_them_and_to_nobody_else() {
     let mut scene = Scene::new(5);
     let list = scene.list;
     scene.link(2, RULES_VERSION);
-    // A new neighbour is told whose cards there are; the others, that there is one more.
+    // A new neighbour is told whose cards there are, and asked for those that are not here; the others are told
+    // that there is one more.
     let said = about_cards(&scene.link(3, RULES_VERSION));
     let held = |held: Vec<(AgentId, Option<i64>)>| Control::CardsHeld { list, held };
-    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said.len(), 3, "{said:?}");
+    let lacking = [4, 5].map(agent).into_iter().collect::<std::collections::BTreeSet<_>>();
+    let asked = lacking.into_iter().map(|agent| (agent, None)).collect();
+    assert!(said.contains(&(3, held(asked))), "{said:?}");
     assert!(said.contains(&(2, held(vec![(agent(3), at(0))]))), "{said:?}");
     assert!(said.contains(&(3, held(vec![(agent(2), at(0))]))), "{said:?}");
     // Who has none of it is shown it; who has a newer one is told what is here.
@@ -127,8 +136,13 @@ fn a_card_that_its_agent_did_not_sign_ends_the_link() {
     let mut scene = Scene::new(3);
     let list = scene.list;
     scene.link(2, RULES_VERSION);
-    let forged =
-        Card { agent: agent(3), at_ms: START.0, addresses: vec![address(2)], load_pct: None };
+    let forged = Card {
+        agent: agent(3),
+        at_ms: START.0,
+        addresses: vec![address(2)],
+        load_pct: None,
+        seal_key: Vec::new(),
+    };
     let forged = SignedCard::new(&forged, &StandIn::new(2)).unwrap();
     let effects = scene.hear(2, &Control::Cards { list, cards: vec![forged] });
     let ended = |effect: &Effect| matches!(effect, Effect::End { why: Farewell::Breach, .. });

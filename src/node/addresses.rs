@@ -1,7 +1,12 @@
-//! At which addresses this machine can be called.
+//! At which addresses this machine can be called, and where it listens.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use x0x_tracker::journal::signature::Signer;
+
+use super::PORT;
+use crate::link::{self, Endpoint, LinkError};
 use crate::wire::ADDRESSES_MAX;
 
 /// Every address of this machine, any free port.
@@ -41,6 +46,26 @@ fn is_link_local(ip: &IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
+}
+
+/// Listens where it was told to, or else where it did before, or on the usual port, or on any.
+pub(super) fn listen_on(
+    listen: Option<SocketAddr>,
+    before: Option<u16>,
+    signer: &Arc<dyn Signer>,
+    config: link::Config,
+) -> Result<Endpoint, LinkError> {
+    if let Some(address) = listen {
+        return Endpoint::bind_with(address, signer.clone(), config);
+    }
+    let usual = before.into_iter().chain([PORT]);
+    for port in usual {
+        let address = SocketAddr::new(ANY.ip(), port);
+        if let Ok(endpoint) = Endpoint::bind_with(address, signer.clone(), config) {
+            return Ok(endpoint);
+        }
+    }
+    Endpoint::bind_with(ANY, signer.clone(), config)
 }
 
 #[cfg(test)]

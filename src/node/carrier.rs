@@ -7,35 +7,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use x0x_tracker::journal::commit::RULES_VERSION;
 use x0x_tracker::timestamp::Timestamp;
 
+use super::mail::{Mail, Told as ToMail};
 use super::peers_file::PeersFile;
 use super::queue::{NotPut, Queue};
+use super::reading::{read_lanes, read_requests, watch};
 use super::streams::{self, Reply};
-use super::{Keeper, Links, PeerList, PeerView, Tasks, Told, errands, forks};
+use super::{Keeper, Links, Mailbox, PeerList, PeerView, Tasks, Told, errands, forks};
+use crate::dm;
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
 use crate::replica::OWN_PLACES_MAX;
 use crate::time;
-use crate::wire::{LISTS_MAX, Lane, NEWS_MAX, SYNC_BYTES_MAX};
-
-/// How many bytes of frames that came over one link wait for the hub at most; the sender is held back
-/// beyond that. A frame counts with what stands around it in the queue.
-const RECEIVED_BYTES_MAX: usize = 4 << 20;
-
-/// How many bytes of requests that came over one link are read or answered at once: the longest one
-/// alone, or many that are short.
-const REQUESTS_BYTES_MAX: usize = SYNC_BYTES_MAX;
+use crate::wire::{LISTS_MAX, Lane, NEWS_MAX};
 
 /// How many calls are answered at once.
 const ANSWERS_MAX: usize = 64;
-
-/// How long the request of a stream may take.
-const REQUEST_MAX: Duration = Duration::from_secs(20);
 
 /// How long the last frames may take when the node stops.
 const FLUSH_MAX: Duration = Duration::from_millis(300);
@@ -55,6 +48,8 @@ pub(crate) struct Carrier {
     endpoint: Endpoint,
     pub(super) keeper: Keeper,
     peers: PeersFile,
+    mailbox: Mailbox,
+    mail: JoinHandle<()>,
     pub(super) hub: mpsc::UnboundedSender<Told>,
     notes: broadcast::Sender<Note>,
     links: Links<Open>,
@@ -85,6 +80,7 @@ impl Carrier {
         endpoint: Endpoint,
         keeper: Keeper,
         peers: PeersFile,
+        mail: Mail,
         hub: mpsc::UnboundedSender<Told>,
         notes: broadcast::Sender<Note>,
     ) -> Self {
@@ -94,6 +90,8 @@ impl Carrier {
             endpoint,
             keeper,
             peers,
+            mailbox: mail.mailbox(),
+            mail: Handle::current().spawn(mail.run()),
             hub,
             notes,
             links: Links::new(),
@@ -119,6 +117,7 @@ impl Carrier {
         };
         let (control, control_out) = Queue::new();
         let (pubsub, pubsub_out) = Queue::new();
+        let (direct, direct_out) = Queue::new();
         let lane = |lane, frames| {
             let connection = link.connection().clone();
             async move {
@@ -129,10 +128,17 @@ impl Carrier {
         let tasks = vec![
             self.tasks.spawn(lane(Lane::Control, control_out)),
             self.tasks.spawn(lane(Lane::Pubsub, pubsub_out)),
-            self.tasks.spawn(read_lanes(id, link.clone(), self.hub.clone())),
+            self.tasks.spawn(lane(Lane::Direct, direct_out)),
+            self.tasks.spawn(read_lanes(
+                id,
+                link.clone(),
+                self.hub.clone(),
+                self.mailbox.told.clone(),
+            )),
             self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
+        self.tell_mail(ToMail::Up { id, link: link.clone(), queue: direct });
         let open = Open {
             link,
             control,
@@ -151,6 +157,7 @@ impl Carrier {
     pub(super) fn detach(&mut self, link: LinkId, why: End) -> End {
         let Some(open) = self.links.remove(&link) else { return why };
         open.tasks.iter().for_each(AbortHandle::abort);
+        self.tell_mail(ToMail::Down { id: link, peer: open.link.peer() });
         // Whoever broke the protocol is not called again.
         if open.link.ended_for() == Some(Farewell::Breach) { End::Final } else { why }
     }
@@ -215,6 +222,14 @@ impl Carrier {
                 }
             }
             Effect::Send { link, lane, frame } => self.send(link, lane, frame),
+            Effect::Members { members, callable } => {
+                self.tell_mail(ToMail::Input(dm::Input::Members(members)));
+                for agent in callable {
+                    self.tell_mail(ToMail::Input(dm::Input::Callable(agent)));
+                }
+            }
+            Effect::SealKey { agent, key } => self.tell_mail(ToMail::SealKey { agent, key }),
+            Effect::Sealed(sealed) => self.tell_mail(ToMail::Sealed(sealed)),
             Effect::Around { list, around } => self.keeper.arounds.put(list, around),
             Effect::Remember { agent, addresses } => self.peers.put(agent, addresses),
             Effect::RememberHeard(heard) => {
@@ -227,6 +242,10 @@ impl Carrier {
             }
             effect => self.run_errand(effect),
         }
+    }
+
+    fn tell_mail(&self, told: ToMail) {
+        let _stopped = self.mailbox.told.send(told);
     }
 
     fn send(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
@@ -334,13 +353,16 @@ impl Carrier {
 
     /// Sends what is left, takes leave, and ends every task.
     pub(super) async fn close(mut self) {
+        // What was asked of it by now is on disk then.
+        self.mailbox.close();
+        let _panicked = (&mut self.mail).await;
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         let mut writers = Vec::new();
         for link in links {
             if let Some(Open { link, control, pubsub, tasks, .. }) = self.links.remove(&link) {
                 // Without a sender, a lane ends when it is written.
                 drop((control, pubsub));
-                writers.extend(tasks.into_iter().take(2));
+                writers.extend(tasks.into_iter().take(3));
                 drop(link);
             }
         }
@@ -412,82 +434,5 @@ fn log(note: &Note) {
         Note::Unreachable { address, why } => {
             tracing::info!(%address, ?why, "a node refused the link");
         }
-    }
-}
-
-/// Tells the hub when a link has ended.
-async fn watch(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
-    let error = link.ended().await;
-    tracing::debug!(peer = %link.peer().short(), %error, "a link ended");
-    let _stopped = hub.send(Told::Input(hub::Input::Down { link: id, why: End::from(&error) }));
-}
-
-/// Reads the lanes that the other side opens.
-async fn read_lanes(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
-    let room = Arc::new(Semaphore::new(RECEIVED_BYTES_MAX));
-    let mut lanes = Tasks::new();
-    while let Ok(stream) = link.connection().accept_uni().await {
-        while lanes.try_join_next().is_some() {}
-        let (link, hub, room) = (link.clone(), hub.clone(), room.clone());
-        lanes.spawn(async move {
-            if let Err(error) = read_frames(id, stream, &hub, room).await
-                && error.kind() == std::io::ErrorKind::InvalidData
-            {
-                tracing::warn!(peer = %link.peer().short(), %error, "a peer broke the protocol");
-                link.end(Farewell::Breach);
-            }
-        });
-    }
-}
-
-async fn read_frames(
-    link: LinkId,
-    stream: quinn::RecvStream,
-    hub: &mpsc::UnboundedSender<Told>,
-    room: Arc<Semaphore>,
-) -> std::io::Result<()> {
-    let (lane, mut reader) = streams::read_lane(stream).await?;
-    while let Some(bytes) = streams::next(&mut reader).await? {
-        let room = room.clone().acquire_many_owned(weight(bytes.len())).await;
-        let Ok(room) = room else { break };
-        let bytes = bytes.to_vec();
-        if hub.send(Told::Frame { link, lane, bytes, room }).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Returns how much room a frame of so many bytes takes until the hub has looked at it.
-fn weight(bytes: usize) -> u32 {
-    let all = bytes.saturating_add(size_of::<Told>()).min(RECEIVED_BYTES_MAX);
-    u32::try_from(all).unwrap_or(u32::MAX)
-}
-
-/// Reads the requests of sync streams that the other side opens.
-async fn read_requests(id: LinkId, link: Link, hub: mpsc::UnboundedSender<Told>) {
-    let room = Arc::new(Semaphore::new(REQUESTS_BYTES_MAX));
-    let mut streams = Tasks::new();
-    while let Ok((send, receive)) = link.connection().accept_bi().await {
-        while streams.try_join_next().is_some() {}
-        let (hub, room) = (hub.clone(), room.clone());
-        streams.spawn(async move {
-            let reading = streams::read_request(send, receive, room);
-            if let Ok(Ok((bytes, reply))) = tokio::time::timeout(REQUEST_MAX, reading).await {
-                let _stopped = hub.send(Told::Request { link: id, bytes, reply });
-            }
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_without_bytes_take_room_too_and_the_longest_finds_some() {
-        let empty = RECEIVED_BYTES_MAX / weight(0) as usize;
-        assert!(empty * size_of::<Told>() <= RECEIVED_BYTES_MAX && empty < 50_000, "{empty}");
-        assert_eq!(weight(usize::MAX) as usize, RECEIVED_BYTES_MAX);
     }
 }

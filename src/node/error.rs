@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use x0x_tracker::interface::error::hint_of;
 
+use crate::dm::seal::SealError;
+use crate::dm::store::StoreError;
 use crate::home::HomeError;
 use crate::link::LinkError;
 use crate::wire::JoinRefusal;
@@ -45,6 +47,12 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The file of direct messages cannot be used.
+    #[error("the direct messages cannot be used")]
+    Direct(#[source] StoreError),
+    /// The key for sealed messages could not be drawn.
+    #[error("no key for sealed messages could be drawn")]
+    NoSealKey(#[source] SealError),
     /// A part of it ended by itself.
     #[error("the node stopped because a part of it failed")]
     Broken,
@@ -59,7 +67,8 @@ impl NodeError {
             Self::Api { .. } => "api",
             Self::ApiNotLocal { .. } => "api_not_local",
             Self::Io { .. } => "io",
-            Self::Broken => "internal",
+            Self::Direct(_) => "direct",
+            Self::NoSealKey(_) | Self::Broken => "internal",
         }
     }
 
@@ -79,6 +88,8 @@ impl NodeError {
                 through an SSH tunnel; --allow-remote answers there all the same, without encryption"
                 .to_owned(),
             Self::Io { source, .. } => hint_of(source).to_owned(),
+            Self::Direct(_) => "look at the file that is named and at its disk; no message is lost by that".to_owned(),
+            Self::NoSealKey(_) => "start it again".to_owned(),
             Self::Broken => {
                 "start it again: what was answered is on disk; the lines above say what \
                 failed"

@@ -10,11 +10,14 @@ mod events;
 mod forks;
 mod keeper;
 mod load;
+mod mail;
+mod mailbox;
 mod membership;
 mod own;
 mod peers_file;
 mod queue;
 mod readers;
+mod reading;
 mod runtime;
 mod shelf;
 mod sleep;
@@ -36,15 +39,18 @@ use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::timestamp::Timestamp;
 
+use crate::dm::seal::SealKey;
+use crate::dm::{DmError, DmReceipt, Draft};
 use crate::home::{Home, holder_of};
 use crate::hub::{self, Hub, Note};
 use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
-use crate::link::{self, Endpoint, Link, LinkError};
+use crate::link::{self, Link, LinkError};
 use crate::logs::Log;
 use crate::wire::Lane;
 use crate::{entropy, rest, time};
 use carrier::Carrier;
+use mail::Mail;
 use own::{Own, look};
 use peers_file::PeersFile;
 use sleep::Sleep;
@@ -53,6 +59,7 @@ use streams::Reply;
 pub use error::{JoinError, NodeError};
 pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
 pub use keeper::{Keeper, Loan, Stopped};
+pub use mailbox::{Follower, Heard, MESSAGES_SHOWN, MailView, Mailbox, Wait};
 pub use runtime::block_on;
 pub use shelf::Shelf;
 pub(crate) use views::unopened;
@@ -69,6 +76,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a node shows its card anew: an agent counts as there for three times as long and more.
 const CARD_EVERY: Duration = Duration::from_secs(180);
+
+/// How long the delivery of a message is waited for at most; it goes on after that.
+pub const DELIVERY_WAIT: Duration = Duration::from_secs(30);
 
 /// How often the clock that goes on while the machine sleeps is compared with the one that does not.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -108,6 +118,7 @@ pub struct Node {
     started_at: Timestamp,
     keeper: Keeper,
     events: Events,
+    mailbox: Mailbox,
     hub: mpsc::UnboundedSender<Told>,
     notes: tokio::sync::broadcast::Sender<Note>,
     log: Option<Arc<dyn Log>>,
@@ -153,7 +164,7 @@ impl Node {
         let signer: Arc<dyn Signer> = identity.clone();
         let reset_key = peers_file::reset_key(home.dir())?;
         let link_config = link::Config { reset_key, ..link::Config::default() };
-        let endpoint = listen_on(listen, peers.port(), &signer, link_config)?;
+        let endpoint = addresses::listen_on(listen, peers.port(), &signer, link_config)?;
         let bound = endpoint.address().map_err(|source| LinkError::NotBound {
             address: listen.unwrap_or(addresses::ANY),
             source,
@@ -172,6 +183,8 @@ impl Node {
             Keeper::start(home.clone(), lock, holder, hub_in.clone(), events.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
+        let seal_key = Arc::new(SealKey::draw().map_err(NodeError::NoSealKey)?);
+        let mail = Mail::open(home.dir(), identity.clone(), seal_key.clone(), hub_in.clone())?;
         let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
         let node = Self {
             agent,
@@ -181,18 +194,19 @@ impl Node {
             started_at: Timestamp(time::now_ms()),
             keeper: keeper.clone(),
             events,
+            mailbox: mail.mailbox(),
             hub: hub_in.clone(),
             notes: notes.clone(),
             log,
             stopped,
         };
-        let own = Own::of(identity, node.addresses.clone());
+        let own = Own::of(identity, node.addresses.clone(), seal_key);
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
         let hub = Hub::new(agent, VERSION, Arc::new(MlDsa), seed);
         let known = hub::Input::Known(peers.known(Timestamp(time::now_ms())));
         let _starting = hub_in.send(Told::Input(known));
-        let carrier = Carrier::new(endpoint, keeper, peers, hub_in.clone(), notes);
+        let carrier = Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current()
@@ -224,6 +238,20 @@ impl Node {
     /// Returns what happens to the task lists.
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// Returns the direct messages of its agent.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Sends a direct message, and waits until it is in the inbox of its recipient: at once, where that is this
+    /// agent itself.
+    ///
+    /// # Errors
+    /// As for [`Mailbox::send`]; the wait is over after [`DELIVERY_WAIT`].
+    pub async fn send_direct(&self, draft: Draft) -> Result<DmReceipt, DmError> {
+        self.mailbox.send(draft, Wait::Delivered(DELIVERY_WAIT)).await
     }
 
     /// Returns the log of the program, where it has one that may be changed.
@@ -356,26 +384,6 @@ impl<T> OkOrLog<T> for Result<T, TrackerError> {
     fn ok_or_log(self) -> Option<T> {
         self.inspect_err(|error| tracing::error!(%error, "a list cannot be read")).ok()
     }
-}
-
-/// Listens where it was told to, or else where it did before, or on the usual port, or on any.
-fn listen_on(
-    listen: Option<SocketAddr>,
-    before: Option<u16>,
-    signer: &Arc<dyn Signer>,
-    config: link::Config,
-) -> Result<Endpoint, LinkError> {
-    if let Some(address) = listen {
-        return Endpoint::bind_with(address, signer.clone(), config);
-    }
-    let usual = before.into_iter().chain([PORT]);
-    for port in usual {
-        let address = SocketAddr::new(addresses::ANY.ip(), port);
-        if let Ok(endpoint) = Endpoint::bind_with(address, signer.clone(), config) {
-            return Ok(endpoint);
-        }
-    }
-    Endpoint::bind_with(addresses::ANY, signer.clone(), config)
 }
 
 /// Has the hub decide, one input after another, and does what it wants.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use x0x_tracker::journal::signature::Signer;
 
 use super::load;
+use crate::dm::seal::SealKey;
 use crate::identity::Identity;
 use crate::wire::{ADDRESSES_MAX, Card, SignedCard};
 use crate::{hub, time};
@@ -14,13 +15,18 @@ use crate::{hub, time};
 pub(super) struct Own {
     identity: Arc<Identity>,
     addresses: Arc<[SocketAddr]>,
+    seal_key: Arc<SealKey>,
     /// The time on its last card. The newest counts, so they go on where the clock goes back.
     dated_ms: i64,
 }
 
 impl Own {
-    pub(super) fn of(identity: Arc<Identity>, addresses: Arc<[SocketAddr]>) -> Self {
-        Self { identity, addresses, dated_ms: 0 }
+    pub(super) fn of(
+        identity: Arc<Identity>,
+        addresses: Arc<[SocketAddr]>,
+        seal_key: Arc<SealKey>,
+    ) -> Self {
+        Self { identity, addresses, seal_key, dated_ms: 0 }
     }
 
     /// Returns a new card.
@@ -29,7 +35,8 @@ impl Own {
         self.dated_ms = time::now_ms().max(self.dated_ms + 1_000);
         let (at_ms, load_pct) = (self.dated_ms, load::load_pct());
         let addresses = self.addresses.iter().copied().take(ADDRESSES_MAX).collect();
-        let card = Card { agent, at_ms, addresses, load_pct };
+        let seal_key = self.seal_key.public().to_vec();
+        let card = Card { agent, at_ms, addresses, load_pct, seal_key };
         SignedCard::new(&card, self.identity.as_ref())
             .inspect_err(|error| tracing::error!(%error, "no card could be signed"))
             .ok()

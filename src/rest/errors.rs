@@ -76,6 +76,9 @@ pub(super) enum Failures {
     /// Trying again later may help.
     #[response(status = 503)]
     Unavailable(ErrorBody),
+    /// Another machine did not answer in time.
+    #[response(status = 504)]
+    GatewayTimeout(ErrorBody),
 }
 
 /// A request that failed.

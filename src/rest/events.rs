@@ -21,16 +21,16 @@ use crate::node::{Events, Found};
 use crate::time;
 
 /// The header in which a program names the last event that it had.
-const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The type of a stream of events.
-const EVENTS_TYPE: &str = "text/event-stream";
+pub(super) const EVENTS_TYPE: &str = "text/event-stream";
 
 /// How long nothing happens before the stream says that it is still there.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// How long a program that lost the stream is to wait before it comes again, in milliseconds.
-const RETRY_MS: u64 = 1_000;
+pub(super) const RETRY_MS: u64 = 1_000;
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -73,6 +73,17 @@ impl Client {
         Ok(Following { lines: BufReader::new(body.into_reader()), last: wanted.after.clone() })
     }
 
+    /// Follows the direct messages that come, from now on or after the one with some number; waits for each as
+    /// long as it takes.
+    ///
+    /// # Errors
+    /// Where nobody answers, or the node refuses.
+    pub fn follow_messages(&self, after: Option<u64>) -> Result<Following, ClientError> {
+        let after = after.map_or(String::new(), |after| format!("?after={after}"));
+        let body = self.begin(&format!("/direct/events{after}"), &API_VERSION.to_string())?;
+        Ok(Following { lines: BufReader::new(body.into_reader()), last: None })
+    }
+
     fn begin(&self, path: &str, version: &str) -> Result<ureq::Body, ClientError> {
         let request = self.agent.get(format!("{}{path}", self.base));
         let request = request.config().timeout_recv_response(Some(super::client::ANSWER_MAX));

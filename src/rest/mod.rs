@@ -7,6 +7,7 @@ mod body;
 mod calls;
 mod claims;
 pub mod client;
+mod direct;
 mod edits;
 mod errors;
 mod events;
@@ -42,7 +43,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::entropy;
-use crate::node::{Events, Node, NodeError, PORT};
+use crate::node::{Events, Mailbox, Node, NodeError, PORT};
 
 /// The file in a data directory that holds the token.
 pub const TOKEN_FILE: &str = "api-token";
@@ -61,6 +62,7 @@ pub struct Server {
 pub struct Serving {
     stop: Option<oneshot::Sender<()>>,
     events: Events,
+    mailbox: Mailbox,
     task: JoinHandle<()>,
 }
 
@@ -102,12 +104,12 @@ impl Server {
     /// Starts to answer for a node.
     pub fn serve(self, node: Node, limits: Limits) -> Serving {
         let (stop, stopped) = oneshot::channel();
-        let events = node.events().clone();
+        let (events, mailbox) = (node.events().clone(), node.mailbox().clone());
         let router = routes::router(node, &self.token, limits);
         let serving = serving::serve(self.listener, router, limits, stopped);
         // It ends when it is told to, or with the runtime.
         let task = tokio::runtime::Handle::current().spawn(serving);
-        Serving { stop: Some(stop), events, task }
+        Serving { stop: Some(stop), events, mailbox, task }
     }
 }
 
@@ -115,6 +117,7 @@ impl Serving {
     /// Takes no more requests.
     pub fn stop(&mut self) {
         self.events.end();
+        self.mailbox.end();
         let _ended = self.stop.take().map(|stop| stop.send(()));
     }
 

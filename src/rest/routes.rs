@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::answer::json;
 use super::errors::{ErrorBody, Failure};
 use super::serving::Limits;
-use super::{claims, edits, events, exchange, guard, issues, lists, nodes};
+use super::{claims, direct, edits, events, exchange, guard, issues, lists, nodes};
 use crate::node::Node;
 
 /// What a node answers programs of its own machine.
@@ -81,6 +81,14 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(exchange::import))
         .routes(routes!(exchange::export))
         .routes(routes!(exchange::exported))
+        .routes(routes!(direct::send))
+        .routes(routes!(direct::events))
+        .routes(routes!(direct::inbox))
+        .routes(routes!(direct::release))
+        .routes(routes!(direct::block))
+        .routes(routes!(direct::unblock))
+        .routes(routes!(direct::blocked))
+        .routes(routes!(direct::diagnostics))
 }
 
 /// Returns the OpenAPI document of what a node answers.

@@ -18,6 +18,34 @@ pub(super) enum RoleName {
     Reader,
 }
 
+/// Messages with one peer over one way.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DmRow {
+    /// Its agent's id; this node's own for the loopback.
+    peer: String,
+    /// `loopback`, `quic` or `gossip`.
+    path: String,
+    /// Messages that were sent, each counted once.
+    sent: u64,
+    /// Messages of which the peer acknowledged that it has them.
+    delivered: u64,
+    /// How often one was sent again.
+    retried: u64,
+    /// Messages whose time was over.
+    expired: u64,
+    /// Messages that the peer did not take.
+    refused: u64,
+    /// Messages that came.
+    received: u64,
+    /// Messages that came again.
+    duplicates: u64,
+    /// Messages that came and were not taken.
+    turned_away: u64,
+    /// How long delivered messages took, in microseconds.
+    latency_us_p50: Option<u64>,
+    latency_us_p99: Option<u64>,
+}
+
 /// A new issue. Fields that x0x does not know are kept as they are.
 #[derive(Serialize, ToSchema)]
 pub(super) struct IssueDraft {

@@ -11,6 +11,9 @@ use super::{WireError, at_most, decode, encode};
 /// The most addresses on a card.
 pub const ADDRESSES_MAX: usize = 8;
 
+/// How long an ML-KEM-768 encapsulation key is, in bytes (FIPS 203, table 3).
+pub const SEAL_KEY_BYTES: usize = 1_184;
+
 /// What is signed begins with this.
 const LABEL: &[u8] = b"x0x/card/v1\0";
 
@@ -26,6 +29,10 @@ pub struct Card {
     /// How busy its machine is: the load average of a minute for each core, in percent; `None` where the
     /// machine does not say.
     pub load_pct: Option<u16>,
+    /// The ML-KEM-768 key of this run of its node, for whoever seals something for it; empty where it takes
+    /// nothing sealed.
+    #[serde(with = "serde_bytes")]
+    pub seal_key: Vec<u8>,
 }
 
 /// A card as it travels: bytes, not yet believed.
@@ -55,6 +62,9 @@ impl SignedCard {
     pub fn peek(&self) -> Result<Card, WireError> {
         let card: Card = decode("card", &self.card)?;
         at_most("list of addresses", card.addresses.len(), ADDRESSES_MAX)?;
+        if !matches!(card.seal_key.len(), 0 | SEAL_KEY_BYTES) {
+            return Err(WireError::Malformed { what: "card" });
+        }
         at_most("signature", self.signature.len(), SIGNATURE_BYTES)?;
         Ok(card)
     }

@@ -14,10 +14,10 @@ mod ticket;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use card::{ADDRESSES_MAX, Card, SignedCard};
+pub use card::{ADDRESSES_MAX, Card, SEAL_KEY_BYTES, SignedCard};
 pub use control::{CARDS_HELD_MAX, CARDS_MAX, Control, Digest, JoinRefusal, STATEMENTS_MAX};
 pub use hello::{Hello, LISTS_MAX, shared_tag};
-pub use payload::{BROADCAST_BYTES_MAX, Payload};
+pub use payload::{BROADCAST_BYTES_MAX, Payload, SEALED_BYTES_MAX};
 pub use sync::{Answer, Request, Standing};
 pub use ticket::{Ticket, TicketError};
 
@@ -29,6 +29,9 @@ pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 
 /// The largest frame of the pubsub lane, in bytes: an envelope and what names its list.
 pub const PUBSUB_BYTES_MAX: usize = (64 << 10) + 64 + 32;
+
+/// The largest frame of the direct lane, in bytes: a message and what stands around it.
+pub const DIRECT_BYTES_MAX: usize = 52 << 10;
 
 /// The largest frame of a sync stream, in bytes: a commit and its headers.
 pub const SYNC_BYTES_MAX: usize = 8 << 20;
@@ -44,6 +47,8 @@ pub enum Lane {
     Control = 0,
     /// Membership and trees of the gossip, and what they carry, in one order.
     Pubsub = 1,
+    /// Messages of one agent to another, and what answers them, in one order.
+    Direct = 2,
     /// Requests for commits; each has a stream of its own.
     Sync = 3,
 }
@@ -51,7 +56,9 @@ pub enum Lane {
 impl Lane {
     /// Returns the lane that a stream's first byte names.
     pub fn of_byte(byte: u8) -> Option<Self> {
-        [Self::Control, Self::Pubsub, Self::Sync].into_iter().find(|lane| *lane as u8 == byte)
+        [Self::Control, Self::Pubsub, Self::Direct, Self::Sync]
+            .into_iter()
+            .find(|lane| *lane as u8 == byte)
     }
 
     /// Returns the largest frame, in bytes.
@@ -59,6 +66,7 @@ impl Lane {
         match self {
             Self::Control => CONTROL_BYTES_MAX,
             Self::Pubsub => PUBSUB_BYTES_MAX,
+            Self::Direct => DIRECT_BYTES_MAX,
             Self::Sync => SYNC_BYTES_MAX,
         }
     }
@@ -116,7 +124,7 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
 }
 
 /// Checks a count against its bound.
-fn at_most(what: &'static str, found: usize, max: usize) -> Result<(), WireError> {
+pub(crate) fn at_most(what: &'static str, found: usize, max: usize) -> Result<(), WireError> {
     if found > max { Err(WireError::TooLarge { what, found, max }) } else { Ok(()) }
 }
 

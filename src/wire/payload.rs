@@ -1,14 +1,18 @@
 //! What the gossip of a list carries.
 
 use serde::{Deserialize, Serialize};
+use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::commit::Commit;
 use x0x_tracker::journal::run::Run;
 
-use super::{WireError, decode};
+use super::{WireError, at_most, decode};
 
 /// The most bytes of a header and a body that are broadcast; larger commits are announced and pulled.
 pub const BROADCAST_BYTES_MAX: usize = 60 << 10;
+
+/// The most bytes of what is sealed for one agent and broadcast.
+pub const SEALED_BYTES_MAX: usize = 60 << 10;
 
 /// What is broadcast to all nodes of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,14 @@ pub enum Payload {
     Moved(Run),
     /// A statement of the charter.
     Statement(Signed),
+    /// Something for one agent, which that one alone can open.
+    Sealed {
+        /// For whom.
+        to: AgentId,
+        /// What; at most [`SEALED_BYTES_MAX`].
+        #[serde(with = "serde_bytes")]
+        sealed: Vec<u8>,
+    },
 }
 
 impl Payload {
@@ -40,6 +52,10 @@ impl Payload {
     /// # Errors
     /// Where it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
-        decode("payload", bytes)
+        let payload = decode("payload", bytes)?;
+        if let Self::Sealed { sealed, .. } = &payload {
+            at_most("sealed frame", sealed.len(), SEALED_BYTES_MAX)?;
+        }
+        Ok(payload)
     }
 }

@@ -58,6 +58,7 @@ fn a_card_is_its_agent_s_alone() {
         at_ms: 7,
         addresses: vec!["127.0.0.1:1".parse().unwrap()],
         load_pct: None,
+        seal_key: vec![5; 1_184],
     };
     let signed = SignedCard::new(&card, &a).unwrap();
     assert_eq!(signed.peek().unwrap(), card);

@@ -143,8 +143,13 @@ mod seeds {
             std::net::SocketAddr::from(([127, 0, 0, 1], 12_700)),
             std::net::SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9)),
         ];
-        let card =
-            Card { agent: key.agent(), at_ms: 7, addresses: addresses.clone(), load_pct: Some(7) };
+        let card = Card {
+            agent: key.agent(),
+            at_ms: 7,
+            addresses: addresses.clone(),
+            load_pct: Some(7),
+            seal_key: vec![7; 1_184],
+        };
         let card = SignedCard::new(&card, &key).expect("a stand-in signs all");
         let signed = Signed { statement: vec![1, 2, 3], signature: vec![4; 9] };
         let standing = Standing {

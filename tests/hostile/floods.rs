@@ -59,7 +59,13 @@ fn of_control(scene: &Scene) -> Vec<(&'static str, usize, Vec<Vec<u8>>)> {
         let agent = scene.liar.agent;
         let addresses = vec!["127.0.0.1:1".parse().unwrap()];
         // Each is newer by far than the one before.
-        let card = Card { agent, at_ms: 1_000_000 * n as i64, addresses, load_pct: None };
+        let card = Card {
+            agent,
+            at_ms: 1_000_000 * n as i64,
+            addresses,
+            load_pct: None,
+            seal_key: Vec::new(),
+        };
         let card = SignedCard::new(&card, scene.liar.identity.as_ref()).unwrap();
         wire::encode(&Control::Cards { list, cards: vec![card] })
     };

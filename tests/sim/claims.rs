@@ -124,7 +124,8 @@ impl World {
         let at_ms = START.0 + (self.now / MILLISECOND) as i64 + self.nodes[node].clock_off_ms;
         let this = &self.nodes[node];
         let addresses = vec![address_of(node)];
-        let card = Card { agent: this.agent, at_ms, addresses, load_pct: None };
+        let card =
+            Card { agent: this.agent, at_ms, addresses, load_pct: None, seal_key: Vec::new() };
         let card = SignedCard::new(&card, &this.key).unwrap();
         self.tell(node, Input::Card(card));
         let life = self.nodes[node].life;

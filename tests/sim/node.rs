@@ -313,8 +313,13 @@ impl World {
         this.tracker = Some(tracker);
         let at_ms = this.clock_ms();
         let known = this.remembered(at_ms);
-        let card =
-            Card { agent: this.agent, at_ms, addresses: vec![address_of(node)], load_pct: None };
+        let card = Card {
+            agent: this.agent,
+            at_ms,
+            addresses: vec![address_of(node)],
+            load_pct: None,
+            seal_key: Vec::new(),
+        };
         let card = SignedCard::new(&card, &this.key).unwrap();
         let look = self.look_input(node);
         for input in [look, opened, Input::Known(known), Input::Card(card)] {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::merge_driver::MergeDriver;
 use super::prefix;
-use crate::args::InitArgs;
+use crate::args::init::InitArgs;
 use crate::error::{CliError, Exit};
 use crate::files::{self, Pending};
 use crate::git::Git;

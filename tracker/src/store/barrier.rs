@@ -37,6 +37,11 @@ pub(super) fn close<T>(closed: T) {
     let _ = quietly(|| drop(closed));
 }
 
+/// Calls something of a database; a panic of it becomes the text that it panicked with.
+pub fn unpanicked<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    quietly(call).map_err(|panic| text_of(&*panic).to_owned())
+}
+
 fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     let before = INSIDE.replace(true);
     let result = catch_unwind(AssertUnwindSafe(call));

@@ -24,7 +24,7 @@ mod rows;
 mod tables;
 mod upgrade;
 
-pub use barrier::catches_panics;
+pub use barrier::{catches_panics, unpanicked};
 pub use changes::{CHANGES_MAX, Change, Changes, PromiseNews};
 pub use charters::Charters;
 pub use claims::{Claims, Promises, Proof, Watched, Whose};

@@ -1,0 +1,203 @@
+//! `x0x direct`: messages between agents, through the node that runs here.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use x0x::rest::client::ClientError;
+use x0x::rest::follow::Told;
+use x0x::time;
+
+use super::node::{client, short};
+use crate::args::direct::{
+    BlockArgs, DirectCommand, FormOf, InboxArgs, ListenArgs, SendArgs, WaitFor,
+};
+use crate::error::{CliError, Exit};
+use crate::input::Texts;
+use crate::output::plain::one_line;
+use crate::resolve::Session;
+
+/// How long to wait for a node that is gone until it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Does what was typed.
+pub fn run(session: &Session, command: &DirectCommand) -> Result<Exit, CliError> {
+    match command {
+        DirectCommand::Send(args) => send(session, args),
+        DirectCommand::Listen(args) => listen(session, args),
+        DirectCommand::Inbox(args) => inbox(session, args),
+        DirectCommand::Block(BlockArgs { agent: None }) => {
+            blocked(session, &client(session)?.get("/direct/blocked")?)
+        }
+        DirectCommand::Block(BlockArgs { agent: Some(agent) }) => {
+            let answer = client(session)?.post("/direct/block", &json!({"agent_id": agent}))?;
+            blocked(session, &answer)
+        }
+        DirectCommand::Unblock(args) => {
+            let body = json!({"agent_id": args.agent});
+            blocked(session, &client(session)?.post("/direct/unblock", &body)?)
+        }
+    }
+}
+
+fn send(session: &Session, args: &SendArgs) -> Result<Exit, CliError> {
+    let node = client(session)?;
+    let text = Texts::default().read(&args.text)?;
+    let (form, value) = match args.form {
+        FormOf::Text => ("text", Value::from(text)),
+        FormOf::Json => ("json", parsed(&text)?),
+    };
+    let wait = match args.wait {
+        WaitFor::None => "none",
+        WaitFor::Accepted => "accepted",
+        WaitFor::Delivered => "delivered",
+    };
+    let mut body = json!({"to": args.to, form: value, "wait": wait});
+    if let Some(ttl_ms) = args.ttl {
+        body["ttl_ms"] = ttl_ms.into();
+    }
+    if let Some(message_id) = &args.message_id {
+        body["message_id"] = message_id.as_str().into();
+    }
+    let receipt: Value = node.post("/direct/send", &body)?;
+    let output = session.output;
+    if output.json {
+        output.json(&receipt)?;
+        return Ok(Exit::Done);
+    }
+    let text = |name: &str| receipt[name].as_str().unwrap_or_default();
+    let how = match (receipt["latency_us"].as_u64(), text("path")) {
+        (Some(latency_us), path) => {
+            format!("delivered over {path} in {:.1} ms", latency_us as f64 / 1_000.0)
+        }
+        (None, _) if receipt["accepted_at"].is_string() => "queued, on disk".to_owned(),
+        (None, _) => "queued".to_owned(),
+    };
+    output.data(|stdout| writeln!(stdout, "{}  {how}", text("message_id")))?;
+    Ok(Exit::Done)
+}
+
+fn parsed(text: &str) -> Result<Value, CliError> {
+    serde_json::from_str(text).map_err(|error| CliError::Invalid {
+        detail: format!("the text is no JSON value: {error}"),
+        hint: "quote it for the shell, or name a file with @FILE".to_owned(),
+    })
+}
+
+fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
+    let output = session.output;
+    let mut left = args.limit;
+    let mut after = args.after;
+    let mut is_waiting = false;
+    // Who starts no node is told so; one that was there is waited for.
+    let mut following = Some(client(session)?.follow_messages(after)?);
+    loop {
+        let Some(stream) = &mut following else {
+            if !std::mem::replace(&mut is_waiting, true) {
+                output.note("The node is gone; waiting for it.");
+            }
+            time::pause(AGAIN);
+            following = match client(session).map(|node| node.follow_messages(after)) {
+                Ok(Ok(stream)) => Some(stream),
+                Err(_) | Ok(Err(ClientError::Unreachable { .. })) => None,
+                Ok(Err(error)) => return Err(error.into()),
+            };
+            continue;
+        };
+        let told = stream.next_told();
+        // From here it goes on after the node was stopped.
+        after = stream.last().and_then(|last| last.parse().ok()).or(after);
+        match told {
+            None => following = None,
+            Some(Told::Alive) => {
+                if std::mem::take(&mut is_waiting) {
+                    output.note("The node is back.");
+                }
+            }
+            Some(Told::Event { data, .. }) if data["missed"].is_u64() => {
+                let missed = &data["missed"];
+                output.note(&format!(
+                    "{missed} messages came too fast to be shown here; `x0x direct inbox --cursor {}` has them",
+                    data["after"]
+                ));
+            }
+            Some(Told::Event { data, .. }) => {
+                show(session, &data)?;
+                if args.ack {
+                    let _released: Value = client(session)?
+                        .post("/direct/inbox/ack", &json!({"up_to": data["id"]}))?;
+                }
+                left = left.map(|left| left - 1);
+                if left == Some(0) {
+                    return Ok(Exit::Done);
+                }
+            }
+        }
+    }
+}
+
+fn inbox(session: &Session, args: &InboxArgs) -> Result<Exit, CliError> {
+    let (node, output) = (client(session)?, session.output);
+    if let Some(up_to) = args.ack {
+        let answer: Value = node.post("/direct/inbox/ack", &json!({"up_to": up_to}))?;
+        match output.json {
+            true => output.json(&answer)?,
+            false => output.data(|stdout| writeln!(stdout, "{} unread", answer["unread"]))?,
+        }
+        return Ok(Exit::Done);
+    }
+    let cursor = args.cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
+    let page: Value = node.get(&format!("/direct/inbox?limit={}{cursor}", args.limit))?;
+    if output.json {
+        output.json(&page)?;
+        return Ok(Exit::Done);
+    }
+    let messages = page["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if messages.is_empty() {
+        output.note("No messages.");
+    }
+    for message in messages {
+        show(session, message)?;
+    }
+    if let Some(next) = page["next_cursor"].as_u64() {
+        let unread = &page["unread"];
+        output.note(&format!("{unread} in all; more with --cursor {next}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes one message: an object for programs, else who sent it, when, and what it says.
+fn show(session: &Session, message: &Value) -> Result<(), CliError> {
+    let output = session.output;
+    if output.json {
+        return output.json(message);
+    }
+    let field = |name: &str| message[name].as_str().unwrap_or_default();
+    let (id, at, from) = (&message["id"], field("received_at"), short(field("from")));
+    let said = match (message.get("text").and_then(Value::as_str), message.get("json")) {
+        (Some(text), _) => one_line(text).into_owned(),
+        (None, Some(json)) => one_line(&json.to_string()).into_owned(),
+        (None, None) => {
+            // In base64, four characters are three bytes.
+            let bytes = field("payload").trim_end_matches('=').len() * 3 / 4;
+            format!("({bytes} bytes)")
+        }
+    };
+    output.data(|stdout| writeln!(stdout, "{id}  {at}  {from}  {said}"))
+}
+
+fn blocked(session: &Session, answer: &Value) -> Result<Exit, CliError> {
+    let output = session.output;
+    if output.json {
+        output.json(answer)?;
+        return Ok(Exit::Done);
+    }
+    let blocked = answer["blocked"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if blocked.is_empty() {
+        output.note("Messages of every member are taken.");
+    }
+    for agent in blocked.iter().filter_map(Value::as_str) {
+        output.data(|stdout| writeln!(stdout, "{agent}  not taken"))?;
+    }
+    Ok(Exit::Done)
+}

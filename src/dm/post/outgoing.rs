@@ -1,0 +1,305 @@
+//! Messages that go out: what is asked for, what is sent, and what whoever asked is told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use x0x_tracker::id::AgentId;
+
+use super::super::error::DmError;
+use super::super::message::{DmPath, DmReceipt, Draft, Envelope, Form};
+use super::super::outbox::{Action, Pending, Ways};
+use super::super::store::Op;
+use super::super::wire::{Message, Place};
+use super::super::{MESSAGE_ID_BYTES_MAX, MESSAGES_MAX, PAYLOAD_BYTES_MAX, TTL_DEFAULT, TTL_MAX};
+use super::{Effect, Known, Order, Post, Progress, Written};
+use crate::entropy::draw;
+
+impl Post {
+    pub(super) fn send(
+        &mut self,
+        now: Duration,
+        request: u64,
+        draft: Draft,
+        ends_on_full: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), DmError> {
+        let Draft { to, form, payload, message_id, ttl_ms } = draft;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(DmError::PayloadTooLarge { bytes: payload.len() });
+        }
+        let is_id = |id: &String| (1..=MESSAGE_ID_BYTES_MAX).contains(&id.len());
+        if !message_id.as_ref().is_none_or(is_id) {
+            return Err(DmError::BadMessageId);
+        }
+        if to != self.me && !self.members.contains(&to) {
+            return Err(DmError::RecipientUnknown { to });
+        }
+        let digest = digest_of(form, &payload);
+        if let Some(id) = &message_id
+            && let Some(known) = self.known.get(&(to, id.clone()))
+        {
+            if known.digest != digest {
+                return Err(DmError::MessageIdTaken { message_id: id.clone() });
+            }
+            let (order, receipt) = (known.order, known.receipt.clone());
+            self.again(to, order, receipt, request, effects);
+            return Ok(());
+        }
+        let message_id = message_id.unwrap_or_else(|| self.draw_id());
+        let place =
+            Place { log: self.log, number: self.numbers.get(&to).copied().unwrap_or(0) + 1 };
+        let (from, sent_at_ms) = (self.me, self.now_ms);
+        let message = Message { from, to, place, message_id, sent_at_ms, form, payload };
+        if to == self.me {
+            self.send_to_oneself(now, request, message, effects)?;
+            self.numbers.insert(to, place.number);
+            return Ok(());
+        }
+        if !self.outbox.has_room(message.weight()) {
+            return Err(DmError::OutboxFull);
+        }
+        self.numbers.insert(to, place.number);
+        let order = self.next_order();
+        self.know(&message, order);
+        let ttl = ttl_ms.map_or(TTL_DEFAULT, Duration::from_millis).min(TTL_MAX);
+        let expires_at_ms = self.now_ms.saturating_add(ttl.as_millis() as i64);
+        let message = Arc::new(message);
+        let pending = Pending {
+            order,
+            message: message.clone(),
+            expires: now + ttl,
+            asked: now,
+            accepted_at_ms: None,
+            attempts: 0,
+            tried: BTreeSet::new(),
+            path: None,
+            ends_on_full,
+        };
+        effects.push(Effect::Tell(request, Progress::Queued(receipt(&pending))));
+        self.wait(request, order);
+        self.outbox.push(now, pending);
+        let op = Op::PutOut { order, message, expires_at_ms };
+        self.write(op, Written::Out { to, order }, effects);
+        // It may arrive before it is on disk here: then it need not be.
+        self.pump(now, to, effects);
+        Ok(())
+    }
+
+    /// Puts a message of this agent into its own inbox. No peer is asked, and nothing leaves the process.
+    pub(super) fn send_to_oneself(
+        &mut self,
+        now: Duration,
+        request: u64,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), DmError> {
+        let path = DmPath::Loopback;
+        let Some(number) = self.inbox.take_own(message.weight()) else {
+            self.counts.count(self.me, path, |count| count.refused += 1);
+            return Err(DmError::InboxFull { to: self.me });
+        };
+        let order = self.next_order();
+        self.know(&message, order);
+        self.counts.count(self.me, path, |count| {
+            (count.sent, count.received) = (count.sent + 1, count.received + 1)
+        });
+        let receipt = own_receipt(&message.message_id, None, None);
+        effects.push(Effect::Tell(request, Progress::Queued(receipt)));
+        self.wait(request, order);
+        let envelope = Arc::new(Envelope { number, message, received_at_ms: self.now_ms, path });
+        let written = Written::In { envelope: envelope.clone(), own: Some((order.0, now)) };
+        self.write(Op::PutIn(envelope), written, effects);
+        Ok(())
+    }
+
+    /// Somebody asks for a message again that has been asked for.
+    pub(super) fn again(
+        &mut self,
+        to: AgentId,
+        order: Order,
+        receipt_then: Option<DmReceipt>,
+        request: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(receipt) = receipt_then {
+            effects.push(Effect::Tell(request, Progress::Delivered(receipt)));
+            return;
+        }
+        if let Some(pending) = self.outbox.find(to, order) {
+            let receipt = receipt(pending);
+            let is_stored = receipt.accepted_at_ms.is_some();
+            let progress = if is_stored { Progress::Accepted } else { Progress::Queued };
+            effects.push(Effect::Tell(request, progress(receipt)));
+        }
+        self.wait(request, order);
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        now: Duration,
+        pending: &Pending,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (to, latency_us) = (pending.message.to, as_us(now.saturating_sub(pending.asked)));
+        let path = pending.path.unwrap_or(DmPath::Quic);
+        self.counts.count(to, path, |count| {
+            count.delivered += 1;
+            count.took(latency_us);
+        });
+        let receipt = DmReceipt {
+            accepted_at_ms: pending.accepted_at_ms.or(Some(self.now_ms)),
+            delivered_at_ms: Some(self.now_ms),
+            latency_us: Some(latency_us),
+            ..receipt(pending)
+        };
+        self.write(Op::DropOut(pending.order), Written::Other, effects);
+        if let Some(known) = self.known.get_mut(&(to, receipt.message_id.clone())) {
+            known.receipt = Some(receipt.clone());
+        }
+        self.tell_last(pending.order, &Progress::Delivered(receipt), effects);
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        to: AgentId,
+        order: Order,
+        receipt: DmReceipt,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(known) = self.known.get_mut(&(to, receipt.message_id.clone())) {
+            known.receipt = Some(receipt.clone());
+        }
+        self.tell_last(order, &Progress::Delivered(receipt), effects);
+    }
+
+    /// A message is given up.
+    pub(super) fn end(&mut self, pending: &Pending, error: DmError, effects: &mut Vec<Effect>) {
+        self.write(Op::DropOut(pending.order), Written::Other, effects);
+        self.unknow(pending.message.to, &pending.message.message_id);
+        self.tell_last(pending.order, &Progress::Failed(error), effects);
+    }
+
+    pub(super) fn pump(&mut self, now: Duration, to: AgentId, effects: &mut Vec<Effect>) {
+        let ways = Ways {
+            is_linked: self.links.contains_key(&to),
+            is_callable: self.callable.contains(&to),
+            is_sealable: self.sealable.contains(&to),
+        };
+        for action in self.outbox.pump(now, to, ways, &mut self.random) {
+            match action {
+                Action::Call => effects.push(Effect::Call(to)),
+                Action::Send { frame, path, is_again } => {
+                    self.counts.count(to, path, |count| match is_again {
+                        true => count.retried += 1,
+                        false => count.sent += 1,
+                    });
+                    effects.push(match path {
+                        DmPath::Gossip => Effect::Whisper(to, frame),
+                        DmPath::Loopback | DmPath::Quic => Effect::Send(to, frame),
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_order(&mut self) -> Order {
+        self.next_order += 1;
+        Order(self.next_order)
+    }
+
+    pub(super) fn draw_id(&mut self) -> String {
+        let bytes: [u8; 16] = draw(&mut self.random);
+        x0x_tracker::id::hex(&bytes)
+    }
+
+    /// Remembers the id of a message.
+    pub(super) fn know(&mut self, message: &Message, order: Order) {
+        let key = (message.to, message.message_id.clone());
+        let digest = digest_of(message.form, &message.payload);
+        self.known.insert(key.clone(), Known { digest, order, receipt: None });
+        self.known_order.push_back(key);
+        if self.known_order.len() > 2 * MESSAGES_MAX
+            && let Some(oldest) = self.known_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    pub(super) fn unknow(&mut self, to: AgentId, message_id: &str) {
+        self.known.remove(&(to, message_id.to_owned()));
+    }
+
+    pub(super) fn wait(&mut self, request: u64, order: Order) {
+        self.waiting.entry(order).or_default().push(request);
+        self.requests.insert(request, order);
+    }
+
+    pub(super) fn forget(&mut self, request: u64) {
+        let Some(order) = self.requests.remove(&request) else { return };
+        if let Some(waiting) = self.waiting.get_mut(&order) {
+            waiting.retain(|other| *other != request);
+            if waiting.is_empty() {
+                self.waiting.remove(&order);
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, order: Order, progress: &Progress, effects: &mut Vec<Effect>) {
+        let waiting = self.waiting.get(&order).into_iter().flatten();
+        effects.extend(waiting.map(|request| Effect::Tell(*request, progress.clone())));
+    }
+
+    /// Tells whoever waits for the last time.
+    pub(super) fn tell_last(
+        &mut self,
+        order: Order,
+        progress: &Progress,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.tell(order, progress, effects);
+        for request in self.waiting.remove(&order).unwrap_or_default() {
+            self.requests.remove(&request);
+        }
+    }
+}
+
+/// Returns how a message stands that waits/// Returns how a message stands that waits to be acknowledged.
+pub(super) fn receipt(pending: &Pending) -> DmReceipt {
+    DmReceipt {
+        message_id: pending.message.message_id.clone(),
+        path: pending.path,
+        tried: pending.tried.iter().copied().collect(),
+        accepted_at_ms: pending.accepted_at_ms,
+        delivered_at_ms: None,
+        attempts: pending.attempts,
+        latency_us: None,
+    }
+}
+
+pub(super) fn own_receipt(
+    message_id: &str,
+    at_ms: Option<i64>,
+    latency_us: Option<u64>,
+) -> DmReceipt {
+    let path = DmPath::Loopback;
+    DmReceipt {
+        message_id: message_id.to_owned(),
+        path: Some(path),
+        tried: vec![path],
+        accepted_at_ms: at_ms,
+        delivered_at_ms: at_ms,
+        attempts: 1,
+        latency_us,
+    }
+}
+
+fn digest_of(form: Form, payload: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[form as u8]).update(payload);
+    *hasher.finalize().as_bytes()
+}
+
+pub(super) fn as_us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

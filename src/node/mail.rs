@@ -1,0 +1,343 @@
+//! The node's post: a task that has the state machine of direct messages decide, and does what it wants, and a
+//! thread that has their file. Apart from the hub and the stores of task lists, so that a message needs neither.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc as std_mpsc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use x0x_tracker::id::AgentId;
+use x0x_tracker::journal::signature::{Signer, Verifier};
+
+use super::mailbox::{MailView, Mailbox, Shown};
+use super::queue::{NotPut, Queue};
+use super::{NodeError, Told as ToHub};
+use crate::dm::seal::{self, SealKey};
+use crate::dm::store::{Op, Store, StoreError};
+use crate::dm::wire::{Frame, SignedAck};
+use crate::dm::{self, DmPath, Effect, Envelope, Input, Post, Progress, Start};
+use crate::identity::{Identity, MlDsa};
+use crate::link::policy::LinkId;
+use crate::link::{Farewell, Link};
+use crate::{entropy, hub, time};
+
+/// How many writes share a sync of the disk at most.
+const TOGETHER_MAX: usize = 1_024;
+
+/// A message that somebody wants to send.
+pub(super) struct Ask {
+    pub(super) request: u64,
+    pub(super) draft: dm::Draft,
+    pub(super) ends_on_full: bool,
+    pub(super) answers: mpsc::UnboundedSender<Progress>,
+}
+
+/// What the task is told.
+pub(super) enum Told {
+    Input(Input),
+    Ask(Ask),
+    Forget(u64),
+    /// A link has come up; what goes over its direct lane is put there.
+    Up {
+        id: LinkId,
+        link: Link,
+        queue: Queue,
+    },
+    Down {
+        id: LinkId,
+        peer: AgentId,
+    },
+    /// A frame came over the direct lane of a link.
+    Frame {
+        link: Link,
+        bytes: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    },
+    /// Something came through others that was sealed for this agent.
+    Sealed(Vec<u8>),
+    SealKey {
+        agent: AgentId,
+        key: Vec<u8>,
+    },
+    View(oneshot::Sender<MailView>),
+    Look(Box<dyn FnOnce(&Post) + Send>),
+    Stop,
+}
+
+/// What the task needs.
+pub(super) struct Mail {
+    post: Post,
+    mailbox: Mailbox,
+    told: mpsc::UnboundedReceiver<Told>,
+    hub: mpsc::UnboundedSender<ToHub>,
+    identity: Arc<Identity>,
+    verifier: Arc<dyn Verifier>,
+    key: Arc<SealKey>,
+    ops: std_mpsc::Sender<Op>,
+    writer: std::thread::JoinHandle<()>,
+    links: BTreeMap<AgentId, Vec<Open>>,
+    keys: BTreeMap<AgentId, Vec<u8>>,
+    answers: BTreeMap<u64, mpsc::UnboundedSender<Progress>>,
+    unopened: u64,
+    arrived: Vec<Arc<Envelope>>,
+    origin: time::Moment,
+}
+
+/// A link that stands.
+struct Open {
+    id: LinkId,
+    link: Link,
+    queue: Queue,
+}
+
+impl Mail {
+    /// Opens the file of a data directory.
+    pub(super) fn open(
+        dir: &Path,
+        identity: Arc<Identity>,
+        key: Arc<SealKey>,
+        hub: mpsc::UnboundedSender<ToHub>,
+    ) -> Result<Self, NodeError> {
+        let (mut seed, mut noise) = ([0; 32], [0; 2]);
+        entropy::fill(&mut seed);
+        entropy::fill(&mut noise);
+        let (store, log, stored) = Store::open(dir, time::now_ms(), u16::from_le_bytes(noise))
+            .map_err(NodeError::Direct)?;
+        let (told_in, told) = mpsc::unbounded_channel();
+        let (ops, jobs) = std_mpsc::channel();
+        let (me, reader, newest) = (identity.agent(), store.reader(), stored.next_number - 1);
+        let done = told_in.clone();
+        let writer = std::thread::Builder::new()
+            .name("direct".to_owned())
+            .spawn(move || write(store, &jobs, &done))
+            .map_err(|source| NodeError::Io {
+                what: "write",
+                path: dir.join(dm::store::FILE),
+                source,
+            })?;
+        let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
+        let origin = time::origin();
+        let start = Start { me, log, seed, verifier: verifier.clone(), stored };
+        let mailbox = Mailbox {
+            me,
+            told: told_in,
+            shown: Arc::new(Shown::new(newest)),
+            reader,
+            requests: Arc::new(AtomicU64::new(1)),
+        };
+        Ok(Self {
+            post: Post::new(origin.elapsed(), start),
+            mailbox,
+            told,
+            hub,
+            identity,
+            verifier,
+            key,
+            ops,
+            writer,
+            links: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            unopened: 0,
+            arrived: Vec::new(),
+            origin,
+        })
+    }
+
+    /// Returns what others have of it.
+    pub(super) fn mailbox(&self) -> Mailbox {
+        self.mailbox.clone()
+    }
+
+    /// Decides and does, until it is told to stop; what is asked for by then is on disk when it returns.
+    pub(super) async fn run(mut self) {
+        let mut effects = Vec::new();
+        loop {
+            let deadline = self.post.deadline().map(|deadline| self.origin + deadline);
+            let told = tokio::select! {
+                told = self.told.recv() => told.unwrap_or(Told::Stop),
+                () = super::sleep_until(deadline) => Told::Input(Input::Tick),
+            };
+            if let Told::Stop = told {
+                break;
+            }
+            self.take(told, &mut effects);
+        }
+        // Whoever waits for an answer is told that there comes none.
+        self.answers.clear();
+        let Self { ops, writer, .. } = self;
+        drop(ops);
+        let _joined = tokio::task::spawn_blocking(move || writer.join()).await;
+    }
+
+    fn take(&mut self, told: Told, effects: &mut Vec<Effect>) {
+        let input = match told {
+            Told::Input(input) => input,
+            Told::Ask(Ask { request, draft, ends_on_full, answers }) => {
+                self.answers.insert(request, answers);
+                Input::Send { request, draft, ends_on_full }
+            }
+            Told::Forget(request) => {
+                self.answers.remove(&request);
+                Input::Forget { request }
+            }
+            Told::Up { id, link, queue } => {
+                let peer = link.peer();
+                self.links.entry(peer).or_default().push(Open { id, link, queue });
+                Input::Up(peer)
+            }
+            Told::Down { id, peer } => {
+                let Some(open) = self.links.get_mut(&peer) else { return };
+                open.retain(|open| open.id != id);
+                if open.is_empty() {
+                    self.links.remove(&peer);
+                }
+                Input::Down(peer)
+            }
+            Told::Frame { link, bytes, _room } => {
+                let public_key = link.public_key().into();
+                Input::Frame { from: link.peer(), public_key, path: DmPath::Quic, bytes }
+            }
+            Told::Sealed(sealed) => {
+                match self.key.open(self.mailbox.me, &sealed, self.verifier.as_ref()) {
+                    Ok(seal::Opened { from, public_key, reply_key, frame }) => {
+                        // Whatever becomes of it, the answer finds its way.
+                        if self.post.members().contains(&from) {
+                            self.keys.insert(from, reply_key);
+                        }
+                        let public_key = public_key.into();
+                        Input::Frame { from, public_key, path: DmPath::Gossip, bytes: frame }
+                    }
+                    // It was sealed for an earlier run of this node: it is sealed anew.
+                    Err(seal::SealError) => {
+                        tracing::debug!("something sealed could not be opened");
+                        self.unopened += 1;
+                        return;
+                    }
+                }
+            }
+            Told::SealKey { agent, key } => {
+                self.keys.insert(agent, key);
+                Input::Sealable(agent)
+            }
+            Told::View(answer) => {
+                let (rows, depth) = (self.post.rows(), self.post.depth());
+                let view = MailView { rows, depth, unopened: self.unopened };
+                let _gone = answer.send(view);
+                return;
+            }
+            Told::Look(look) => return look(&self.post),
+            Told::Stop => return,
+        };
+        self.decide(input, effects);
+    }
+
+    fn decide(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        if let Input::Members(members) = &input {
+            self.keys.retain(|agent, _| members.contains(agent));
+        }
+        let now = self.origin.elapsed();
+        self.post.handle(now, time::now_ms(), input, effects);
+        let mut not_sent = Vec::new();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Arrived(envelope) => self.arrived.push(envelope),
+                effect => not_sent.extend(self.carry(effect)),
+            }
+        }
+        self.mailbox.shown.show(&mut self.arrived);
+        not_sent.dedup();
+        for peer in not_sent {
+            // It is held: there is nothing to be done now.
+            self.post.handle(now, time::now_ms(), Input::NotSent(peer), effects);
+        }
+    }
+
+    /// Does what is wanted; returns to whom something could not be sent just now.
+    fn carry(&mut self, effect: Effect) -> Option<AgentId> {
+        match effect {
+            Effect::Write(op) => drop(self.ops.send(op)),
+            Effect::Send(to, frame) => return self.send(to, frame),
+            Effect::Whisper(to, frame) => self.whisper(to, frame),
+            Effect::Call(to) => self.tell_hub(hub::Input::Reach(to)),
+            Effect::Acknowledge(ack) => match SignedAck::new(&ack, self.identity.as_ref()) {
+                Ok(signed) => {
+                    let frame = Frame::Ack(signed).write();
+                    match self.links.contains_key(&ack.to) {
+                        true => drop(self.send(ack.to, frame)),
+                        false => self.whisper(ack.to, frame),
+                    }
+                }
+                Err(error) => tracing::error!(%error, "an acknowledgement could not be signed"),
+            },
+            Effect::Tell(request, progress) => {
+                if let Some(answers) = self.answers.get(&request) {
+                    let _gone = answers.send(progress);
+                }
+            }
+            Effect::Breach(from) => {
+                tracing::warn!(peer = %from.short(), "a peer broke the protocol of direct messages");
+                for open in self.links.get(&from).into_iter().flatten() {
+                    open.link.end(Farewell::Breach);
+                }
+            }
+            Effect::Arrived(_) => {}
+        }
+        None
+    }
+
+    fn send(&self, to: AgentId, frame: Vec<u8>) -> Option<AgentId> {
+        let open = self.links.get(&to)?.last()?;
+        match open.queue.put(frame.into()) {
+            // A lane that is closed ends with its link.
+            Ok(()) | Err(NotPut::Closed) => None,
+            Err(NotPut::Full) => Some(to),
+        }
+    }
+
+    fn whisper(&self, to: AgentId, frame: Vec<u8>) {
+        let Some(key) = self.keys.get(&to) else {
+            return tracing::debug!(to = %to.short(), "its key is not known: nothing is sealed");
+        };
+        tracing::debug!(to = %to.short(), bytes = frame.len(), "sealed, through others");
+        match self.key.seal(to, key, frame, self.identity.as_ref()) {
+            Ok(sealed) => self.tell_hub(hub::Input::Whisper { to, sealed }),
+            Err(error) => tracing::debug!(to = %to.short(), %error, "a message was not sealed"),
+        }
+    }
+
+    fn tell_hub(&self, input: hub::Input) {
+        let _stopping = self.hub.send(ToHub::Input(input));
+    }
+}
+
+/// Writes what is wanted, as much at once as waits, until nobody wants anything any more.
+fn write(mut store: Store, jobs: &std_mpsc::Receiver<Op>, told: &mpsc::UnboundedSender<Told>) {
+    let mut done = 0;
+    let mut has_failed = false;
+    while let Ok(first) = jobs.recv() {
+        let mut ops = vec![first];
+        ops.extend(jobs.try_iter().take(TOGETHER_MAX - 1));
+        done += ops.len() as u64;
+        if has_failed {
+            // What was asked for before the failure was known is not done either: it may build on it.
+            let Some(at) = ops.iter().position(|op| matches!(op, Op::Resume)) else { continue };
+            ops.drain(..=at);
+            has_failed = false;
+        }
+        let input = match store.write(&ops) {
+            Ok(()) => Input::Stored(done),
+            Err(error) => {
+                has_failed = true;
+                tracing::error!(%error, "the file of direct messages failed");
+                let StoreError::Failed { what, .. } = error else { continue };
+                Input::NotStored(what)
+            }
+        };
+        if told.send(Told::Input(input)).is_err() {
+            return;
+        }
+    }
+}

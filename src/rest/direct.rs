@@ -1,0 +1,494 @@
+//! Direct messages over HTTP: sending one, following and reading those that came, and what became of all.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use x0x_tracker::id::AgentId;
+use x0x_tracker::timestamp::Timestamp;
+
+use super::asked::Asked;
+use super::body::{Unread, bad_query};
+use super::errors::{Failure, Failures};
+use super::events::{EVENTS_TYPE, LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
+use super::schema::DmRow;
+use crate::dm::{
+    BYTES_MAX, DmError, DmPath, DmReceipt, Draft, Envelope, Form, MESSAGES_MAX, Row, TTL_MAX,
+};
+use crate::node::{DELIVERY_WAIT, Follower, Heard, MailView, Node, Wait};
+
+/// How many messages a page of the inbox has, unless it is asked for another number, and at most.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 1_000;
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WaitFor {
+    /// Nothing: the message is queued.
+    None,
+    /// That the message is on disk here.
+    Accepted,
+    /// That it is in the inbox of its recipient, on disk.
+    #[default]
+    Delivered,
+}
+
+/// A message to send, with one of `payload`, `text` and `json`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SendBody {
+    /// To whom: an agent's id, or the start of one that a single member has.
+    #[serde(alias = "agent_id")]
+    to: String,
+    /// Bytes, in base64 (RFC 4648); at most 48 KiB of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    /// A text instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// A JSON value instead, which stays as it is spelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    json: Option<Box<RawValue>>,
+    /// What tells it from every other message of this agent: sent twice, it goes once. At most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// For how long it is tried, in milliseconds; by default 600,000, at most a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+    /// What is waited for; a delivery for 30 s at most.
+    #[serde(default)]
+    wait: WaitFor,
+}
+
+/// What became of a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Receipt {
+    ok: bool,
+    message_id: String,
+    /// The way it took: `loopback`, `quic` or `gossip`; null of one that was not sent yet.
+    path: Option<&'static str>,
+    /// Every way by which it was tried.
+    tried: Vec<&'static str>,
+    /// When it was on disk here.
+    accepted_at: Option<String>,
+    /// When it was known to be in the inbox of its recipient.
+    delivered_at: Option<String>,
+    /// How often it was sent.
+    attempts: u32,
+    /// How long its delivery took, in microseconds.
+    latency_us: Option<u64>,
+}
+
+impl Receipt {
+    fn of(receipt: DmReceipt) -> Self {
+        let at = |ms: Option<i64>| ms.map(|ms| Timestamp(ms).to_string());
+        Self {
+            ok: true,
+            message_id: receipt.message_id,
+            path: receipt.path.map(DmPath::name),
+            tried: receipt.tried.into_iter().map(DmPath::name).collect(),
+            accepted_at: at(receipt.accepted_at_ms),
+            delivered_at: at(receipt.delivered_at_ms),
+            attempts: receipt.attempts,
+            latency_us: receipt.latency_us,
+        }
+    }
+}
+
+/// Sends a message to a member of a task list of this node, or to this agent itself.
+#[utoipa::path(post, path = "/direct/send", tag = "direct", request_body = SendBody,
+    responses((status = 200, body = Receipt), Failures))]
+pub(super) async fn send(State(node): State<Node>, body: Unread) -> Result<Json<Receipt>, Failure> {
+    let body: SendBody = body.object().await?;
+    let to = agent_of(&node, &body.to).await?;
+    let (form, payload) = match (body.payload, body.text, body.json) {
+        (Some(payload), None, None) => {
+            let decoded = BASE64.decode(payload.as_bytes());
+            let bytes =
+                decoded.map_err(|error| invalid(&format!("payload is no base64: {error}")))?;
+            (Form::Bytes, bytes)
+        }
+        (None, Some(text), None) => (Form::Text, text.into_bytes()),
+        (None, None, Some(json)) => (Form::Json, json.get().as_bytes().to_vec()),
+        _ => return Err(invalid("give one of payload, text and json")),
+    };
+    if body.ttl_ms.is_some_and(|ttl_ms| Duration::from_millis(ttl_ms) > TTL_MAX) {
+        return Err(invalid("ttl_ms is a day at most"));
+    }
+    let wait = match body.wait {
+        WaitFor::None => Wait::Queued,
+        WaitFor::Accepted => Wait::Accepted,
+        WaitFor::Delivered => Wait::Delivered(DELIVERY_WAIT),
+    };
+    let (message_id, ttl_ms) = (body.message_id, body.ttl_ms);
+    let draft = Draft { to, form, payload, message_id, ttl_ms };
+    Ok(Json(Receipt::of(node.mailbox().send(draft, wait).await?)))
+}
+
+/// From where messages are followed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FollowedFrom {
+    /// The id of the last message that the program had, where it cannot send `Last-Event-ID`; 0 begins with the
+    /// oldest in the inbox.
+    after: Option<u64>,
+}
+
+/// Messages as they come, from now on or after the one that `Last-Event-ID` names. Types: message; and lagged, which
+/// says that a reader was so slow that some were passed over: they are in the inbox.
+#[utoipa::path(get, path = "/direct/events", params(FollowedFrom), tag = "direct",
+    responses((status = 200, body = String, content_type = "text/event-stream"), Failures))]
+pub(super) async fn events(
+    Asked { node, query, .. }: Asked<FollowedFrom>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let header =
+        headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()));
+    let after = match header {
+        Some(None) => {
+            return Err(bad_query("the last event has no such id: send one as an event had it"));
+        }
+        Some(after) => after,
+        None => query.after,
+    };
+    let follower = node.mailbox().follow(after);
+    let opening = Some(format!("id: {}\nretry: {RETRY_MS}\n\n", follower.seen()));
+    let body = Body::from_stream(stream::unfold(
+        (follower, opening),
+        |(mut follower, opening)| async move {
+            let text = match opening {
+                Some(opening) => opening,
+                None => next(&mut follower).await?,
+            };
+            Some((Ok::<_, Infallible>(Bytes::from(text)), (follower, None)))
+        },
+    ));
+    let headers = [(header::CONTENT_TYPE, EVENTS_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+/// Returns what is to be sent next; `None` once the node is gone.
+async fn next(follower: &mut Follower) -> Option<String> {
+    match tokio::time::timeout(SILENCE_MAX, follower.next()).await {
+        Ok(Ok(heard)) => Some(heard?.iter().map(event).collect()),
+        // The reader comes again, from where it was.
+        Ok(Err(error)) => {
+            tracing::error!(%error, "messages could not be read");
+            None
+        }
+        Err(_silence) => Some(format!(": still here\nid: {}\n\n", follower.seen())),
+    }
+}
+
+fn event(heard: &Heard) -> String {
+    match heard {
+        Heard::Message(envelope) => {
+            let data = Message::of(envelope).json();
+            format!("id: {}\nevent: message\ndata: {data}\n\n", envelope.number)
+        }
+        Heard::Lagged { missed, after } => {
+            let data = serde_json::json!({"missed": missed, "after": after});
+            format!("event: lagged\ndata: {data}\n\n")
+        }
+    }
+}
+
+/// A message that came.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Message {
+    /// Its number: they grow in the order in which messages came.
+    id: u64,
+    from: String,
+    to: String,
+    message_id: String,
+    /// When it was asked for, by the sender's clock.
+    sent_at: String,
+    received_at: String,
+    /// `loopback`, `quic` or `gossip`.
+    path: &'static str,
+    /// Whether its sender is proved; nothing else comes in.
+    verified: bool,
+    /// In base64.
+    payload: String,
+    /// The payload, where it was sent as a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The payload, where it was sent as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    json: Option<Box<RawValue>>,
+}
+
+impl Message {
+    fn of(envelope: &Envelope) -> Self {
+        let Envelope { number, message, received_at_ms, path } = envelope;
+        let text = || String::from_utf8(message.payload.clone()).ok();
+        Self {
+            id: *number,
+            from: message.from.to_string(),
+            to: message.to.to_string(),
+            message_id: message.message_id.clone(),
+            sent_at: Timestamp(message.sent_at_ms).to_string(),
+            received_at: Timestamp(*received_at_ms).to_string(),
+            path: path.name(),
+            verified: true,
+            payload: BASE64.encode(&message.payload),
+            text: if message.form == Form::Text { text() } else { None },
+            json: match message.form {
+                // What another sent as JSON may be none.
+                Form::Json => text().and_then(|text| RawValue::from_string(one_line(text)).ok()),
+                Form::Text | Form::Bytes => None,
+            },
+        }
+    }
+
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Returns JSON on one line, as an event wants it: line ends stand between tokens alone.
+fn one_line(json: String) -> String {
+    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json }
+}
+
+/// Which part of the inbox.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paged {
+    /// Messages after this one: the `next_cursor` of the answer before, or an id.
+    cursor: Option<u64>,
+    /// How many; by default 100, at most 1,000. An answer has 4 MiB of payload at most.
+    limit: Option<usize>,
+}
+
+/// A part of the inbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Inbox {
+    messages: Vec<Message>,
+    /// The cursor of the next part; null at the end.
+    next_cursor: Option<u64>,
+    /// How many messages there are in all.
+    unread: usize,
+}
+
+/// Messages that came and were not released, oldest first.
+#[utoipa::path(get, path = "/direct/inbox", params(Paged), tag = "direct",
+    responses((status = 200, body = Inbox), Failures))]
+pub(super) async fn inbox(Asked { node, query, .. }: Asked<Paged>) -> Result<Json<Inbox>, Failure> {
+    let Paged { cursor, limit } = query;
+    let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let mailbox = node.mailbox();
+    let found = mailbox.inbox(cursor.unwrap_or(0), limit).await?;
+    let unread = mailbox.view().await?.depth.inbox;
+    let last = found.last().map(|envelope| envelope.number);
+    let next_cursor = match last {
+        Some(last) if !mailbox.inbox(last, 1).await?.is_empty() => Some(last),
+        _ => None,
+    };
+    let messages = found.iter().map(Message::of).collect();
+    Ok(Json(Inbox { messages, next_cursor, unread }))
+}
+
+/// Which messages are read.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseBody {
+    /// The id of the last of them.
+    up_to: u64,
+}
+
+/// How many messages are left.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Released {
+    ok: bool,
+    unread: usize,
+}
+
+/// Releases messages that were read: they leave the inbox, which has room for others then.
+#[utoipa::path(post, path = "/direct/inbox/ack", tag = "direct", request_body = ReleaseBody,
+    responses((status = 200, body = Released), Failures))]
+pub(super) async fn release(
+    State(node): State<Node>,
+    body: Unread,
+) -> Result<Json<Released>, Failure> {
+    let ReleaseBody { up_to } = body.object().await?;
+    let unread = node.mailbox().release(up_to).await?.inbox;
+    Ok(Json(Released { ok: true, unread }))
+}
+
+/// Whose messages are meant.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockBody {
+    /// An agent's id, or the start of one that a single member has.
+    #[serde(alias = "agent")]
+    agent_id: String,
+}
+
+/// The agents whose messages are not taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Blocked {
+    blocked: Vec<String>,
+}
+
+/// Takes no messages of an agent any more; its sender is told so.
+#[utoipa::path(post, path = "/direct/block", tag = "direct", request_body = BlockBody,
+    responses((status = 200, body = Blocked), Failures))]
+pub(super) async fn block(
+    State(node): State<Node>,
+    body: Unread,
+) -> Result<Json<Blocked>, Failure> {
+    set_blocked(&node, body, true).await
+}
+
+/// Takes messages of an agent again.
+#[utoipa::path(post, path = "/direct/unblock", tag = "direct", request_body = BlockBody,
+    responses((status = 200, body = Blocked), Failures))]
+pub(super) async fn unblock(
+    State(node): State<Node>,
+    body: Unread,
+) -> Result<Json<Blocked>, Failure> {
+    set_blocked(&node, body, false).await
+}
+
+async fn set_blocked(
+    node: &Node,
+    body: Unread,
+    is_blocked: bool,
+) -> Result<Json<Blocked>, Failure> {
+    let BlockBody { agent_id } = body.object().await?;
+    let known = node.mailbox().blocked().await?;
+    // One that is blocked may be a member no more.
+    let agent = match one_of(&known, &agent_id) {
+        Some(agent) => agent,
+        None => agent_of(node, &agent_id).await?,
+    };
+    if agent == node.agent() {
+        return Err(invalid("an agent does not block itself"));
+    }
+    node.mailbox().block(agent, is_blocked).await?;
+    blocked(State(node.clone())).await
+}
+
+/// The agents whose messages are not taken.
+#[utoipa::path(get, path = "/direct/blocked", tag = "direct",
+    responses((status = 200, body = Blocked), Failures))]
+pub(super) async fn blocked(State(node): State<Node>) -> Result<Json<Blocked>, Failure> {
+    let blocked = node.mailbox().blocked().await?;
+    Ok(Json(Blocked { blocked: blocked.iter().map(ToString::to_string).collect() }))
+}
+
+/// What became of direct messages since the node was started.
+#[utoipa::path(get, path = "/diagnostics/dm", tag = "diagnostics",
+    responses((status = 200, body = Diagnostics), Failures))]
+pub(super) async fn diagnostics(State(node): State<Node>) -> Result<Json<Diagnostics>, Failure> {
+    let MailView { rows, depth, unopened } = node.mailbox().view().await?;
+    let waiting =
+        |depth, bytes| Waiting { depth, bytes, capacity: MESSAGES_MAX, bytes_capacity: BYTES_MAX };
+    Ok(Json(Diagnostics {
+        rows,
+        outbox: waiting(depth.outbox, depth.outbox_bytes),
+        inbox: waiting(depth.inbox, depth.inbox_bytes),
+        outbox_by_peer: depth.outbox_by_peer,
+        unopened,
+    }))
+}
+
+/// What became of direct messages since the node was started.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Diagnostics {
+    /// By peer and way; one of the loopback is always there.
+    #[schema(value_type = Vec<DmRow>)]
+    rows: Vec<Row>,
+    /// Messages to be delivered.
+    outbox: Waiting,
+    /// Messages that came and were not released.
+    inbox: Waiting,
+    /// How many messages wait to be delivered to each agent.
+    outbox_by_peer: BTreeMap<String, usize>,
+    /// Sealed frames that came and could not be opened: they were sealed for an earlier run of the node.
+    unopened: u64,
+}
+
+/// How much waits, and how much may.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Waiting {
+    depth: usize,
+    bytes: usize,
+    capacity: usize,
+    bytes_capacity: usize,
+}
+
+/// Returns the agent that a text names: by its id, or by the start of it, where one member has that.
+async fn agent_of(node: &Node, text: &str) -> Result<AgentId, Failure> {
+    let text = text.trim().to_ascii_lowercase();
+    if let Ok(agent) = text.parse::<AgentId>() {
+        return Ok(agent);
+    }
+    let is_start = (4..64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_start {
+        return Err(invalid("an agent is named by its id, 64 hex digits, or at least the first 4"));
+    }
+    let mut known = node.mailbox().members().await?;
+    known.push(node.agent());
+    one_of(&known, &text).ok_or_else(|| {
+        let detail = format!("no member has an id that begins with {text}, or several have");
+        let hint = "`x0x members -v` shows whole ids";
+        Failure::new(StatusCode::NOT_FOUND, "recipient_unknown", &detail, hint)
+    })
+}
+
+/// Returns the only agent whose id begins so.
+fn one_of(agents: &[AgentId], start: &str) -> Option<AgentId> {
+    let mut found = agents.iter().filter(|agent| agent.to_string().starts_with(start));
+    let first = found.next()?;
+    found.next().is_none().then_some(*first)
+}
+
+fn invalid(detail: &str) -> Failure {
+    let hint = "see /openapi.json for its fields";
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail, hint)
+}
+
+impl From<DmError> for Failure {
+    fn from(error: DmError) -> Self {
+        let status = match &error {
+            DmError::RecipientUnknown { .. } => StatusCode::NOT_FOUND,
+            DmError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            DmError::BadMessageId => StatusCode::UNPROCESSABLE_ENTITY,
+            DmError::MessageIdTaken { .. } => StatusCode::CONFLICT,
+            DmError::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            DmError::OutboxFull | DmError::InboxFull { .. } | DmError::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            DmError::Expired { .. } | DmError::DeliveryTimeout { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            DmError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut failure = Self::new(status, error.code(), &error.to_string(), error.hint());
+        failure.body.retryable = error.is_retryable();
+        if let DmError::Expired { message_id } | DmError::DeliveryTimeout { message_id } = &error {
+            let is_queued = matches!(error, DmError::DeliveryTimeout { .. });
+            failure.body.details.insert("message_id".to_owned(), message_id.as_str().into());
+            failure.body.details.insert("queued".to_owned(), is_queued.into());
+        }
+        failure
+    }
+}
