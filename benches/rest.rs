@@ -9,6 +9,8 @@
     reason = "a measurement reads the clock, and fails by panicking"
 )]
 
+mod http;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +18,13 @@ use std::time::{Duration, Instant};
 use axum::http::header;
 use axum::routing::get;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
 use x0x::rest::Limits;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
+
+use http::{Client, quantile};
 
 /// As the program that runs a node has it.
 #[global_allocator]
@@ -238,65 +240,4 @@ async fn rate(api: &str, token: &str, path: &str) -> f64 {
 
 fn median(mut values: Vec<f64>) -> f64 {
     quantile(&mut values, 0.5)
-}
-
-fn quantile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * part) as usize]
-}
-
-/// A connection that is kept, and says no more than it must.
-struct Client {
-    stream: TcpStream,
-    head: String,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    async fn to(api: &str, token: &str) -> Self {
-        let stream = TcpStream::connect(api).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let head = format!("HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
-        Self { stream, head, buffer: Vec::new() }
-    }
-
-    async fn send(&mut self, method: &str, path: &str, body: &str) {
-        let length = body.len();
-        let kind = "Content-Type: application/json\r\n";
-        let request =
-            format!("{method} {path} {}{kind}Content-Length: {length}\r\n\r\n{body}", self.head);
-        self.stream.write_all(request.as_bytes()).await.unwrap();
-    }
-
-    async fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
-        self.send(method, path, body).await;
-        let head = self.until("\r\n\r\n").await;
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        let length: usize = length.parse().unwrap();
-        while self.buffer.len() < length {
-            self.more().await;
-        }
-        let rest = self.buffer.split_off(length);
-        let body = std::mem::replace(&mut self.buffer, rest);
-        (status, String::from_utf8(body).unwrap())
-    }
-
-    /// Returns what comes until some text, which is the end of it.
-    async fn until(&mut self, end: &str) -> String {
-        loop {
-            let found = self.buffer.windows(end.len()).position(|part| part == end.as_bytes());
-            if let Some(at) = found {
-                let rest = self.buffer.split_off(at + end.len());
-                let text = std::mem::replace(&mut self.buffer, rest);
-                return String::from_utf8(text).unwrap();
-            }
-            self.more().await;
-        }
-    }
-
-    async fn more(&mut self) {
-        self.buffer.reserve(64 << 10);
-        assert!(self.stream.read_buf(&mut self.buffer).await.unwrap() > 0, "hung up");
-    }
 }

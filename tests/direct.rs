@@ -15,6 +15,7 @@ use x0x::node::{Config, Heard, MESSAGES_SHOWN, Node, NodeError, Wait};
 use x0x::rest::Limits;
 use x0x::rest::client::{Client, ClientError};
 use x0x::rest::follow::{Following, Told};
+use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::charter::Role;
 
@@ -304,6 +305,34 @@ async fn direct_messages_go_sealed_through_a_third_member_where_no_link_can_be()
     let texts = bob.texts().await;
     let expected = std::iter::once("psst".to_owned()).chain((0..=20).map(|n| n.to_string()));
     assert_eq!(texts, expected.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issues_that_a_direct_message_carries_are_there_before_it_is_shown() {
+    let (ann, bob) = pair().await;
+    let list = ann.node.keeper().named(None).await.unwrap().unwrap();
+    let mut follower = bob.node.mailbox().follow(None);
+    for n in 1..=20 {
+        let created = ann.node.keeper().write(list, move |tracker| {
+            tracker.create(&x0x_tracker::interface::Draft::titled(&format!("issue {n}")))
+        });
+        let name = created.await.unwrap().unwrap().name;
+        let body = json!({"to": bob.agent().to_string(), "text": name, "issues": [name]});
+        let sent = ann.post("/direct/send", body);
+        let heard = async {
+            let heard = timeout(WAIT, follower.next()).await.unwrap().unwrap().unwrap();
+            let Heard::Message(envelope) = &heard[0] else { panic!("{heard:?}") };
+            let name = text(Envelope::clone(envelope));
+            let shown = bob.node.keeper().with(list, move |tracker| tracker.show(&name)).await;
+            shown.unwrap().unwrap().unwrap().row.title
+        };
+        let (sent, title) = tokio::join!(sent, heard);
+        assert_eq!((&sent.unwrap()["path"], title), (&"quic".into(), format!("issue {n}")));
+    }
+    let page = bob.get("/direct/inbox?limit=1").await;
+    assert_eq!(page["messages"][0]["issues"][0]["list"], list.to_string());
+    let absent = json!({"to": bob.agent().to_string(), "text": "x", "issues": ["PUMP-9999"]});
+    assert_eq!(refused(ann.post("/direct/send", absent).await).0, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,6 +47,12 @@ const CLASSES: &[(&str, Class)] = &[
     // Where no node runs they say so; tests/nodes.rs has one.
     ("peers", Reads(&[])),
     ("status", Reads(&[])),
+    ("direct send", Writes(&[])),
+    ("direct listen", Writes(&[])),
+    ("direct inbox", Writes(&[])),
+    ("direct block", Writes(&[])),
+    ("direct unblock", Writes(&[])),
+    ("diagnostics dm", Reads(&[])),
     ("stop", Writes(&[])),
     (
         "issues list",

@@ -2,7 +2,7 @@
 
 use x0x_tracker::id::AgentId;
 
-use super::{MESSAGE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use super::{ISSUES_MAX, MESSAGE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 /// A message was not sent, or is not known to have arrived.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub enum DmError {
     PayloadTooLarge {
         /// How many it has.
         bytes: usize,
+    },
+    /// Nothing is queued.
+    #[error("the message carries {issues} issues, more than the {ISSUES_MAX} allowed")]
+    TooManyIssues {
+        /// How many it carries.
+        issues: usize,
     },
     /// The id of a message is none. Nothing is queued.
     #[error("a message id has 1 to {MESSAGE_ID_BYTES_MAX} bytes")]
@@ -75,7 +81,7 @@ impl DmError {
         match self {
             Self::RecipientUnknown { .. } => "recipient_unknown",
             Self::PayloadTooLarge { .. } => "payload_too_large",
-            Self::BadMessageId => "invalid",
+            Self::TooManyIssues { .. } | Self::BadMessageId => "invalid",
             Self::MessageIdTaken { .. } => "message_id_taken",
             Self::NotAllowed { .. } => "not_allowed",
             Self::OutboxFull => "outbox_full",
@@ -95,6 +101,7 @@ impl DmError {
             Self::PayloadTooLarge { .. } => {
                 "put it into a file or an issue, and send where it is; or send it in parts"
             }
+            Self::TooManyIssues { .. } => "send several messages",
             Self::BadMessageId => "leave it out, and one is drawn",
             Self::MessageIdTaken { .. } => "give each message an id of its own, or none",
             Self::NotAllowed { .. } => {

@@ -108,6 +108,13 @@ impl Inbox {
         Verdict::Taken(self.put(weight))
     }
 
+    /// Tells whether a message would be a new one.
+    pub(super) fn is_new(&self, from: AgentId, place: Place) -> bool {
+        let heads = self.heads.get(&from);
+        let taken = heads.and_then(|heads| heads.logs.get(&place.log)).map_or(0, |head| head.taken);
+        heads.is_none_or(|heads| place.log > heads.closed) && place.number > taken
+    }
+
     /// Takes a message of this agent to itself; `None` where there is no room.
     pub(super) fn take_own(&mut self, weight: usize) -> Option<u64> {
         self.has_room(weight).then(|| self.put(weight))

@@ -1,7 +1,8 @@
 //! A message, from what somebody wants to send to what lies in an inbox.
 
 use serde::{Deserialize, Serialize};
-use x0x_tracker::id::AgentId;
+use x0x_tracker::id::{AgentId, ListId};
+use x0x_tracker::tasklist::IssueAt;
 
 use super::wire::Message;
 
@@ -30,13 +31,32 @@ pub struct Draft {
     pub message_id: Option<String>,
     /// For how long it is tried, in milliseconds.
     pub ttl_ms: Option<u64>,
+    /// Issues that the recipient is to have, as they are here, before it is shown the message; at most
+    /// [`super::ISSUES_MAX`].
+    pub issues: Vec<Carried>,
+}
+
+/// An issue that a message carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The task list.
+    pub list: ListId,
+    /// The issue, as its sender has it.
+    pub issue: IssueAt,
+}
+
+impl Carried {
+    /// Returns how much room it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        64 + self.issue.id.len() + 32 * self.issue.heads.len()
+    }
 }
 
 impl Draft {
     /// Returns a text to an agent.
     pub fn text(to: AgentId, text: &str) -> Self {
         let payload = text.as_bytes().to_vec();
-        Self { to, form: Form::Text, payload, message_id: None, ttl_ms: None }
+        Self { to, form: Form::Text, payload, message_id: None, ttl_ms: None, issues: Vec::new() }
     }
 }
 

@@ -18,7 +18,7 @@ pub mod wire;
 pub use counts::{PEERS_COUNTED_MAX, Row};
 pub use error::DmError;
 pub use inbox::LOGS_MAX;
-pub use message::{DmPath, DmReceipt, Draft, Envelope, Form};
+pub use message::{Carried, DmPath, DmReceipt, Draft, Envelope, Form};
 pub use outbox::{ACK_WAIT, BACKOFF_FIRST, BACKOFF_MAX, LINK_WAIT, WINDOW};
 pub use post::{Depth, Effect, Input, Order, Post, Progress, Start};
 
@@ -27,7 +27,10 @@ use std::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The largest payload, in bytes.
+/// The most issues that one message carries.
+pub const ISSUES_MAX: usize = 32;
+
+/// The largest payload, in bytes; what names the issues that a message carries counts too.
 pub const PAYLOAD_BYTES_MAX: usize = 48 << 10;
 
 /// The longest id that a sender may give a message, in bytes.

@@ -215,6 +215,11 @@ impl Outbox {
         match why {
             Refusal::NotAllowed => ended.extend(recipient.remove(at)),
             Refusal::Gap => recipient.hold(now + GAP_WAIT),
+            Refusal::NotYet => {
+                recipient.failures += 1;
+                let doublings = recipient.failures.saturating_sub(1).min(5);
+                recipient.hold(now + GAP_WAIT * (1 << doublings));
+            }
             Refusal::InboxFull => {
                 recipient.failures += 1;
                 let pause = pause(recipient.failures, random);

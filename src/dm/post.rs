@@ -15,10 +15,10 @@ use x0x_tracker::journal::signature::Verifier;
 use super::counts::{Counts, Row};
 use super::error::DmError;
 use super::inbox::Inbox;
-use super::message::{DmPath, DmReceipt, Draft, Envelope};
+use super::message::{Carried, DmPath, DmReceipt, Draft, Envelope};
 use super::outbox::{Outbox, Pending};
 use super::store::Op;
-use super::wire::{Ack, Frame};
+use super::wire::{Ack, Frame, Place};
 use crate::entropy::{Seeded, seeded};
 
 /// The name of a message in the outbox: they grow in the order in which messages were asked for.
@@ -85,6 +85,15 @@ pub enum Input {
     Sealable(AgentId),
     /// Messages of an agent are not taken any more, or again.
     Block(AgentId, bool),
+    /// The issues that a message carries are here, or could not be had for now.
+    Fetched {
+        /// Whose message.
+        from: AgentId,
+        /// Which.
+        place: Place,
+        /// Whether they are here.
+        are_here: bool,
+    },
     /// Messages up to this one are released.
     Release(u64),
     /// The deadline passed.
@@ -108,6 +117,15 @@ pub enum Effect {
     Tell(u64, Progress),
     /// A message is in the inbox, and on disk.
     Arrived(Arc<Envelope>),
+    /// Have issues brought that a message carries; the answer is [`Input::Fetched`].
+    Fetch {
+        /// Who has them.
+        from: AgentId,
+        /// Which message waits for them.
+        place: Place,
+        /// The issues.
+        issues: Vec<Carried>,
+    },
     /// An agent sent what is no frame.
     Breach(AgentId),
 }
@@ -181,6 +199,8 @@ pub struct Post {
     requests: BTreeMap<u64, Order>,
     known: BTreeMap<(AgentId, String), Known>,
     known_order: VecDeque<(AgentId, String)>,
+    /// Messages whose issues are being brought, and whether those are here.
+    fetching: BTreeMap<(AgentId, Place), bool>,
     counts: Counts,
     now_ms: i64,
 }
@@ -210,6 +230,7 @@ impl Post {
             requests: BTreeMap::new(),
             known: BTreeMap::new(),
             known_order: VecDeque::new(),
+            fetching: BTreeMap::new(),
             counts: Counts::default(),
             now_ms: 0,
         };
@@ -288,6 +309,12 @@ impl Post {
                     false => self.blocked.remove(&agent),
                 };
                 self.write(Op::Block(agent, is_blocked), Written::Other, effects);
+            }
+            Input::Fetched { from, place, are_here: true } => {
+                self.fetching.insert((from, place), true);
+            }
+            Input::Fetched { from, place, are_here: false } => {
+                self.fetching.remove(&(from, place));
             }
             Input::Release(up_to) => {
                 let up_to = up_to.min(self.inbox.newest());

@@ -384,6 +384,7 @@ mod tests {
             sent_at_ms: 5,
             form: Form::Text,
             payload: b"hello".to_vec(),
+            issues: Vec::new(),
         }
     }
 

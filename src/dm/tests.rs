@@ -38,6 +38,7 @@ enum Event {
     Crash { site: usize, down: Duration },
     Start { site: usize },
     Say { site: usize, text: String },
+    Fetched { site: usize, from: x0x_tracker::id::AgentId, place: Place, are_here: bool },
 }
 
 /// Two agents and what lies between them.
@@ -57,6 +58,9 @@ struct World {
     last: [Duration; 2],
     dice: Seeded,
     frames: u64,
+    /// Whether issues that messages carry can be had, and how often they were asked for.
+    has_issues: bool,
+    fetches: u64,
 }
 
 impl World {
@@ -73,6 +77,8 @@ impl World {
             last: [Duration::ZERO; 2],
             dice: seeded([seed; 32]),
             frames: 0,
+            has_issues: true,
+            fetches: 0,
         };
         for number in 0..2 {
             world.sites.push(Site {
@@ -182,6 +188,11 @@ impl World {
                 let text = String::from_utf8(envelope.message.payload.clone()).unwrap();
                 self.sites[site].arrived.push(text);
             }
+            Effect::Fetch { from, place, .. } => {
+                self.fetches += 1;
+                let are_here = self.has_issues;
+                self.at(50 * MS, Event::Fetched { site, from, place, are_here });
+            }
             Effect::Breach(_) => panic!("nobody broke the protocol"),
         }
     }
@@ -244,6 +255,9 @@ impl World {
             }
             Event::Start { site } => self.start(site),
             Event::Say { site, text } => self.say(site, &text),
+            Event::Fetched { site, from, place, are_here } => {
+                self.tell(site, Input::Fetched { from, place, are_here });
+            }
         }
         true
     }
@@ -532,6 +546,35 @@ fn a_direct_message_that_is_asked_for_twice_with_one_id_goes_once() {
 }
 
 #[test]
+fn a_direct_message_that_carries_issues_waits_for_them_and_those_behind_it_do_too() {
+    let mut world = World::new(27);
+    world.link(true);
+    world.has_issues = false;
+    let to = world.agent(1);
+    let issue = x0x_tracker::tasklist::IssueAt {
+        key: x0x_tracker::id::DocumentKey([4; 32]),
+        id: "T-1".to_owned(),
+        heads: vec![[5; 32]],
+    };
+    let carried = Carried { list: x0x_tracker::id::ListId([3; 32]), issue };
+    let with = |count| Draft { issues: vec![carried.clone(); count], ..Draft::text(to, "a") };
+    let first = world.ask(0, with(2), false);
+    let second = world.ask(0, Draft::text(to, "b"), false);
+    world.run_for(20 * SECOND);
+    assert_eq!(world.inbox(1), Vec::<String>::new());
+    assert!((2..200).contains(&world.fetches), "{}", world.fetches);
+    world.has_issues = true;
+    world.run_for(10 * SECOND);
+    for request in [first, second] {
+        assert!(matches!(world.told(0, request).last(), Some(Progress::Delivered(_))));
+    }
+    assert_eq!(world.inbox(1), ["a", "b"]);
+    let many = world.ask(0, with(ISSUES_MAX + 1), false);
+    let issues = ISSUES_MAX + 1;
+    assert_eq!(world.told(0, many), [&Progress::Failed(DmError::TooManyIssues { issues })]);
+}
+
+#[test]
 fn what_a_disk_refused_was_never_taken_and_comes_again() {
     let mut world = World::new(9);
     world.link(true);
@@ -562,6 +605,7 @@ fn frames_say_what_they_were_made_of_and_others_are_no_frames() {
         sent_at_ms: -5,
         form: Form::Text,
         payload: b"hello".to_vec(),
+        issues: Vec::new(),
     };
     let ack = wire::Ack { from: key.agent(), to: message.to, up_to: message.place };
     let signed = SignedAck::new(&ack, &key).unwrap();

@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::{SIGNATURE_BYTES, SignError, Signer, Verifier};
+use x0x_tracker::tasklist::HEADS_MAX;
 
-use super::message::Form;
-use super::{MESSAGE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use super::message::{Carried, Form};
+use super::{ISSUES_MAX, MESSAGE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::wire::{WireError, at_most, decode, encode};
 
 /// What an acknowledgement signs begins with this.
@@ -40,16 +41,27 @@ pub struct Message {
     /// The payload; at most [`PAYLOAD_BYTES_MAX`].
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
+    /// Issues that its recipient has before it takes the message; at most [`ISSUES_MAX`].
+    pub issues: Vec<Carried>,
 }
 
 impl Message {
     /// Returns how much room it takes in an inbox or an outbox, in bytes.
     pub fn weight(&self) -> usize {
-        self.payload.len() + self.message_id.len()
+        self.content_bytes() + self.message_id.len()
+    }
+
+    /// Returns how large its payload is, with what names the issues, in bytes.
+    pub fn content_bytes(&self) -> usize {
+        self.payload.len() + self.issues.iter().map(Carried::weight).sum::<usize>()
     }
 
     fn check(&self) -> Result<(), WireError> {
-        at_most("payload", self.payload.len(), PAYLOAD_BYTES_MAX)?;
+        at_most("payload", self.content_bytes(), PAYLOAD_BYTES_MAX)?;
+        at_most("list of issues", self.issues.len(), ISSUES_MAX)?;
+        for carried in &self.issues {
+            at_most("list of heads", carried.issue.heads.len(), HEADS_MAX)?;
+        }
         at_most("message id", self.message_id.len(), MESSAGE_ID_BYTES_MAX)?;
         let is_text = self.form == Form::Bytes || str::from_utf8(&self.payload).is_ok();
         if self.message_id.is_empty() || !is_text || self.place.number == 0 {
@@ -68,6 +80,8 @@ pub enum Refusal {
     InboxFull,
     /// One before it has not come: all are to be sent again from there.
     Gap,
+    /// Issues that it carries have not come: it is to be sent again soon.
+    NotYet,
 }
 
 /// What one says to the other.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use x0x_tracker::id::{AgentId, ListId};
 
 use super::{Effect, Hub};
-use crate::mesh;
 use crate::wire::{self, Payload};
+use crate::{mesh, replica};
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -54,6 +54,24 @@ impl Hub {
         });
         if let Some(list) = shared_by_both.map(|(list, _)| *list) {
             self.broadcast(now, list, &Payload::Sealed { to, sealed }, effects);
+        }
+    }
+
+    /// Has brought what a member has of a list and this side lacks: by that member where it is linked, else by
+    /// whoever else has it.
+    pub(super) fn fetch(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        from: AgentId,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        let is_linked = shared.has(from);
+        let asked: Vec<AgentId> =
+            if is_linked { vec![from] } else { shared.peers.iter().copied().collect() };
+        for peer in asked {
+            self.replica(now, list, replica::Input::Missed(peer), effects);
         }
     }
 

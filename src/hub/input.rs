@@ -220,6 +220,13 @@ pub enum Input {
     Known(Vec<(AgentId, Vec<SocketAddr>, Option<Duration>)>),
     /// A link to a member is wanted.
     Reach(AgentId),
+    /// A member has something of a list that this side lacks.
+    Fetch {
+        /// The list.
+        list: ListId,
+        /// Who.
+        from: AgentId,
+    },
     /// Something that was sealed for a member is to go there through others.
     Whisper {
         /// For whom.

@@ -154,6 +154,7 @@ impl Hub {
             Input::Card(card) => self.own_card(card, effects),
             Input::Known(known) => self.known(now, known, effects),
             Input::Reach(agent) => self.want(now, agent, effects),
+            Input::Fetch { list, from } => self.fetch(now, list, from, effects),
             Input::Whisper { to, sealed } => self.whisper(now, to, sealed, effects),
             Input::Look { uptime_ms, wall_ms } => self.look(now, uptime_ms, wall_ms, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),

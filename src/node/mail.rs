@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use x0x_tracker::id::AgentId;
@@ -13,15 +14,22 @@ use x0x_tracker::journal::signature::{Signer, Verifier};
 
 use super::mailbox::{MailView, Mailbox, Shown};
 use super::queue::{NotPut, Queue};
-use super::{NodeError, Told as ToHub};
+use super::{Keeper, NodeError, Stopped, Tasks, Told as ToHub};
 use crate::dm::seal::{self, SealKey};
 use crate::dm::store::{Op, Store, StoreError};
 use crate::dm::wire::{Frame, SignedAck};
-use crate::dm::{self, DmPath, Effect, Envelope, Input, Post, Progress, Start};
+use crate::dm::{self, Carried, DmPath, Effect, Envelope, Input, Post, Progress, Start};
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
 use crate::{entropy, hub, time};
+
+/// How long issues are waited for that a message carries; then it is sent again, and they are asked for anew.
+const FETCH_MAX: Duration = Duration::from_secs(30);
+
+/// How often they are asked for, and how often it is looked whether they are here.
+const FETCH_EVERY: Duration = Duration::from_secs(1);
+const FETCH_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How many writes share a sync of the disk at most.
 const TOGETHER_MAX: usize = 1_024;
@@ -82,6 +90,8 @@ pub(super) struct Mail {
     answers: BTreeMap<u64, mpsc::UnboundedSender<Progress>>,
     unopened: u64,
     arrived: Vec<Arc<Envelope>>,
+    keeper: Keeper,
+    tasks: Tasks,
     origin: time::Moment,
 }
 
@@ -98,6 +108,7 @@ impl Mail {
         dir: &Path,
         identity: Arc<Identity>,
         key: Arc<SealKey>,
+        keeper: Keeper,
         hub: mpsc::UnboundedSender<ToHub>,
     ) -> Result<Self, NodeError> {
         let (mut seed, mut noise) = ([0; 32], [0; 2]);
@@ -142,6 +153,8 @@ impl Mail {
             answers: BTreeMap::new(),
             unopened: 0,
             arrived: Vec::new(),
+            keeper,
+            tasks: Tasks::new(),
             origin,
         })
     }
@@ -173,6 +186,7 @@ impl Mail {
     }
 
     fn take(&mut self, told: Told, effects: &mut Vec<Effect>) {
+        while self.tasks.try_join_next().is_some() {}
         let input = match told {
             Told::Input(input) => input,
             Told::Ask(Ask { request, draft, ends_on_full, answers }) => {
@@ -277,6 +291,14 @@ impl Mail {
                     let _gone = answers.send(progress);
                 }
             }
+            Effect::Fetch { from, place, issues } => {
+                let fetching = fetch(self.keeper.clone(), self.hub.clone(), from, issues);
+                let told = self.mailbox.told.clone();
+                self.tasks.spawn(async move {
+                    let are_here = fetching.await;
+                    let _stopped = told.send(Told::Input(Input::Fetched { from, place, are_here }));
+                });
+            }
             Effect::Breach(from) => {
                 tracing::warn!(peer = %from.short(), "a peer broke the protocol of direct messages");
                 for open in self.links.get(&from).into_iter().flatten() {
@@ -311,6 +333,43 @@ impl Mail {
     fn tell_hub(&self, input: hub::Input) {
         let _stopping = self.hub.send(ToHub::Input(input));
     }
+}
+
+/// Has issues brought that another agent has; tells whether they are here in the end.
+async fn fetch(
+    keeper: Keeper,
+    hub: mpsc::UnboundedSender<ToHub>,
+    from: AgentId,
+    issues: Vec<Carried>,
+) -> bool {
+    let begun = time::origin();
+    let mut asked_at = None;
+    while begun.elapsed() < FETCH_MAX {
+        let wanted = issues.clone();
+        // Of a list that is not here, nothing can come.
+        let lacking = keeper.ask(move |shelf| {
+            let mut lacking = None;
+            for Carried { list, issue } in wanted {
+                let here = shelf.list(list).map(|tracker| tracker.has_issue(&issue));
+                if !matches!(here, None | Some(Ok(true))) {
+                    lacking = Some(list);
+                }
+            }
+            lacking
+        });
+        match lacking.await {
+            Ok(None) => return true,
+            Ok(Some(list)) => {
+                if asked_at.is_none_or(|at: time::Moment| at.elapsed() >= FETCH_EVERY) {
+                    asked_at = Some(time::origin());
+                    let _stopping = hub.send(ToHub::Input(hub::Input::Fetch { list, from }));
+                }
+            }
+            Err(Stopped) => return false,
+        }
+        tokio::time::sleep(FETCH_LOOK_EVERY).await;
+    }
+    false
 }
 
 /// Writes what is wanted, as much at once as waits, until nobody wants anything any more.

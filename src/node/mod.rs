@@ -184,7 +184,13 @@ impl Node {
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
         let seal_key = Arc::new(SealKey::draw().map_err(NodeError::NoSealKey)?);
-        let mail = Mail::open(home.dir(), identity.clone(), seal_key.clone(), hub_in.clone())?;
+        let mail = Mail::open(
+            home.dir(),
+            identity.clone(),
+            seal_key.clone(),
+            keeper.clone(),
+            hub_in.clone(),
+        )?;
         let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
         let node = Self {
             agent,

@@ -1,6 +1,5 @@
 //! Direct messages over HTTP: sending one, following and reading those that came, and what became of all.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -15,18 +14,16 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
+use x0x_tracker::Tracker;
 use x0x_tracker::id::AgentId;
 use x0x_tracker::timestamp::Timestamp;
 
-use super::asked::Asked;
+use super::asked::{Asked, reading};
 use super::body::{Unread, bad_query};
 use super::errors::{Failure, Failures};
 use super::events::{EVENTS_TYPE, LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
-use super::schema::DmRow;
-use crate::dm::{
-    BYTES_MAX, DmError, DmPath, DmReceipt, Draft, Envelope, Form, MESSAGES_MAX, Row, TTL_MAX,
-};
-use crate::node::{DELIVERY_WAIT, Follower, Heard, MailView, Node, Wait};
+use crate::dm::{Carried, DmError, DmPath, DmReceipt, Draft, Envelope, Form, TTL_MAX};
+use crate::node::{DELIVERY_WAIT, Follower, Heard, Node, Wait};
 
 /// How many messages a page of the inbox has, unless it is asked for another number, and at most.
 const PAGE: usize = 100;
@@ -68,6 +65,13 @@ pub(super) struct SendBody {
     /// For how long it is tried, in milliseconds; by default 600,000, at most a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
+    /// Issues that the recipient is to have, as they are here, before it is shown the message: any of their
+    /// names, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<String>,
+    /// The task list of those issues, by name, id or the start of an id; without it the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<String>,
     /// What is waited for; a delivery for 30 s at most.
     #[serde(default)]
     wait: WaitFor,
@@ -134,8 +138,26 @@ pub(super) async fn send(State(node): State<Node>, body: Unread) -> Result<Json<
         WaitFor::Delivered => Wait::Delivered(DELIVERY_WAIT),
     };
     let (message_id, ttl_ms) = (body.message_id, body.ttl_ms);
-    let draft = Draft { to, form, payload, message_id, ttl_ms };
+    let issues = carried(&node, body.list, body.issues).await?;
+    let draft = Draft { to, form, payload, message_id, ttl_ms, issues };
     Ok(Json(Receipt::of(node.mailbox().send(draft, wait).await?)))
+}
+
+/// Returns issues as they are here.
+async fn carried(
+    node: &Node,
+    list: Option<String>,
+    names: Vec<String>,
+) -> Result<Vec<Carried>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    reading(node, list, move |tracker| {
+        let list = tracker.info()?.list;
+        let carried = |name: &String| Ok(Carried { list, issue: tracker.issue_at(name)? });
+        names.iter().map(carried).collect()
+    })
+    .await
 }
 
 /// From where messages are followed.
@@ -231,6 +253,18 @@ pub(super) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,
+    /// Issues that came with it, and are here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<CarriedIssue>,
+}
+
+/// An issue that came with a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CarriedIssue {
+    /// The id of the task list.
+    list: String,
+    /// The id of the issue.
+    id: String,
 }
 
 impl Message {
@@ -253,11 +287,18 @@ impl Message {
                 Form::Json => text().and_then(|text| RawValue::from_string(one_line(text)).ok()),
                 Form::Text | Form::Bytes => None,
             },
+            issues: message.issues.iter().map(CarriedIssue::of).collect(),
         }
     }
 
     fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl CarriedIssue {
+    fn of(carried: &Carried) -> Self {
+        Self { list: carried.list.to_string(), id: carried.issue.id.clone() }
     }
 }
 
@@ -394,47 +435,6 @@ pub(super) async fn blocked(State(node): State<Node>) -> Result<Json<Blocked>, F
     Ok(Json(Blocked { blocked: blocked.iter().map(ToString::to_string).collect() }))
 }
 
-/// What became of direct messages since the node was started.
-#[utoipa::path(get, path = "/diagnostics/dm", tag = "diagnostics",
-    responses((status = 200, body = Diagnostics), Failures))]
-pub(super) async fn diagnostics(State(node): State<Node>) -> Result<Json<Diagnostics>, Failure> {
-    let MailView { rows, depth, unopened } = node.mailbox().view().await?;
-    let waiting =
-        |depth, bytes| Waiting { depth, bytes, capacity: MESSAGES_MAX, bytes_capacity: BYTES_MAX };
-    Ok(Json(Diagnostics {
-        rows,
-        outbox: waiting(depth.outbox, depth.outbox_bytes),
-        inbox: waiting(depth.inbox, depth.inbox_bytes),
-        outbox_by_peer: depth.outbox_by_peer,
-        unopened,
-    }))
-}
-
-/// What became of direct messages since the node was started.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Diagnostics {
-    /// By peer and way; one of the loopback is always there.
-    #[schema(value_type = Vec<DmRow>)]
-    rows: Vec<Row>,
-    /// Messages to be delivered.
-    outbox: Waiting,
-    /// Messages that came and were not released.
-    inbox: Waiting,
-    /// How many messages wait to be delivered to each agent.
-    outbox_by_peer: BTreeMap<String, usize>,
-    /// Sealed frames that came and could not be opened: they were sealed for an earlier run of the node.
-    unopened: u64,
-}
-
-/// How much waits, and how much may.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Waiting {
-    depth: usize,
-    bytes: usize,
-    capacity: usize,
-    bytes_capacity: usize,
-}
-
 /// Returns the agent that a text names: by its id, or by the start of it, where one member has that.
 async fn agent_of(node: &Node, text: &str) -> Result<AgentId, Failure> {
     let text = text.trim().to_ascii_lowercase();
@@ -471,7 +471,9 @@ impl From<DmError> for Failure {
         let status = match &error {
             DmError::RecipientUnknown { .. } => StatusCode::NOT_FOUND,
             DmError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            DmError::BadMessageId => StatusCode::UNPROCESSABLE_ENTITY,
+            DmError::TooManyIssues { .. } | DmError::BadMessageId => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             DmError::MessageIdTaken { .. } => StatusCode::CONFLICT,
             DmError::NotAllowed { .. } => StatusCode::FORBIDDEN,
             DmError::OutboxFull | DmError::InboxFull { .. } | DmError::Stopping => {

@@ -7,6 +7,7 @@ mod body;
 mod calls;
 mod claims;
 pub mod client;
+mod diagnostics;
 mod direct;
 mod edits;
 mod errors;

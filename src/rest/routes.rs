@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::answer::json;
 use super::errors::{ErrorBody, Failure};
 use super::serving::Limits;
-use super::{claims, direct, edits, events, exchange, guard, issues, lists, nodes};
+use super::{claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, nodes};
 use crate::node::Node;
 
 /// What a node answers programs of its own machine.
@@ -88,7 +88,7 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(direct::block))
         .routes(routes!(direct::unblock))
         .routes(routes!(direct::blocked))
-        .routes(routes!(direct::diagnostics))
+        .routes(routes!(diagnostics::dm))
 }
 
 /// Returns the OpenAPI document of what a node answers.

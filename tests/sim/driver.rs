@@ -99,6 +99,8 @@ impl World {
             Effect::Refuse { link, stream } => {
                 self.reply(node, link, stream, Some(&Answer::NotServed));
             }
+            // Nobody writes to anybody here.
+            Effect::Members { .. } | Effect::SealKey { .. } | Effect::Sealed(_) => {}
             effect => self.run_errand(node, effect),
         }
     }

@@ -16,6 +16,7 @@ With --json: {\"ok\", \"message_id\", \"path\", \"tried\", \"accepted_at\", \"de
 Examples:
   x0x direct send 8b236717 'X0X-0042 is yours'
   x0x direct send 8b236717 @result.json --form json --wait accepted
+  x0x direct send 8b236717 'please look' --issue X0X-0042
   ls | x0x direct send 8b236717 -"
     )]
     Send(SendArgs),
@@ -100,6 +101,9 @@ pub struct SendArgs {
     /// For how long it is tried, a day at most [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub ttl: Option<u64>,
+    /// An issue that the other one is to have, as it is here, before it is shown the message; may be repeated
+    #[arg(long = "issue", value_name = "ID")]
+    pub issues: Vec<String>,
     /// What tells it from every other message: sent twice with one id, it goes once
     #[arg(long, value_name = "ID")]
     pub message_id: Option<String>,

@@ -59,6 +59,10 @@ fn send(session: &Session, args: &SendArgs) -> Result<Exit, CliError> {
     if let Some(message_id) = &args.message_id {
         body["message_id"] = message_id.as_str().into();
     }
+    if !args.issues.is_empty() {
+        body["issues"] = args.issues.clone().into();
+        body["list"] = session.list()?.to_string().into();
+    }
     let receipt: Value = node.post("/direct/send", &body)?;
     let output = session.output;
     if output.json {

@@ -14,6 +14,9 @@ use super::super::wire::{Ack, Frame, Message, Place, Refusal};
 use super::outgoing::{as_us, own_receipt, receipt};
 use super::{Effect, Order, Post, Progress, Written};
 
+/// For how many messages issues are brought at once; others are sent again later.
+const FETCHES_MAX: usize = 64;
+
 impl Post {
     pub(super) fn stored(&mut self, now: Duration, up_to: u64, effects: &mut Vec<Effect>) {
         let mut acks: BTreeMap<AgentId, BTreeMap<u64, u64>> = BTreeMap::new();
@@ -115,7 +118,9 @@ impl Post {
                     self.counts.count(from, path, |count| count.refused += 1);
                     let error = match why {
                         Refusal::NotAllowed => DmError::NotAllowed { to: from },
-                        Refusal::InboxFull | Refusal::Gap => DmError::InboxFull { to: from },
+                        Refusal::InboxFull | Refusal::Gap | Refusal::NotYet => {
+                            DmError::InboxFull { to: from }
+                        }
                     };
                     self.end(&pending, error, effects);
                 }
@@ -141,6 +146,20 @@ impl Post {
                 self.reply(from, &Frame::Refused { place, why: Refusal::NotAllowed }, effects);
             }
             return;
+        }
+        if !message.issues.is_empty() && self.inbox.is_new(from, place) {
+            match self.fetching.get(&(from, place)) {
+                Some(true) => drop(self.fetching.remove(&(from, place))),
+                is_fetching => {
+                    if is_fetching.is_none() && self.fetching.len() < FETCHES_MAX {
+                        self.fetching.insert((from, place), false);
+                        let issues = message.issues;
+                        effects.push(Effect::Fetch { from, place, issues });
+                    }
+                    self.reply(from, &Frame::Refused { place, why: Refusal::NotYet }, effects);
+                    return;
+                }
+            }
         }
         match self.inbox.take(from, place, after, message.weight()) {
             Verdict::Taken(number) => {

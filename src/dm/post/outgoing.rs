@@ -7,11 +7,13 @@ use std::time::Duration;
 use x0x_tracker::id::AgentId;
 
 use super::super::error::DmError;
-use super::super::message::{DmPath, DmReceipt, Draft, Envelope, Form};
+use super::super::message::{Carried, DmPath, DmReceipt, Draft, Envelope, Form};
 use super::super::outbox::{Action, Pending, Ways};
 use super::super::store::Op;
 use super::super::wire::{Message, Place};
-use super::super::{MESSAGE_ID_BYTES_MAX, MESSAGES_MAX, PAYLOAD_BYTES_MAX, TTL_DEFAULT, TTL_MAX};
+use super::super::{
+    ISSUES_MAX, MESSAGE_ID_BYTES_MAX, MESSAGES_MAX, PAYLOAD_BYTES_MAX, TTL_DEFAULT, TTL_MAX,
+};
 use super::{Effect, Known, Order, Post, Progress, Written};
 use crate::entropy::draw;
 
@@ -24,9 +26,13 @@ impl Post {
         ends_on_full: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), DmError> {
-        let Draft { to, form, payload, message_id, ttl_ms } = draft;
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(DmError::PayloadTooLarge { bytes: payload.len() });
+        let Draft { to, form, payload, message_id, ttl_ms, issues } = draft;
+        let bytes = payload.len() + issues.iter().map(Carried::weight).sum::<usize>();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(DmError::PayloadTooLarge { bytes });
+        }
+        if issues.len() > ISSUES_MAX {
+            return Err(DmError::TooManyIssues { issues: issues.len() });
         }
         let is_id = |id: &String| (1..=MESSAGE_ID_BYTES_MAX).contains(&id.len());
         if !message_id.as_ref().is_none_or(is_id) {
@@ -50,7 +56,7 @@ impl Post {
         let place =
             Place { log: self.log, number: self.numbers.get(&to).copied().unwrap_or(0) + 1 };
         let (from, sent_at_ms) = (self.me, self.now_ms);
-        let message = Message { from, to, place, message_id, sent_at_ms, form, payload };
+        let message = Message { from, to, place, message_id, sent_at_ms, form, payload, issues };
         if to == self.me {
             self.send_to_oneself(now, request, message, effects)?;
             self.numbers.insert(to, place.number);

@@ -7,6 +7,7 @@ mod aging;
 mod beats;
 mod blocking;
 mod board;
+mod carried;
 mod check;
 mod claiming;
 mod claims;
@@ -63,6 +64,7 @@ use crate::journal::signature::{Signer, Verifier};
 use crate::store::{Journal, Meta, Reading, Repair, SharedLock, Store, StoreLock, Table, Tables};
 use crate::timestamp::Timestamp;
 
+pub use carried::{HEADS_MAX, IssueAt};
 pub use check::FAULTS_MAX;
 pub use contesting::Parted;
 pub use edition::founding;
