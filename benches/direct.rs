@@ -64,6 +64,7 @@ fn main() {
         if wanted("rate") {
             let bare_rate = rate(&bare, "", "/commit", ann.node.agent()).await;
             for (name, to) in [("oneself", &ann), ("a peer", &bob)] {
+                to.node.mailbox().release(u64::MAX).await.unwrap();
                 let before = to.node.mailbox().view().await.unwrap().depth.inbox;
                 let rate = rate(&ann.api(), &ann.token, "/direct/send", to.node.agent()).await;
                 let came = to.node.mailbox().view().await.unwrap().depth.inbox - before;
