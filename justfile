@@ -54,6 +54,33 @@ soak-claims *ARGS:
     done
     X0X_SOAK_SECONDS=$seconds cargo test --locked -p x0x-cli --test soak -- --nocapture
 
+# Has six nodes as far from each other as cities of three continents write to each other, as in
+# `just mesh-matrix -- --anchor nyc --discover-secs 45 --settle-secs 60 --runs 3 --phase-b`; fails where one message is
+# missing. Phase B does it again while every node edits issues twice a second.
+mesh-matrix *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    anchor=nyc discover=45 settle=60 runs=3 phase_b=0
+    set -- {{ARGS}}
+    while [ "$#" -gt 0 ]; do
+        case $1 in
+        --) shift ;;
+        --anchor) anchor=$2; shift 2 ;;
+        --discover-secs) discover=$2; shift 2 ;;
+        --settle-secs) settle=$2; shift 2 ;;
+        --runs) runs=$2; shift 2 ;;
+        --phase-b) phase_b=1; shift ;;
+        *) echo "just mesh-matrix [-- --anchor CITY --discover-secs N --settle-secs N --runs N --phase-b]" >&2; exit 2 ;;
+        esac
+    done
+    X0X_MATRIX_ANCHOR=$anchor X0X_MATRIX_DISCOVER_SECS=$discover X0X_MATRIX_SETTLE_SECS=$settle \
+        X0X_MATRIX_RUNS=$runs X0X_MATRIX_PHASE_B=$phase_b \
+        cargo test --locked -p x0x-cli --test matrix -- --nocapture
+
+# Kills the receiver of 10,000 direct messages five times, and looks whether each is there once.
+direct-kills messages='10000':
+    X0X_DIRECT_MESSAGES={{messages}} cargo test --locked -p x0x-cli --test direct -- --nocapture killed_again
+
 # Runs many nodes with random faults in virtual time, as many times; a failure names the seed that repeats it.
 sim seeds='2000':
     X0X_SIM_SEEDS={{seeds}} cargo test --locked -p x0x --test sim random_faults -- --nocapture --test-threads=1

@@ -1,7 +1,7 @@
 //! The handles by which a test makes paths and changes them while they carry datagrams. The work is done
 //! on a thread of its own, so a test may be asynchronous or not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
@@ -50,6 +50,8 @@ pub struct Shared {
     lanes: Mutex<[Lane; 2]>,
     /// Whose datagrams are lost, both ways.
     barred: Mutex<BTreeSet<IpAddr>>,
+    /// How much longer datagrams of callers at these addresses take, both ways.
+    distances: Mutex<BTreeMap<IpAddr, Duration>>,
     counted: Condvar,
 }
 
@@ -71,7 +73,12 @@ impl Network {
             Lane::new(seed)
         };
         let lanes = Mutex::new([lane(0), lane(1)]);
-        let shared = Arc::new(Shared { lanes, barred: Mutex::default(), counted: Condvar::new() });
+        let shared = Arc::new(Shared {
+            lanes,
+            barred: Mutex::default(),
+            distances: Mutex::default(),
+            counted: Condvar::new(),
+        });
         let (changes, waiting) = unbounded_channel();
         let (relay, address) = Relay::new(callee, shared.clone(), waiting);
         let sent = self.relays.as_ref().map(|relays| relays.send(relay));
@@ -110,6 +117,11 @@ impl Path {
     /// Loses everything between the endpoint and callers at these addresses, and at no others.
     pub fn bar(&self, callers: impl IntoIterator<Item = IpAddr>) {
         *self.shared.barred.lock().unwrap() = callers.into_iter().collect();
+    }
+
+    /// Lets everything between the endpoint and callers at these addresses take so much longer, each way.
+    pub fn set_distances(&self, distances: impl IntoIterator<Item = (IpAddr, Duration)>) {
+        *self.shared.distances.lock().unwrap() = distances.into_iter().collect();
     }
 
     /// Ends every cut; the conditions stay.
@@ -166,6 +178,10 @@ impl Shared {
 
     pub fn is_barred(&self, caller: IpAddr) -> bool {
         self.barred.lock().unwrap().contains(&caller)
+    }
+
+    pub fn distance(&self, caller: IpAddr) -> Duration {
+        self.distances.lock().unwrap().get(&caller).copied().unwrap_or_default()
     }
 
     /// Wakes whoever waits for the counters.

@@ -114,8 +114,9 @@ impl Relay {
 
     fn judge(&self, (way, bytes): Datagram, now: Duration, waiting: &mut Waiting) {
         let leaving = self.shared.lanes()[way.lane()].judge(now, bytes.len());
+        let distance = self.shared.distance(way.caller().ip());
         for at in leaving {
-            waiting.push(at, (way, bytes.clone()));
+            waiting.push(at + distance, (way, bytes.clone()));
         }
         self.shared.has_counted();
     }
