@@ -433,3 +433,22 @@ async fn who_reads_direct_messages_slowly_is_told_and_slows_nobody() {
     place.node.stop().await;
     while let Some(_rest) = timeout(WAIT, quick.next()).await.unwrap().unwrap() {}
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_dm_and_a_direct_message_over_a_link_pass_while_the_hub_is_saturated() {
+    let (ann, bob) = pair().await;
+    // More than it can look at until the messages have passed.
+    let flood = || (0..400_000).for_each(|_| ann.node.woke());
+    tokio::task::block_in_place(flood);
+    let last = ann.node.clone();
+    let looked = tokio::runtime::Handle::current().spawn(async move { last.peers().await });
+    for n in 0..20 {
+        for to in [ann.agent(), bob.agent()] {
+            let receipt = ann.node.send_direct(Draft::text(to, &n.to_string())).await.unwrap();
+            assert_ne!(receipt.path, Some(DmPath::Gossip));
+        }
+    }
+    assert!(!looked.is_finished(), "the hub was not saturated for so long");
+    assert_eq!((ann.texts().await.len(), bob.texts().await.len()), (20, 20));
+    looked.await.unwrap().unwrap();
+}

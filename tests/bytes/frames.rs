@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use x0x::dm::wire::{Ack, Frame as DirectFrame, Message, Place, Refusal, SignedAck};
+use x0x::dm::{Carried, Form, PAYLOAD_BYTES_MAX};
 use x0x::mesh::{Gate, Input, Mesh, MeshConfig, Verdict, payload_of};
 use x0x::wire::{Answer, Card, Control, Payload, Request, SignedCard, Ticket, decode, encode};
 use x0x_tracker::id::{AgentId, ListId};
@@ -14,14 +16,15 @@ use x0x_tracker::testing::{StandIn, StandInVerifier};
 /// Checks it for one input.
 pub fn run(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
-    match kind % 7 {
+    match kind % 8 {
         0 => same(Control::read, data, |control| check_control(&control)),
         1 => same(Request::read, data, |request| check_request(&request)),
         2 => same(Answer::read, data, |_| {}),
         3 => same(Payload::read, data, |_| {}),
         4 => card(data),
         5 => ticket(data),
-        _ => gossip(data),
+        6 => gossip(data),
+        _ => same(DirectFrame::read, data, |frame| check_direct(&frame)),
     }
 }
 
@@ -36,6 +39,22 @@ where
     assert!(written.len() <= data.len(), "nothing grows");
     assert_eq!(read(&written).expect("it was read once"), frame);
     check(frame);
+}
+
+/// Sees that a message that passes is within its bounds, and that nobody's acknowledgement is believed unproved.
+fn check_direct(frame: &DirectFrame) {
+    match frame {
+        DirectFrame::Message { message, .. } => {
+            assert!(message.content_bytes() <= PAYLOAD_BYTES_MAX);
+            assert!(message.form == Form::Bytes || str::from_utf8(&message.payload).is_ok());
+        }
+        DirectFrame::Ack(signed) => {
+            let key = StandIn::new(2);
+            let ack = signed.verified(key.public_key(), &StandInVerifier);
+            assert!(ack.is_none_or(|ack| ack.from == key.agent()));
+        }
+        DirectFrame::Refused { .. } => {}
+    }
 }
 
 fn check_control(control: &Control) {
@@ -197,7 +216,8 @@ mod seeds {
         ];
         all.extend(answers.iter().map(|frame| of(2, encode(frame))));
         let commit = Commit { header: vec![1], body: vec![2], signature: Some(vec![3]) };
-        let payloads = [Payload::Commit(commit), moved, Payload::Statement(signed)];
+        let sealed = Payload::Sealed { to: key.agent(), sealed: vec![8; 40] };
+        let payloads = [Payload::Commit(commit), moved, Payload::Statement(signed), sealed];
         all.extend(payloads.iter().map(|frame| of(3, encode(frame))));
         all.push(of(4, encode(&card)));
         let ticket = Ticket {
@@ -214,7 +234,36 @@ mod seeds {
         all.push(of(5, encode(&ticket)));
         all.push(of(6, messages().concat()));
         all.extend(messages().into_iter().map(|message| of(6, message)));
+        all.extend(direct(list).iter().map(|frame| of(7, frame.write())));
         all
+    }
+
+    /// Each frame of the direct lane.
+    fn direct(list: ListId) -> [DirectFrame; 3] {
+        let key = StandIn::new(2);
+        let (from, to) = (key.agent(), AgentId([4; 32]));
+        let place = Place { log: 9, number: 2 };
+        let issue = x0x_tracker::tasklist::IssueAt {
+            key: x0x_tracker::id::DocumentKey([5; 32]),
+            id: "T-1".to_owned(),
+            heads: vec![[6; 32]],
+        };
+        let message = Message {
+            from,
+            to,
+            place,
+            message_id: "m".to_owned(),
+            sent_at_ms: 7,
+            form: Form::Text,
+            payload: b"hello".to_vec(),
+            issues: vec![Carried { list, issue }],
+        };
+        let ack = SignedAck::new(&Ack { from, to, up_to: place }, &key);
+        [
+            DirectFrame::Message { message, after: Some(Place { log: 9, number: 1 }) },
+            DirectFrame::Ack(ack.expect("a stand-in signs all")),
+            DirectFrame::Refused { place, why: Refusal::Gap },
+        ]
     }
 
     /// Each message of the gossip.
