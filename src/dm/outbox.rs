@@ -121,6 +121,11 @@ impl Outbox {
         self.recipients.entry(pending.message.to).or_default().queue.push_back(pending);
     }
 
+    /// Tells whether something is under way to an agent, or was.
+    pub(super) fn awaits(&self, to: AgentId) -> bool {
+        self.recipients.contains_key(&to)
+    }
+
     /// Returns how many messages there are to an agent.
     pub(super) fn depth_of(&self, to: AgentId) -> usize {
         self.recipients.get(&to).map_or(0, |recipient| recipient.queue.len())
@@ -297,11 +302,14 @@ impl Recipient {
             if self.path != Some(DmPath::Quic) {
                 self.rewind();
                 (self.path, self.due) = (Some(DmPath::Quic), None);
-            } else if is_due && self.sent > 0 {
-                // Nothing came back.
-                self.rewind();
-                (self.path, self.due) = (Some(DmPath::Quic), None);
-                self.failures += 1;
+            } else if is_due {
+                if self.sent > 0 {
+                    // Nothing came back.
+                    self.rewind();
+                    self.path = Some(DmPath::Quic);
+                    self.failures += 1;
+                }
+                self.due = None;
             }
             self.send(DmPath::Quic, WINDOW, actions);
             if self.sent > 0 && self.due.is_none() {

@@ -202,6 +202,8 @@ pub struct Post {
     /// Messages whose issues are being brought, and whether those are here.
     fetching: BTreeMap<(AgentId, Place), bool>,
     counts: Counts,
+    /// How many messages of agents that are no members came.
+    strangers: u64,
     now_ms: i64,
 }
 
@@ -232,6 +234,7 @@ impl Post {
             known_order: VecDeque::new(),
             fetching: BTreeMap::new(),
             counts: Counts::default(),
+            strangers: 0,
             now_ms: 0,
         };
         for (order, message, left) in stored.outbox {
@@ -266,7 +269,9 @@ impl Post {
             Input::NotStored(what) => self.not_stored(&what, effects),
             Input::Up(peer) => {
                 *self.links.entry(peer).or_default() += 1;
-                self.callable.insert(peer);
+                if self.members.contains(&peer) {
+                    self.callable.insert(peer);
+                }
                 self.outbox.linked(peer);
                 self.pump(now, peer, effects);
             }
@@ -335,6 +340,11 @@ impl Post {
     /// Returns what became of messages, by peer and way.
     pub fn rows(&self) -> Vec<Row> {
         self.counts.rows(self.me)
+    }
+
+    /// Returns how many messages came of agents that are no members.
+    pub fn strangers(&self) -> u64 {
+        self.strangers
     }
 
     /// Returns how much waits.

@@ -517,7 +517,8 @@ fn whoever_is_no_member_or_blocked_is_refused_and_told_why() {
     assert_eq!(world.inbox(1), ["y"]);
     let rows = world.sites[1].post.as_ref().unwrap().rows();
     let quic = rows.iter().find(|row| row.path == DmPath::Quic).unwrap();
-    assert_eq!((quic.received, quic.turned_away), (1, 2));
+    assert_eq!((quic.received, quic.turned_away), (1, 1), "while it was a member");
+    assert_eq!(world.sites[1].post.as_ref().unwrap().strangers(), 1);
 }
 
 #[test]
@@ -572,6 +573,24 @@ fn a_direct_message_that_carries_issues_waits_for_them_and_those_behind_it_do_to
     let many = world.ask(0, with(ISSUES_MAX + 1), false);
     let issues = ISSUES_MAX + 1;
     assert_eq!(world.told(0, many), [&Progress::Failed(DmError::TooManyIssues { issues })]);
+}
+
+#[test]
+fn where_what_was_under_way_expires_the_rest_goes_on_without_haste() {
+    let mut world = World::new(28);
+    world.link(true);
+    let (ann, to) = (world.agent(0), world.agent(1));
+    // Nobody answers: the messages that fill the window are over before that is noticed.
+    world.tell(1, Input::Down(ann));
+    world.sites[1].post = None;
+    for n in 0..WINDOW + 10 {
+        let ttl_ms = Some(if n < WINDOW { 2_000 } else { 600_000 });
+        world.ask(0, Draft { ttl_ms, ..Draft::text(to, &n.to_string()) }, false);
+    }
+    world.run_for(60 * SECOND);
+    let (frames, depth) = (world.frames, world.sites[0].post.as_ref().unwrap().depth());
+    assert_eq!(depth.outbox, 10);
+    assert!(frames < WINDOW as u64 + 10 * 12, "{frames}");
 }
 
 #[test]

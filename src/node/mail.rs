@@ -29,7 +29,7 @@ const FETCH_MAX: Duration = Duration::from_secs(30);
 
 /// How often they are asked for, and how often it is looked whether they are here.
 const FETCH_EVERY: Duration = Duration::from_secs(1);
-const FETCH_LOOK_EVERY: Duration = Duration::from_millis(20);
+const FETCH_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How many writes share a sync of the disk at most.
 const TOGETHER_MAX: usize = 1_024;
@@ -238,7 +238,8 @@ impl Mail {
             }
             Told::View(answer) => {
                 let (rows, depth) = (self.post.rows(), self.post.depth());
-                let view = MailView { rows, depth, unopened: self.unopened };
+                let (unopened, strangers) = (self.unopened, self.post.strangers());
+                let view = MailView { rows, depth, unopened, strangers };
                 let _gone = answer.send(view);
                 return;
             }

@@ -79,6 +79,8 @@ pub struct MailView {
     pub depth: Depth,
     /// Sealed frames that came and could not be opened.
     pub unopened: u64,
+    /// Messages that came of agents that are no members.
+    pub strangers: u64,
 }
 
 /// Has a request forgotten that nobody waits for any more.

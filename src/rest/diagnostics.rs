@@ -16,7 +16,7 @@ use crate::node::{MailView, Node};
 #[utoipa::path(get, path = "/diagnostics/dm", tag = "diagnostics",
     responses((status = 200, body = DmDiagnostics), Failures))]
 pub(super) async fn dm(State(node): State<Node>) -> Result<Json<DmDiagnostics>, Failure> {
-    let MailView { rows, depth, unopened } = node.mailbox().view().await?;
+    let MailView { rows, depth, unopened, strangers } = node.mailbox().view().await?;
     let waiting =
         |depth, bytes| Waiting { depth, bytes, capacity: MESSAGES_MAX, bytes_capacity: BYTES_MAX };
     Ok(Json(DmDiagnostics {
@@ -25,6 +25,7 @@ pub(super) async fn dm(State(node): State<Node>) -> Result<Json<DmDiagnostics>, 
         inbox: waiting(depth.inbox, depth.inbox_bytes),
         outbox_by_peer: depth.outbox_by_peer,
         unopened,
+        strangers,
     }))
 }
 
@@ -42,6 +43,8 @@ pub(super) struct DmDiagnostics {
     outbox_by_peer: BTreeMap<String, usize>,
     /// Sealed frames that came and could not be opened: they were sealed for an earlier run of the node.
     unopened: u64,
+    /// Messages that came of agents that are no members.
+    strangers: u64,
 }
 
 /// How much waits, and how much may.

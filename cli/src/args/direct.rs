@@ -55,7 +55,7 @@ pub enum DiagnosticsCommand {
     #[command(
         after_help = "With --json: {\"rows\": [{\"peer\", \"path\", \"sent\", \"delivered\", \"retried\", \"expired\", \"refused\", \"received\",
 \"duplicates\", \"turned_away\", \"latency_us_p50\", \"latency_us_p99\"}], \"outbox\", \"inbox\", \"outbox_by_peer\",
-\"unopened\"}.
+\"unopened\", \"strangers\"}.
 
 Example:
   x0x diagnostics dm"

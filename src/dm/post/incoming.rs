@@ -16,6 +16,8 @@ use super::{Effect, Order, Post, Progress, Written};
 
 /// For how many messages issues are brought at once; others are sent again later.
 const FETCHES_MAX: usize = 64;
+/// The same of one sender.
+const FETCHES_PER_SENDER_MAX: usize = 8;
 
 impl Post {
     pub(super) fn stored(&mut self, now: Duration, up_to: u64, effects: &mut Vec<Effect>) {
@@ -102,6 +104,8 @@ impl Post {
                 }
                 self.message(from, path, message, after, effects);
             }
+            // Nobody has this side check what it never waited for.
+            Frame::Ack(_) if !self.outbox.awaits(from) => {}
             Frame::Ack(signed) => {
                 let ack = signed.verified(public_key, self.verifier.as_ref());
                 let Some(ack) = ack.filter(|ack| ack.from == from && ack.to == self.me) else {
@@ -140,7 +144,10 @@ impl Post {
         let place = message.place;
         let is_member = self.members.contains(&from);
         if !is_member || self.blocked.contains(&from) {
-            self.counts.count(from, path, |count| count.turned_away += 1);
+            match is_member {
+                true => self.counts.count(from, path, |count| count.turned_away += 1),
+                false => self.strangers += 1,
+            }
             // Whoever came through others and is no member is told nothing.
             if is_member || path == DmPath::Quic {
                 self.reply(from, &Frame::Refused { place, why: Refusal::NotAllowed }, effects);
@@ -151,7 +158,7 @@ impl Post {
             match self.fetching.get(&(from, place)) {
                 Some(true) => drop(self.fetching.remove(&(from, place))),
                 is_fetching => {
-                    if is_fetching.is_none() && self.fetching.len() < FETCHES_MAX {
+                    if is_fetching.is_none() && self.has_room_to_fetch(from) {
                         self.fetching.insert((from, place), false);
                         let issues = message.issues;
                         effects.push(Effect::Fetch { from, place, issues });
@@ -180,6 +187,16 @@ impl Post {
                 self.reply(from, &Frame::Refused { place, why }, effects);
             }
         }
+    }
+
+    /// Tells whether issues of one more message of an agent may be brought now.
+    fn has_room_to_fetch(&mut self, from: AgentId) -> bool {
+        if self.fetching.len() >= FETCHES_MAX {
+            // Whoever sent those may have given them up.
+            self.fetching.retain(|_, are_here| !*are_here);
+        }
+        let of_it = self.fetching.keys().filter(|(of, _)| *of == from).count();
+        self.fetching.len() < FETCHES_MAX && of_it < FETCHES_PER_SENDER_MAX
     }
 
     pub(super) fn acknowledge(&self, to: AgentId, up_to: Place, effects: &mut Vec<Effect>) {
