@@ -120,12 +120,12 @@ impl Fleet {
         thread::scope(|scope| {
             let sending = scope.spawn(|| {
                 let mut sent = BTreeMap::new();
-                for other in 0..all {
-                    let body = json!({"to": self.agents[other], "json": ready, "ttl_ms": settle.as_millis() as u64});
+                for (agent, (name, _)) in self.agents.iter().zip(CITIES) {
+                    let body = json!({"to": agent, "json": ready, "ttl_ms": settle.as_millis() as u64});
                     let receipt: Value = client.post("/direct/send", &body).unwrap();
                     assert_eq!(receipt["ok"], true);
                     let how = json!({"path": receipt["path"], "ms": receipt["latency_us"].as_f64().unwrap() / 1e3});
-                    sent.insert(CITIES[other].0, how);
+                    sent.insert(name, how);
                 }
                 sent
             });

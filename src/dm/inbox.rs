@@ -108,6 +108,11 @@ impl Inbox {
         Verdict::Taken(self.put(weight))
     }
 
+    /// Returns the newest message of a log that is on disk; `None` where none is, or the log is closed.
+    pub(super) fn stored_of(&self, from: AgentId, log: u64) -> Option<u64> {
+        Some(self.heads.get(&from)?.logs.get(&log)?.stored)
+    }
+
     /// Tells whether a message would be a new one.
     pub(super) fn is_new(&self, from: AgentId, place: Place) -> bool {
         let heads = self.heads.get(&from);

@@ -38,6 +38,10 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How long messages are held where one was refused since one before it had not come.
 const GAP_WAIT: Duration = Duration::from_millis(100);
 
+/// For how long a recipient may say that it does not know this agent: it hears of a new member a little later than
+/// that member of it.
+const STRANGER_WAIT: Duration = Duration::from_secs(5);
+
 /// How often it is looked for messages whose time is over.
 const EXPIRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,8 +59,10 @@ pub(super) struct Pending {
     pub(super) tried: BTreeSet<DmPath>,
     /// The way that it was last sent.
     pub(super) path: Option<DmPath>,
-    /// Whether it is given up where the inbox is full: somebody waits, and will ask again.
+    /// Whether it is given up where the inbox is full and somebody still waits, who will ask again.
     pub(super) ends_on_full: bool,
+    /// Since when the recipient has said that it does not know this agent.
+    pub(super) stranger_since: Option<Duration>,
 }
 
 /// By which ways a recipient can be reached now.
@@ -188,13 +194,16 @@ impl Outbox {
         up_to: Place,
     ) -> Vec<Pending> {
         let Some(recipient) = self.recipients.get_mut(&to) else { return Vec::new() };
-        let mut delivered = Vec::new();
-        while let Some(first) = recipient.queue.front()
-            && first.message.place <= up_to
-            // What was never sent cannot have come.
-            && first.attempts > 0
-        {
-            delivered.extend(recipient.remove(0));
+        let (mut delivered, mut at) = (Vec::new(), 0);
+        while at < recipient.queue.len() {
+            let Pending { message, attempts, .. } = &recipient.queue[at];
+            let Place { log, number } = message.place;
+            // What was never sent cannot have come. Of another log it says nothing: that may be of another copy
+            // of this data directory.
+            match log == up_to.log && number <= up_to.number && *attempts > 0 {
+                true => delivered.extend(recipient.remove(at)),
+                false => at += 1,
+            }
         }
         if !delivered.is_empty() {
             (recipient.failures, recipient.is_held) = (0, false);
@@ -211,6 +220,7 @@ impl Outbox {
         to: AgentId,
         place: Place,
         why: Refusal,
+        is_waited_for: &dyn Fn(Order) -> bool,
         random: &mut Seeded,
     ) -> Vec<Pending> {
         let Some(recipient) = self.recipients.get_mut(&to) else { return Vec::new() };
@@ -218,6 +228,13 @@ impl Outbox {
         let Some(at) = at.filter(|at| *at < recipient.sent) else { return Vec::new() };
         let mut ended = Vec::new();
         match why {
+            Refusal::Stranger => {
+                let since = *recipient.queue[at].stranger_since.get_or_insert(now);
+                match now.saturating_sub(since) < STRANGER_WAIT {
+                    true => recipient.hold(now + 5 * GAP_WAIT),
+                    false => ended.extend(recipient.remove(at)),
+                }
+            }
             Refusal::NotAllowed => ended.extend(recipient.remove(at)),
             Refusal::Gap => recipient.hold(now + GAP_WAIT),
             Refusal::NotYet => {
@@ -231,7 +248,8 @@ impl Outbox {
                 recipient.hold(now + pause);
                 let mut at = 0;
                 while at < recipient.queue.len() {
-                    match recipient.queue[at].ends_on_full && recipient.queue[at].attempts > 0 {
+                    let Pending { order, ends_on_full, attempts, .. } = recipient.queue[at];
+                    match ends_on_full && attempts > 0 && is_waited_for(order) {
                         true => ended.extend(recipient.remove(at)),
                         false => at += 1,
                     }

@@ -198,7 +198,9 @@ pub struct Post {
     waiting: BTreeMap<Order, Vec<u64>>,
     requests: BTreeMap<u64, Order>,
     known: BTreeMap<(AgentId, String), Known>,
-    known_order: VecDeque<(AgentId, String)>,
+    known_order: VecDeque<(AgentId, String, Order)>,
+    /// When a message that came again was last acknowledged again, by sender.
+    repeated: BTreeMap<AgentId, Duration>,
     /// Messages whose issues are being brought, and whether those are here.
     fetching: BTreeMap<(AgentId, Place), bool>,
     counts: Counts,
@@ -232,6 +234,7 @@ impl Post {
             requests: BTreeMap::new(),
             known: BTreeMap::new(),
             known_order: VecDeque::new(),
+            repeated: BTreeMap::new(),
             fetching: BTreeMap::new(),
             counts: Counts::default(),
             strangers: 0,
@@ -248,6 +251,7 @@ impl Post {
                 tried: BTreeSet::new(),
                 path: None,
                 ends_on_full: false,
+                stranger_since: None,
                 message: Arc::new(message),
             };
             post.outbox.push(now, pending);
@@ -294,6 +298,8 @@ impl Post {
             Input::Members(members) => {
                 self.members = members;
                 self.members.remove(&self.me);
+                self.repeated.clear();
+                self.fetching.retain(|(from, _), _| self.members.contains(from));
                 // Those whose keys and addresses are known were members once.
                 self.callable.retain(|agent| self.members.contains(agent));
                 self.sealable.retain(|agent| self.members.contains(agent));

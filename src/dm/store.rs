@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -101,7 +101,10 @@ pub enum StoreError {
 /// The open file.
 pub struct Store {
     path: PathBuf,
-    database: Arc<Database>,
+    /// `None` where it could not be opened again.
+    database: Option<Arc<Database>>,
+    /// The same, for those who read.
+    shared: Arc<Mutex<Weak<Database>>>,
     next_number: u64,
 }
 
@@ -109,7 +112,7 @@ pub struct Store {
 #[derive(Clone)]
 pub struct Reader {
     path: PathBuf,
-    database: Weak<Database>,
+    database: Arc<Mutex<Weak<Database>>>,
 }
 
 impl Store {
@@ -140,100 +143,40 @@ impl Store {
         let database = guarded(path, open)?;
         private(path).map_err(|source| failed(path, &source))?;
         let mut store =
-            Self { path: path.to_owned(), database: Arc::new(database), next_number: 1 };
-        let log = guarded(path, || store.begin(now_ms, noise))?;
+            Self { path: path.to_owned(), database: None, shared: Arc::default(), next_number: 1 };
+        let database = store.take(database);
+        let log = guarded(path, || begin(&database, now_ms, noise))?;
         let found = log.0;
         if found != FORMAT {
             return Err(StoreError::Format { path: path.to_owned(), found });
         }
-        let stored = guarded(path, || store.load(now_ms))?;
+        let stored = guarded(path, || load(&database, now_ms))?;
         store.next_number = stored.next_number;
         Ok((store, log.1, stored))
     }
 
-    /// Returns the format of the file and the log that begins.
-    fn begin(&self, now_ms: i64, noise: u16) -> Result<(u64, u64), redb::Error> {
-        let tx = self.database.begin_write()?;
-        let (found, log);
-        {
-            let mut meta = tx.open_table(META)?;
-            found = meta.get("format")?.map_or(FORMAT, |value| value.value());
-            // A clock that was put back does not make a log twice.
-            let last = meta.get("log")?.map_or(0, |value| value.value());
-            let timed = u64::try_from(now_ms).unwrap_or(0) << 16 | u64::from(noise);
-            log = timed.max(last + 1);
-            if found == FORMAT {
-                meta.insert("format", FORMAT)?;
-                meta.insert("log", log)?;
-            }
-            tx.open_table(OUT)?;
-            tx.open_table(IN)?;
-            tx.open_table(HEADS)?;
-            tx.open_table(BLOCKED)?;
-        }
-        tx.commit()?;
-        Ok((found, log))
+    fn take(&mut self, database: Database) -> Arc<Database> {
+        let database = Arc::new(database);
+        *lock(&self.shared) = Arc::downgrade(&database);
+        self.database = Some(database.clone());
+        database
     }
 
-    fn load(&self, now_ms: i64) -> Result<Stored, redb::Error> {
-        self.trim_heads()?;
-        let tx = self.database.begin_read()?;
-        let mut stored = Stored { next_number: 1, ..Stored::default() };
-        for entry in tx.open_table(OUT)?.iter()?.take(MESSAGES_MAX) {
-            let (order, value) = entry?;
-            stored.next_order = order.value();
-            let (expires_at_ms, message): (i64, Message) = decoded(value.value())?;
-            let left_ms = u64::try_from(expires_at_ms.saturating_sub(now_ms)).unwrap_or(0);
-            // A clock that was put back makes nothing live for ever.
-            let left = Duration::from_millis(left_ms).min(super::TTL_MAX);
-            stored.outbox.push((Order(order.value()), message, left));
-        }
-        for entry in tx.open_table(IN)?.iter()? {
-            let (number, value) = entry?;
-            let envelope: Envelope = decoded(value.value())?;
-            stored.inbox.push((number.value(), envelope.message.weight()));
-            stored.next_number = number.value() + 1;
-        }
-        if let Some(newest) = tx.open_table(META)?.get("number")? {
-            stored.next_number = stored.next_number.max(newest.value() + 1);
-        }
-        for entry in tx.open_table(HEADS)?.iter()? {
-            let (key, number) = entry?;
-            let (agent, log) = key.value();
-            stored.heads.push((AgentId(agent), Place { log, number: number.value() }));
-        }
-        for entry in tx.open_table(BLOCKED)?.iter()? {
-            stored.blocked.insert(AgentId(entry?.0.value()));
-        }
-        Ok(stored)
-    }
-
-    /// Drops the logs of each sender that are closed.
-    fn trim_heads(&self) -> Result<(), redb::Error> {
-        let tx = self.database.begin_write()?;
-        {
-            let mut heads = tx.open_table(HEADS)?;
-            let mut surplus = Vec::new();
-            let (mut agent, mut count) = (None, 0);
-            for entry in heads.iter()?.rev() {
-                let key = entry?.0.value();
-                count = if agent == Some(key.0) { count + 1 } else { 1 };
-                agent = Some(key.0);
-                if count > LOGS_MAX {
-                    surplus.push(key);
-                }
-            }
-            for key in surplus {
-                heads.remove(key)?;
-            }
-        }
-        tx.commit()?;
+    /// Opens the file again: after its disk failed once, the database takes nothing more.
+    ///
+    /// # Errors
+    /// Where the disk still refuses, or somebody reads just now.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.database = None;
+        let open = || Database::builder().set_cache_size(CACHE_BYTES).open(&self.path);
+        let database = guarded(&self.path, open)?;
+        self.take(database);
         Ok(())
     }
 
     /// Returns what reads messages that came.
     pub fn reader(&self) -> Reader {
-        Reader { path: self.path.clone(), database: Arc::downgrade(&self.database) }
+        Reader { path: self.path.clone(), database: self.shared.clone() }
     }
 
     /// Writes all of it or nothing; it is on disk when this returns. That messages are delivered or released
@@ -244,8 +187,10 @@ impl Store {
     pub fn write(&mut self, ops: &[Op]) -> Result<(), StoreError> {
         let is_late = ops.iter().all(|op| matches!(op, Op::DropOut(_) | Op::Resume));
         let path = self.path.clone();
+        let database = self.database.clone();
+        let database = database.ok_or_else(|| failed(&path, &"it could not be opened again"))?;
         let number = guarded(&path, || {
-            let mut tx = self.database.begin_write()?;
+            let mut tx = database.begin_write()?;
             if is_late {
                 tx.set_durability(Durability::None)?;
             }
@@ -304,8 +249,8 @@ impl Reader {
     /// # Errors
     /// Where the disk refuses, or the file is damaged.
     pub fn after(&self, number: u64, limit: usize) -> Result<Vec<Envelope>, StoreError> {
-        let database = self.database.upgrade();
-        let database = database.ok_or_else(|| failed(&self.path, &"the node has closed it"))?;
+        let database = lock(&self.database).upgrade();
+        let database = database.ok_or_else(|| failed(&self.path, &"it is closed"))?;
         guarded(&self.path, || {
             let tx = database.begin_read()?;
             let table = tx.open_table(IN)?;
@@ -321,6 +266,91 @@ impl Reader {
             Ok::<_, redb::Error>(found)
         })
     }
+}
+
+/// Returns the format of the file and the log that begins.
+fn begin(database: &Database, now_ms: i64, noise: u16) -> Result<(u64, u64), redb::Error> {
+    let tx = database.begin_write()?;
+    let (found, log);
+    {
+        let mut meta = tx.open_table(META)?;
+        found = meta.get("format")?.map_or(FORMAT, |value| value.value());
+        // A clock that was put back does not make a log twice.
+        let last = meta.get("log")?.map_or(0, |value| value.value());
+        let timed = u64::try_from(now_ms).unwrap_or(0) << 16 | u64::from(noise);
+        log = timed.max(last + 1);
+        if found == FORMAT {
+            meta.insert("format", FORMAT)?;
+            meta.insert("log", log)?;
+        }
+        tx.open_table(OUT)?;
+        tx.open_table(IN)?;
+        tx.open_table(HEADS)?;
+        tx.open_table(BLOCKED)?;
+    }
+    tx.commit()?;
+    Ok((found, log))
+}
+
+fn load(database: &Database, now_ms: i64) -> Result<Stored, redb::Error> {
+    trim_heads(database)?;
+    let tx = database.begin_read()?;
+    let mut stored = Stored { next_number: 1, ..Stored::default() };
+    for entry in tx.open_table(OUT)?.iter()?.take(MESSAGES_MAX) {
+        let (order, value) = entry?;
+        stored.next_order = order.value();
+        let (expires_at_ms, message): (i64, Message) = decoded(value.value())?;
+        let left_ms = u64::try_from(expires_at_ms.saturating_sub(now_ms)).unwrap_or(0);
+        // A clock that was put back makes nothing live for ever.
+        let left = Duration::from_millis(left_ms).min(super::TTL_MAX);
+        stored.outbox.push((Order(order.value()), message, left));
+    }
+    for entry in tx.open_table(IN)?.iter()? {
+        let (number, value) = entry?;
+        let envelope: Envelope = decoded(value.value())?;
+        stored.inbox.push((number.value(), envelope.message.weight()));
+        stored.next_number = number.value() + 1;
+    }
+    if let Some(newest) = tx.open_table(META)?.get("number")? {
+        stored.next_number = stored.next_number.max(newest.value() + 1);
+    }
+    for entry in tx.open_table(HEADS)?.iter()? {
+        let (key, number) = entry?;
+        let (agent, log) = key.value();
+        stored.heads.push((AgentId(agent), Place { log, number: number.value() }));
+    }
+    for entry in tx.open_table(BLOCKED)?.iter()? {
+        stored.blocked.insert(AgentId(entry?.0.value()));
+    }
+    Ok(stored)
+}
+
+/// Drops the logs of each sender that are closed.
+fn trim_heads(database: &Database) -> Result<(), redb::Error> {
+    let tx = database.begin_write()?;
+    {
+        let mut heads = tx.open_table(HEADS)?;
+        let mut surplus = Vec::new();
+        let (mut agent, mut count) = (None, 0);
+        for entry in heads.iter()?.rev() {
+            let key = entry?.0.value();
+            count = if agent == Some(key.0) { count + 1 } else { 1 };
+            agent = Some(key.0);
+            if count > LOGS_MAX {
+                surplus.push(key);
+            }
+        }
+        for key in surplus {
+            heads.remove(key)?;
+        }
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn lock(shared: &Mutex<Weak<Database>>) -> MutexGuard<'_, Weak<Database>> {
+    // Whoever panicked while holding it leaves it whole.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Vec<u8> {
@@ -407,6 +437,9 @@ mod tests {
         store.write(&[Op::DropOut(Order(1)), Op::Block(AgentId([9; 32]), true)]).unwrap();
         assert_eq!(store.reader().after(0, 9).unwrap().len(), 2);
         store.write(&[Op::Release(2)]).unwrap();
+        store.reopen().unwrap();
+        store.write(&[put(4), Op::DropOut(Order(4)), Op::Resume]).unwrap();
+        assert_eq!(store.reader().after(0, 9).unwrap().len(), 0);
         drop(store);
         // The clock was put back.
         let (store, second, stored) = Store::open(dir.path(), 500, 0).unwrap();

@@ -82,6 +82,8 @@ pub enum Refusal {
     Gap,
     /// Issues that it carries have not come: it is to be sent again soon.
     NotYet,
+    /// Its sender is no member of a list of this agent, as far as is known there.
+    Stranger,
 }
 
 /// What one says to the other.

@@ -121,8 +121,16 @@ impl Attention {
         let cut = Cut { away_ms: cut.away_ms.max(gone_ms), ..cut };
         let has_patience = self.has_patience(peer, cut.since_ms);
         let back = self.back.entry(peer).or_insert(Back { cut, is_here: true, is_awaited: true });
+        if !back.is_here {
+            // Nobody waited for it while it was away.
+            back.cut.since_ms = cut.since_ms;
+        }
         back.cut.away_ms = cut.away_ms.max(back.cut.away_ms);
         (back.is_here, back.is_awaited) = (true, back.is_awaited && has_patience);
+        let away_ms = back.cut.away_ms;
+        if !has_patience {
+            self.around.note_return(Some(peer), Return { away_ms, at_ms: cut.since_ms });
+        }
         self.is_changed = true;
     }
 
@@ -429,6 +437,21 @@ mod tests {
         attention.level(Some(agent(1)), 903_100);
         let returns = &attention.around.back[&agent(1)];
         assert_eq!(returns.all().last().map(|back| back.away_ms), Some(900_000));
+    }
+
+    #[test]
+    fn a_member_that_went_before_it_was_level_is_waited_for_when_it_comes_back() {
+        let mut attention = opened();
+        attention.level(None, 0);
+        attention.up(agent(1), Cut { since_ms: 0, away_ms: 600_000 });
+        attention.down(agent(1), 300);
+        looking(&mut attention, 500, 600_000, false);
+        assert!(!is_comparing(&attention));
+        attention.up(agent(1), Cut { since_ms: 600_300, away_ms: 600_000 });
+        attention.look(600_500, false);
+        assert!(is_comparing(&attention), "it was not waited for meanwhile");
+        looking(&mut attention, 601_000, 600_300 + COMPARISON_WAIT_MS, false);
+        assert!(!is_comparing(&attention));
     }
 
     #[test]

@@ -27,6 +27,9 @@ use crate::replica::OWN_PLACES_MAX;
 use crate::time;
 use crate::wire::{LISTS_MAX, Lane, NEWS_MAX};
 
+/// How many sealed frames wait to be opened at most.
+const SEALED_MAX: usize = 256;
+
 /// How many calls are answered at once.
 const ANSWERS_MAX: usize = 64;
 
@@ -50,6 +53,8 @@ pub(crate) struct Carrier {
     peers: PeersFile,
     mailbox: Mailbox,
     mail: JoinHandle<()>,
+    /// How much more that was sealed may wait to be opened.
+    sealed_room: Arc<Semaphore>,
     pub(super) hub: mpsc::UnboundedSender<Told>,
     notes: broadcast::Sender<Note>,
     links: Links<Open>,
@@ -92,6 +97,7 @@ impl Carrier {
             peers,
             mailbox: mail.mailbox(),
             mail: Handle::current().spawn(mail.run()),
+            sealed_room: Arc::new(Semaphore::new(SEALED_MAX)),
             hub,
             notes,
             links: Links::new(),
@@ -229,7 +235,11 @@ impl Carrier {
                 }
             }
             Effect::SealKey { agent, key } => self.tell_mail(ToMail::SealKey { agent, key }),
-            Effect::Sealed(sealed) => self.tell_mail(ToMail::Sealed(sealed)),
+            // What finds no room is sent again.
+            Effect::Sealed(sealed) => match self.sealed_room.clone().try_acquire_owned() {
+                Ok(room) => self.tell_mail(ToMail::Sealed { sealed, _room: room }),
+                Err(_none) => tracing::debug!("something sealed found no room"),
+            },
             Effect::Around { list, around } => self.keeper.arounds.put(list, around),
             Effect::Remember { agent, addresses } => self.peers.put(agent, addresses),
             Effect::RememberHeard(heard) => {

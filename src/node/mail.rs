@@ -16,7 +16,7 @@ use super::mailbox::{MailView, Mailbox, Shown};
 use super::queue::{NotPut, Queue};
 use super::{Keeper, NodeError, Stopped, Tasks, Told as ToHub};
 use crate::dm::seal::{self, SealKey};
-use crate::dm::store::{Op, Store, StoreError};
+use crate::dm::store::{Op, Store};
 use crate::dm::wire::{Frame, SignedAck};
 use crate::dm::{self, Carried, DmPath, Effect, Envelope, Input, Post, Progress, Start};
 use crate::identity::{Identity, MlDsa};
@@ -27,9 +27,10 @@ use crate::{entropy, hub, time};
 /// How long issues are waited for that a message carries; then it is sent again, and they are asked for anew.
 const FETCH_MAX: Duration = Duration::from_secs(30);
 
-/// How often they are asked for, and how often it is looked whether they are here.
+/// How often they are asked for, and when it is looked first whether they are here; each pause is twice the one
+/// before, up to that.
 const FETCH_EVERY: Duration = Duration::from_secs(1);
-const FETCH_LOOK_EVERY: Duration = Duration::from_millis(50);
+const FETCH_LOOK_FIRST: Duration = Duration::from_millis(10);
 
 /// How many writes share a sync of the disk at most.
 const TOGETHER_MAX: usize = 1_024;
@@ -64,7 +65,10 @@ pub(super) enum Told {
         _room: OwnedSemaphorePermit,
     },
     /// Something came through others that was sealed for this agent.
-    Sealed(Vec<u8>),
+    Sealed {
+        sealed: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    },
     SealKey {
         agent: AgentId,
         key: Vec<u8>,
@@ -214,7 +218,7 @@ impl Mail {
                 let public_key = link.public_key().into();
                 Input::Frame { from: link.peer(), public_key, path: DmPath::Quic, bytes }
             }
-            Told::Sealed(sealed) => {
+            Told::Sealed { sealed, _room } => {
                 match self.key.open(self.mailbox.me, &sealed, self.verifier.as_ref()) {
                     Ok(seal::Opened { from, public_key, reply_key, frame }) => {
                         // Whatever becomes of it, the answer finds its way.
@@ -344,16 +348,19 @@ async fn fetch(
     issues: Vec<Carried>,
 ) -> bool {
     let begun = time::origin();
-    let mut asked_at = None;
+    let (mut asked_at, mut pause) = (None, FETCH_LOOK_FIRST);
     while begun.elapsed() < FETCH_MAX {
         let wanted = issues.clone();
         // Of a list that is not here, nothing can come.
         let lacking = keeper.ask(move |shelf| {
             let mut lacking = None;
             for Carried { list, issue } in wanted {
-                let here = shelf.list(list).map(|tracker| tracker.has_issue(&issue));
-                if !matches!(here, None | Some(Ok(true))) {
+                let Some(tracker) = shelf.list(list) else { continue };
+                // Nobody has this side look for what is none of its own lists.
+                let is_member = tracker.charter().is_ok_and(|it| it.role(from).is_some());
+                if !is_member || !matches!(tracker.has_issue(&issue), Ok(true)) {
                     lacking = Some(list);
+                    break;
                 }
             }
             lacking
@@ -368,15 +375,22 @@ async fn fetch(
             }
             Err(Stopped) => return false,
         }
-        tokio::time::sleep(FETCH_LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(FETCH_EVERY);
     }
     false
 }
 
-/// Writes what is wanted, as much at once as waits, until nobody wants anything any more.
+/// The first pause after a failure of the file before it is opened again, and the longest.
+const REOPEN_FIRST: Duration = Duration::from_millis(500);
+const REOPEN_MAX: Duration = Duration::from_secs(30);
+
+/// Writes what is wanted, as much at once as waits, until nobody wants anything any more. A file that failed is
+/// opened again, by the next who wants something after a pause.
 fn write(mut store: Store, jobs: &std_mpsc::Receiver<Op>, told: &mpsc::UnboundedSender<Told>) {
     let mut done = 0;
     let mut has_failed = false;
+    let mut broken: Option<(time::Moment, Duration)> = None;
     while let Ok(first) = jobs.recv() {
         let mut ops = vec![first];
         ops.extend(jobs.try_iter().take(TOGETHER_MAX - 1));
@@ -387,12 +401,26 @@ fn write(mut store: Store, jobs: &std_mpsc::Receiver<Op>, told: &mpsc::Unbounded
             ops.drain(..=at);
             has_failed = false;
         }
-        let input = match store.write(&ops) {
-            Ok(()) => Input::Stored(done),
-            Err(error) => {
+        let written = match broken {
+            _ if ops.is_empty() => Ok(()),
+            Some((since, pause)) if since.elapsed() < pause => Err("it failed before".to_owned()),
+            Some(_) => store.reopen().and_then(|()| store.write(&ops)).map_err(|e| e.to_string()),
+            None => store.write(&ops).map_err(|error| error.to_string()),
+        };
+        let input = match written {
+            Ok(()) => {
+                broken = if ops.is_empty() { broken } else { None };
+                Input::Stored(done)
+            }
+            Err(what) => {
                 has_failed = true;
-                tracing::error!(%error, "the file of direct messages failed");
-                let StoreError::Failed { what, .. } = error else { continue };
+                let is_due = broken.is_none_or(|(since, pause)| since.elapsed() >= pause);
+                if is_due {
+                    tracing::error!(what, "the file of direct messages failed");
+                    let pause =
+                        broken.map_or(REOPEN_FIRST, |(_, pause)| (pause * 2).min(REOPEN_MAX));
+                    broken = Some((time::origin(), pause));
+                }
                 Input::NotStored(what)
             }
         };

@@ -149,7 +149,9 @@ impl Mailbox {
     /// Follows the messages that come after one, on disk or yet to come; `None` means from now on.
     pub fn follow(&self, after: Option<u64>) -> Follower {
         let told = self.shown.newest.subscribe();
-        let seen = after.unwrap_or(*told.borrow());
+        let newest = *told.borrow();
+        // A number that is none yet is of a file that is no more: everything is new.
+        let seen = after.map_or(newest, |after| if after > newest { 0 } else { after });
         Follower { mailbox: self.clone(), told, seen, is_level: after.is_none() }
     }
 

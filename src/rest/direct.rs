@@ -284,7 +284,9 @@ impl Message {
             text: if message.form == Form::Text { text() } else { None },
             json: match message.form {
                 // What another sent as JSON may be none.
-                Form::Json => text().and_then(|text| RawValue::from_string(one_line(text)).ok()),
+                Form::Json => text()
+                    .filter(|text| is_plain(text))
+                    .and_then(|text| RawValue::from_string(one_line(text)).ok()),
                 Form::Text | Form::Bytes => None,
             },
             issues: message.issues.iter().map(CarriedIssue::of).collect(),
@@ -300,6 +302,11 @@ impl CarriedIssue {
     fn of(carried: &Carried) -> Self {
         Self { list: carried.list.to_string(), id: carried.issue.id.clone() }
     }
+}
+
+/// Tells whether programs can read a JSON value: it is nested no deeper than most of them take.
+fn is_plain(json: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(json).is_ok()
 }
 
 /// Returns JSON on one line, as an event wants it: line ends stand between tokens alone.

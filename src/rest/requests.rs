@@ -35,7 +35,7 @@ pub(super) struct ClaimBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confirm_ms: Option<u64>,
     /// Claim nothing while no other member was heard for as long as the claim would live.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unless_isolated: bool,
 }
 

@@ -549,3 +549,43 @@ fn who_does_not_want_to_work_in_isolation_claims_nothing_there() {
     at_a.hears(&[2]);
     a.tracker.claim(&pick, &careful).unwrap();
 }
+
+#[test]
+fn no_worker_takes_over_from_another_of_its_agent_before_others_were_asked() {
+    let (mut a, _, at_a, _) = two(0);
+    at_a.sees(|around, _| around.is_comparing = true);
+    at_a.pass(TTL_MS + 1);
+    let name = held(&a).name;
+    let pick = Pick::Issue(name);
+    for worker in ["w", "other"] {
+        let refused = a.tracker.claim(&pick, &terms(worker)).unwrap_err();
+        assert!(matches!(refused, TrackerError::CatchingUp { .. }), "{worker}: {refused}");
+    }
+    assert!(!is_ready(&a), "nor is it offered");
+    at_a.sees(|around, _| around.is_comparing = false);
+    a.tracker.claim(&pick, &terms("other")).unwrap();
+    // Without a node, nobody can be asked.
+    let mut a = List::new(1);
+    a.create("one");
+    let _b = List::member_in_role(&mut a, 2, Role::Worker);
+    let (mut a, time) = timed(a, 1, Seen::default(), Senses::default());
+    claimed(&mut a, "T-0001");
+    time.pass(TTL_MS + 1);
+    let refused = a.tracker.claim(&Pick::Issue("T-0001".to_owned()), &terms("w")).unwrap_err();
+    assert!(matches!(refused, TrackerError::NobodyAsked { .. }), "{refused}");
+}
+
+#[test]
+fn a_claim_of_its_own_that_a_store_gets_back_from_others_contests_nothing() {
+    let (_a, mut b, _, at_b) = two(1);
+    at_b.pass(2 * TTL_MS);
+    let takeover = take(&mut b).unwrap();
+    // The store of a is lost, and comes back from b.
+    let restored = List::member_in_role(&mut b, 1, Role::Maintainer);
+    let (mut restored, at) = hearing(restored, 1);
+    at.hears(&[2]);
+    give(&b, &mut restored);
+    let parted = restored.tracker.part().unwrap();
+    assert!(parted.iter().all(|part| part.lost_to == Some(takeover)), "{parted:?}");
+    assert_eq!(held(&restored).row.held.unwrap().claim, takeover);
+}

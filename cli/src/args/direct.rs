@@ -112,7 +112,8 @@ pub struct SendArgs {
 /// Arguments of `direct listen`.
 #[derive(Debug, Args)]
 pub struct ListenArgs {
-    /// Begin after the message with this number; 0 is everything in the inbox [default: from now on]
+    /// Begin after the message with this number; 0 is everything in the inbox [default: from now on, and with --ack
+    /// 0]
     #[arg(long, value_name = "N")]
     pub after: Option<u64>,
     /// Release each message once it is shown

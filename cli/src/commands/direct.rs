@@ -17,6 +17,9 @@ use crate::input::Texts;
 use crate::output::plain::one_line;
 use crate::resolve::Session;
 
+/// How many messages of the inbox are read at once.
+const INBOX_PAGE: u64 = 500;
+
 /// How long to wait for a node that is gone until it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -91,7 +94,8 @@ fn parsed(text: &str) -> Result<Value, CliError> {
 fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
     let output = session.output;
     let mut left = args.limit;
-    let mut after = args.after;
+    // Whoever releases what is shown wants to be shown everything.
+    let mut after = args.after.or(args.ack.then_some(0));
     let mut is_waiting = false;
     // Who starts no node is told so; one that was there is waited for.
     let mut following = Some(client(session)?.follow_messages(after)?);
@@ -118,19 +122,32 @@ fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
                     output.note("The node is back.");
                 }
             }
+            // They came too fast for the stream, and are in the inbox.
             Some(Told::Event { data, .. }) if data["missed"].is_u64() => {
-                let missed = &data["missed"];
-                output.note(&format!(
-                    "{missed} messages came too fast to be shown here; `x0x direct inbox --cursor {}` has them",
-                    data["after"]
-                ));
+                let missed = data["missed"].as_u64().unwrap_or_default();
+                let mut cursor = data["after"].as_u64().unwrap_or_default();
+                let end = cursor + missed;
+                while cursor < end {
+                    let limit = (end - cursor).min(INBOX_PAGE);
+                    let path = format!("/direct/inbox?cursor={cursor}&limit={limit}");
+                    let page: Value = client(session)?.get(&path)?;
+                    let messages = page["messages"].as_array().cloned().unwrap_or_default();
+                    for message in messages.iter().take_while(|one| one["id"].as_u64() <= Some(end))
+                    {
+                        show_heard(session, args, message)?;
+                        left = left.map(|left| left - 1);
+                        if left == Some(0) {
+                            return Ok(Exit::Done);
+                        }
+                    }
+                    cursor = match messages.last().and_then(|last| last["id"].as_u64()) {
+                        Some(last) => last,
+                        None => end,
+                    };
+                }
             }
             Some(Told::Event { data, .. }) => {
-                show(session, &data)?;
-                if args.ack {
-                    let _released: Value = client(session)?
-                        .post("/direct/inbox/ack", &json!({"up_to": data["id"]}))?;
-                }
+                show_heard(session, args, &data)?;
                 left = left.map(|left| left - 1);
                 if left == Some(0) {
                     return Ok(Exit::Done);
@@ -138,6 +155,16 @@ fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
             }
         }
     }
+}
+
+/// Shows a message, and releases it where that is wanted.
+fn show_heard(session: &Session, args: &ListenArgs, message: &Value) -> Result<(), CliError> {
+    show(session, message)?;
+    if args.ack {
+        let up_to = json!({"up_to": message["id"]});
+        let _released: Value = client(session)?.post("/direct/inbox/ack", &up_to)?;
+    }
+    Ok(())
 }
 
 fn inbox(session: &Session, args: &InboxArgs) -> Result<Exit, CliError> {

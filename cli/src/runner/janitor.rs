@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use x0x::home::Home;
 use x0x::node::Node;
+use x0x::time;
 use x0x_tracker::id::{AgentId, ListId};
 
 use super::desk::Desk;
@@ -23,19 +24,21 @@ const AGAIN_AFTER: Duration = Duration::from_secs(15);
 pub async fn look_after(node: Node, home: Home, wait: Duration) {
     let events = node.events().clone();
     let mut happened = events.follow();
-    let (mut seen, mut is_due, mut has_left) = (events.newest(), true, false);
+    let (mut seen, mut is_due, mut again_at) = (events.newest(), true, None);
     loop {
         if is_due {
             let (home, agent) = (home.clone(), node.agent());
             let recovering = tokio::task::spawn_blocking(move || recover(home, agent, wait));
             if let Ok(recovered) = recovering.await {
-                has_left = !recovered.complaints.is_empty();
+                let has_left = !recovered.complaints.is_empty();
+                again_at = has_left.then(|| time::origin() + AGAIN_AFTER);
                 log(&recovered);
             }
         }
-        let waited = match has_left {
-            true => tokio::time::timeout(AGAIN_AFTER, happened.changed()).await,
-            false => Ok(happened.changed().await),
+        // However much happens meanwhile.
+        let waited = match again_at {
+            Some(at) => tokio::time::timeout_at(at, happened.changed()).await,
+            None => Ok(happened.changed().await),
         };
         if matches!(waited, Ok(Err(_))) {
             // Nothing happens any more.

@@ -453,8 +453,10 @@ impl Shift {
             }
             // So was another machine, as was heard before anything was begun.
             Some(TrackerError::ClaimLost { .. }) if !is_named => Event::ClaimLost,
-            // Another writer was quicker.
-            Some(TrackerError::Refused { .. }) if !is_named => Event::ClaimLater,
+            // Another writer was quicker, or others are asked first what they did.
+            Some(TrackerError::Refused { .. } | TrackerError::CatchingUp { .. }) if !is_named => {
+                Event::ClaimLater
+            }
             // Another writer keeps the store: whoever wants one issue hears of it at once.
             Some(TrackerError::Busy { .. }) if self.foreman.is_interrupted() => Event::ClaimLater,
             Some(TrackerError::Busy { .. }) if !self.settings.plan.asks_once => {

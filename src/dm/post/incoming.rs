@@ -14,6 +14,9 @@ use super::super::wire::{Ack, Frame, Message, Place, Refusal};
 use super::outgoing::{as_us, own_receipt, receipt};
 use super::{Effect, Order, Post, Progress, Written};
 
+/// How often messages of one sender that came again are acknowledged again.
+const REPEAT_EVERY: Duration = Duration::from_millis(100);
+
 /// For how many messages issues are brought at once; others are sent again later.
 const FETCHES_MAX: usize = 64;
 /// The same of one sender.
@@ -102,7 +105,7 @@ impl Post {
                 if message.from != from || message.to != self.me {
                     return effects.push(Effect::Breach(from));
                 }
-                self.message(from, path, message, after, effects);
+                self.message(now, from, path, message, after, effects);
             }
             // Nobody has this side check what it never waited for.
             Frame::Ack(_) if !self.outbox.awaits(from) => {}
@@ -117,11 +120,14 @@ impl Post {
                 self.pump(now, from, effects);
             }
             Frame::Refused { place, why } => {
-                let ended = self.outbox.refused(now, from, place, why, &mut self.random);
+                let waiting = &self.waiting;
+                let is_waited_for = |order| waiting.contains_key(&order);
+                let ended =
+                    self.outbox.refused(now, from, place, why, &is_waited_for, &mut self.random);
                 for pending in ended {
                     self.counts.count(from, path, |count| count.refused += 1);
                     let error = match why {
-                        Refusal::NotAllowed => DmError::NotAllowed { to: from },
+                        Refusal::NotAllowed | Refusal::Stranger => DmError::NotAllowed { to: from },
                         Refusal::InboxFull | Refusal::Gap | Refusal::NotYet => {
                             DmError::InboxFull { to: from }
                         }
@@ -135,6 +141,7 @@ impl Post {
 
     pub(super) fn message(
         &mut self,
+        now: Duration,
         from: AgentId,
         path: DmPath,
         message: Message,
@@ -150,7 +157,8 @@ impl Post {
             }
             // Whoever came through others and is no member is told nothing.
             if is_member || path == DmPath::Quic {
-                self.reply(from, &Frame::Refused { place, why: Refusal::NotAllowed }, effects);
+                let why = if is_member { Refusal::NotAllowed } else { Refusal::Stranger };
+                self.reply(from, &Frame::Refused { place, why }, effects);
             }
             return;
         }
@@ -178,7 +186,14 @@ impl Post {
             }
             Verdict::Stored => {
                 self.counts.count(from, path, |count| count.duplicates += 1);
-                self.acknowledge(from, place, effects);
+                // One answers for all that came again with it.
+                let due = |at: &Duration| now >= *at + REPEAT_EVERY;
+                if self.repeated.get(&from).is_none_or(due) {
+                    self.repeated.insert(from, now);
+                    let number = self.inbox.stored_of(from, place.log).unwrap_or(place.number);
+                    let up_to = Place { number: number.max(place.number), ..place };
+                    self.acknowledge(from, up_to, effects);
+                }
             }
             // It is acknowledged once it is on disk.
             Verdict::Taking => self.counts.count(from, path, |count| count.duplicates += 1),
@@ -195,7 +210,13 @@ impl Post {
             // Whoever sent those may have given them up.
             self.fetching.retain(|_, are_here| !*are_here);
         }
-        let of_it = self.fetching.keys().filter(|(of, _)| *of == from).count();
+        let of_it = |fetching: &BTreeMap<(AgentId, Place), bool>| {
+            fetching.keys().filter(|(of, _)| *of == from).count()
+        };
+        if of_it(&self.fetching) >= FETCHES_PER_SENDER_MAX {
+            self.fetching.retain(|(of, _), are_here| *of != from || !*are_here);
+        }
+        let of_it = of_it(&self.fetching);
         self.fetching.len() < FETCHES_MAX && of_it < FETCHES_PER_SENDER_MAX
     }
 

@@ -41,7 +41,7 @@ impl Post {
         if to != self.me && !self.members.contains(&to) {
             return Err(DmError::RecipientUnknown { to });
         }
-        let digest = digest_of(form, &payload);
+        let digest = digest_of(form, &payload, &issues);
         if let Some(id) = &message_id
             && let Some(known) = self.known.get(&(to, id.clone()))
         {
@@ -81,6 +81,7 @@ impl Post {
             tried: BTreeSet::new(),
             path: None,
             ends_on_full,
+            stranger_since: None,
         };
         effects.push(Effect::Tell(request, Progress::Queued(receipt(&pending))));
         self.wait(request, order);
@@ -222,13 +223,17 @@ impl Post {
     /// Remembers the id of a message.
     pub(super) fn know(&mut self, message: &Message, order: Order) {
         let key = (message.to, message.message_id.clone());
-        let digest = digest_of(message.form, &message.payload);
+        let digest = digest_of(message.form, &message.payload, &message.issues);
         self.known.insert(key.clone(), Known { digest, order, receipt: None });
-        self.known_order.push_back(key);
+        self.known_order.push_back((key.0, key.1, order));
         if self.known_order.len() > 2 * MESSAGES_MAX
-            && let Some(oldest) = self.known_order.pop_front()
+            && let Some((to, id, order)) = self.known_order.pop_front()
         {
-            self.known.remove(&oldest);
+            let key = (to, id);
+            // It may have been used again since.
+            if self.known.get(&key).is_some_and(|known| known.order == order) {
+                self.known.remove(&key);
+            }
         }
     }
 
@@ -300,9 +305,15 @@ pub(super) fn own_receipt(
     }
 }
 
-fn digest_of(form: Form, payload: &[u8]) -> [u8; 32] {
+fn digest_of(form: Form, payload: &[u8], issues: &[Carried]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[form as u8]).update(payload);
+    hasher.update(&[form as u8]).update(&payload.len().to_le_bytes()).update(payload);
+    for Carried { list, issue } in issues {
+        hasher.update(&list.0).update(&issue.key.0);
+        for head in &issue.heads {
+            hasher.update(head);
+        }
+    }
     *hasher.finalize().as_bytes()
 }
 

@@ -29,10 +29,6 @@ pub const RETURNS_MAX: usize = 16;
 /// asks for a beat about once within it, and what was sent before came with the comparison.
 const WAIT_PARTS: u64 = 4;
 
-/// How long one waits at most after the return of an agent that is not the claim's holder: what it had heard of
-/// the holder came with the comparison, so that only a beat that was just under way to it is waited for. A guess.
-const HEARSAY_MS_MAX: u64 = 30_000;
-
 /// A cut that lasted this part of a claim's time to live or less hid no more than a beat of it or two: then
 /// silence is none of its making.
 const CUT_PARTS: u64 = 2;
@@ -123,19 +119,16 @@ impl Around {
     }
 
     /// Returns in how long the silence of a claim says something, as far as is known; 0 where it does: the
-    /// node was level with others since it last could not hear them, and waited for a beat since then: a
-    /// quarter of the claim's life, or less where only others than its holder came back.
-    pub fn settles_in_ms(&self, holder: AgentId, ttl_ms: u64, now: Uptime) -> u64 {
+    /// node was level with others since it last could not hear them, and waited for a beat since then. A frame
+    /// names the claims that were worked on since the one before, so a comparison does not bring each claim's
+    /// newest beat.
+    pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
         let wait_ms = ttl_ms / WAIT_PARTS + 1;
         if self.is_catching_up(now) {
             return wait_ms;
         }
-        let cut_ms = ttl_ms / CUT_PARTS;
-        let of_others = self.back.iter().map(|(agent, returns)| {
-            let wait_ms = if *agent == holder { wait_ms } else { wait_ms.min(HEARSAY_MS_MAX) };
-            returns.left_ms(cut_ms, wait_ms, now)
-        });
-        of_others.fold(self.returns.left_ms(cut_ms, wait_ms, now), u64::max)
+        let all = self.back.values().chain([&self.returns]);
+        all.map(|returns| returns.left_ms(ttl_ms / CUT_PARTS, wait_ms, now)).max().unwrap_or(0)
     }
 
     /// Tells whether the node may not know yet what others did while it could not hear them.
@@ -205,7 +198,6 @@ mod tests {
     use super::*;
 
     const BOOT: [u8; 16] = [1; 16];
-    const HOLDER: AgentId = AgentId([5; 32]);
 
     fn at(ms: u64) -> Uptime {
         Uptime { boot: BOOT, ms }
@@ -231,7 +223,7 @@ mod tests {
         // Five hours of sleep, before and after they are noted.
         let woken = 10_000 + 5 * 3_600_000;
         assert_eq!(around.age_ms(seen, at(woken)), 6_000);
-        assert_eq!(around.settles_in_ms(HOLDER, 1_000, at(woken)), 251);
+        assert_eq!(around.settles_in_ms(1_000, at(woken)), 251);
         assert_eq!(around.look(woken), Some(5 * 3_600_000));
         assert_eq!(around.age_ms(seen, at(woken + 300)), 6_300);
         assert_eq!(around.age_ms(Sighting(at(woken - 100)), at(woken + 300)), 300);
@@ -268,11 +260,11 @@ mod tests {
     fn silence_says_nothing_until_a_quarter_of_a_life_after_a_return() {
         let mut around = looking(0, 10_000);
         around.is_comparing = true;
-        assert_eq!(around.settles_in_ms(HOLDER, 1_000, at(10_000)), 251);
+        assert_eq!(around.settles_in_ms(1_000, at(10_000)), 251);
         around.is_comparing = false;
         around.note_return(None, Return { away_ms: 60_000, at_ms: 10_000 });
         look_until(&mut around, 12_000);
-        let settles = |ttl_ms| around.settles_in_ms(HOLDER, ttl_ms, at(12_000));
+        let settles = |ttl_ms| around.settles_in_ms(ttl_ms, at(12_000));
         assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
         assert_eq!(settles(120_000), 0, "a short cut hid no more than a beat or two");
     }
@@ -283,11 +275,7 @@ mod tests {
         around.note_return(None, Return { away_ms: 600_000, at_ms: 9_000 });
         around.note_return(None, Return { away_ms: 2_000, at_ms: 10_000 });
         assert_eq!(around.returns.all().len(), 2);
-        assert_eq!(
-            around.settles_in_ms(HOLDER, 8_000, at(10_500)),
-            501,
-            "the long one is not over"
-        );
+        assert_eq!(around.settles_in_ms(8_000, at(10_500)), 501, "the long one is not over");
         around.note_return(None, Return { away_ms: 700_000, at_ms: 10_100 });
         assert_eq!(around.returns.all(), [Return { away_ms: 700_000, at_ms: 10_100 }]);
         for n in 0..2 * RETURNS_MAX as u64 {
@@ -299,24 +287,18 @@ mod tests {
     }
 
     #[test]
-    fn members_that_come_and_go_hold_up_the_takeover_of_no_claim_of_others_for_long() {
+    fn what_is_over_of_those_who_came_back_is_forgotten_and_each_counts_for_itself() {
         const TTL_MS: u64 = 3_600_000;
         let mut around = looking(0, 10_000);
-        // Ten laptops, one after the other, each away for most of an hour.
         for n in 0..10 {
-            around
-                .note_return(Some(AgentId([n + 10; 32])), Return { away_ms: 3_000_000, at_ms: 0 });
+            let back = Return { away_ms: 3_000_000, at_ms: u64::from(n) };
+            around.note_return(Some(AgentId([n; 32])), back);
         }
-        let settles = |around: &Around, ms| around.settles_in_ms(HOLDER, TTL_MS, at(ms));
-        assert_eq!([settles(&around, 10_000), settles(&around, 10_000 + 1)], [20_000, 19_999]);
-        look_until(&mut around, 30_000);
-        assert_eq!(settles(&around, 30_000), 0);
-        around.note_return(Some(HOLDER), Return { away_ms: 3_000_000, at_ms: 30_000 });
-        assert_eq!(settles(&around, 30_000), 900_001, "its holder may beat within a quarter of it");
-        assert_eq!(around.settles_in_ms(HOLDER, 4_000, at(30_000)), 1_001);
-        around
-            .note_return(None, Return { away_ms: 9, at_ms: 30_000 + TTL_MS_MAX / WAIT_PARTS + 1 });
-        assert!(around.back.is_empty(), "what is over is forgotten");
+        around.note_return(Some(AgentId([0; 32])), Return { away_ms: 9, at_ms: 10_000 });
+        assert_eq!(around.back.len(), 10);
+        assert_eq!(around.settles_in_ms(TTL_MS, at(10_000)), 890_010, "the one that came last");
+        around.note_return(None, Return { away_ms: 9, at_ms: 10_001 + TTL_MS_MAX / WAIT_PARTS });
+        assert!(around.back.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::watching::{Outlook, slate_of_claim};
 use super::{LocalTracker, names};
 use crate::claim::beat::{Beat, ClaimTag, Kind, SignedBeat, Turn, tag};
-use crate::claim::{Sighting, Tree};
+use crate::claim::{Sighting, Tree, Uptime};
 use crate::document::Content;
 use crate::id::{AgentId, RecordHash};
 use crate::interface::report::Row;
@@ -157,11 +157,11 @@ pub(super) fn watch(
         let holds = row.held.as_ref().is_some_and(|held| held.claim == claim);
         watch_promises(writing, tree, claim, holds, outlook)?;
         if Some(record.by) == outlook.agent {
-            // One that this store did not make, as after a restore, is watched from when it comes.
+            // One that this store did not make, as after a restore, may have been silent for any time.
             if holds && writing.seen_beat(claim)?.is_none() {
                 let (row, worker) = (row_key(&content.issue.birth), made.worker.clone());
                 let whose = Whose { agent: record.by, worker, row };
-                writing.put_beat(claim, Sighting(outlook.uptime), Some(&whose))?;
+                writing.put_beat(claim, Sighting(Uptime::default()), Some(&whose))?;
             }
             continue;
         }

@@ -38,8 +38,14 @@ pub(super) fn may_claim(
     if row.deleted {
         return Err(refused("it was removed".to_owned()));
     }
-    let watching = Watching::of(tables, edition.outlook());
     let agent = edition.host().signer.agent();
+    if let Some(held) = row.held.as_ref().filter(|held| held.agent == agent)
+        && has_lapsed(edition, content, held.claim)?
+    {
+        check_somebody_asks(edition, content)?;
+        check_caught_up(edition, content)?;
+    }
+    let watching = Watching::of(tables, edition.outlook());
     let slate = slates::of(&watching, &content.tree)?;
     let sight = watching.sight(&row, &slate)?;
     let origin = match rules::may_claim(&content.tree, &slate, agent, role(edition)?, &sight) {

@@ -90,7 +90,8 @@ fn choose(
     let start = match holding::own_claim(&content, agent, &terms.worker) {
         Some(claim) if terms.resume => Start::Again(claim),
         _ => {
-            check_not_isolated(edition, terms)?;
+            let slated_ms = content.tree.shard().map(|(_, shard)| shard.ttl_ms);
+            check_not_isolated(edition, terms, slated_ms)?;
             Start::Anew(may_claim(edition, &content, &terms.worker)?)
         }
     };
@@ -98,8 +99,12 @@ fn choose(
 }
 
 /// Refuses to claim in isolation, where that is not wanted.
-fn check_not_isolated(edition: &Edition<'_>, terms: &Terms) -> Result<(), TrackerError> {
-    let ttl_ms = terms.ttl_ms.unwrap_or(TTL_MS_DEFAULT);
+fn check_not_isolated(
+    edition: &Edition<'_>,
+    terms: &Terms,
+    slated_ms: Option<u64>,
+) -> Result<(), TrackerError> {
+    let ttl_ms = terms.ttl_ms.or(slated_ms).unwrap_or(TTL_MS_DEFAULT);
     let is_isolated = || Watching::of(edition.tables(), edition.outlook()).is_isolated(ttl_ms);
     match terms.unless_isolated && is_isolated()? {
         true => Err(TrackerError::Isolated { ttl_ms }),

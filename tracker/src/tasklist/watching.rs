@@ -168,14 +168,18 @@ impl<'a, T: Tables> Watching<'a, T> {
             Some(held) => self.is_out(held.agent)?,
             None => false,
         };
-        let alone = Sight { is_holder_out, ..Sight::alone(silent_ms) };
+        let settles_in_ms = match held.filter(|held| Some(held.agent) == self.outlook.agent) {
+            Some(held) => self.own_settles_in_ms(held.ttl_ms)?,
+            None => 0,
+        };
+        let alone = Sight { is_holder_out, settles_in_ms, ..Sight::alone(silent_ms) };
         let Some(around) = &self.around else { return Ok(alone) };
         let Outlook { agent, uptime, .. } = self.outlook;
         let is_other = |other: &&AgentId| Some(**other) != agent;
         // What was claimed here, nobody else beats.
         let settles_in_ms = match held.filter(|held| Some(held.agent) != agent) {
-            Some(held) => around.settles_in_ms(held.agent, held.ttl_ms, uptime),
-            None => 0,
+            Some(held) => around.settles_in_ms(held.ttl_ms, uptime),
+            None => settles_in_ms,
         };
         Ok(Sight {
             unheld_ms: self.unheld_ms(row),
@@ -186,6 +190,20 @@ impl<'a, T: Tables> Watching<'a, T> {
             settles_in_ms,
             ..alone
         })
+    }
+
+    /// Returns in how long a lapsed claim of this agent may be taken over by another of its workers: others may
+    /// have taken it over, so they are asked first.
+    fn own_settles_in_ms(&self, ttl_ms: u64) -> Result<u64, TrackerError> {
+        let is_known = match &self.around {
+            Some(around) => !around.is_catching_up(self.outlook.uptime),
+            None => {
+                let own = self.outlook.agent;
+                let mut workers = self.workers()?.unwrap_or_default().iter();
+                workers.all(|agent| Some(*agent) == own)
+            }
+        };
+        Ok(if is_known { 0 } else { ttl_ms / 4 + 1 })
     }
 
     fn unheld_ms(&self, row: &Row) -> u64 {
