@@ -356,6 +356,7 @@ async fn who_is_blocked_or_unknown_is_refused_with_a_code_that_stays() {
         json!({"to": bob.agent().to_string(), "payload": "%"}),
         json!({"to": "me", "text": "a"}),
         json!({"to": bob.agent().to_string(), "text": "a", "ttl_ms": 86_400_001}),
+        json!({"to": bob.agent().to_string(), "text": "a", "ttl_ms": 0}),
         json!({"to": bob.agent().to_string(), "text": "a", "waiting": "none"}),
     ] {
         assert_eq!(refused(ann.post("/direct/send", bad.clone()).await).0, "invalid", "{bad}");
@@ -393,12 +394,15 @@ async fn the_inbox_of_direct_messages_is_paged_and_released() {
     );
     let released = place.post("/direct/inbox/ack", json!({"up_to": 4})).await.unwrap();
     assert_eq!(released["unread"], 1);
+    // What was released is not heard again.
+    let (_following, first) = next_message(place.listen(Some(0)).await).await;
+    assert_eq!(first["id"], 5);
     let all = place.get("/direct/inbox").await;
     assert_eq!(all["messages"][0]["id"], 5);
     // A number that is none yet releases what there is.
     let released = place.post("/direct/inbox/ack", json!({"up_to": 99})).await.unwrap();
     assert_eq!(released["unread"], 0);
-    place.post("/direct/send", json!({"to": me, "text": "6"})).await.unwrap();
+    place.post("/direct/send", json!({"to": me, "json": null})).await.unwrap();
     assert_eq!(place.get("/direct/inbox").await["messages"][0]["id"], 6);
 }
 

@@ -310,6 +310,11 @@ impl CliError {
         if let Self::Config(config) = self {
             error["faults"] = config.details();
         }
+        if let (Self::Client(ClientError::Refused(body)), Some(error)) =
+            (self, error.as_object_mut())
+        {
+            error.extend(body.details.clone());
+        }
         if let (Some(tracker), Some(error)) = (self.tracker(), error.as_object_mut()) {
             error.extend(tracker.details());
         }
@@ -457,7 +462,7 @@ pub fn problem_text(file: &str, problem: &Problem) -> String {
 fn exit_of_refusal(code: &str) -> Exit {
     match code {
         "ticket_refused" | "not_allowed" => Exit::NotAllowed,
-        "unknown_list" | "no_list" | "recipient_unknown" => Exit::NotFound,
+        "unknown_list" | "no_list" | "recipient_unknown" | "not_found" => Exit::NotFound,
         "message_id_taken" => Exit::Conflict,
         "bad_ticket" | "bad_filter" | "invalid" | "payload_too_large" => Exit::Invalid,
         _ => Exit::Failed,

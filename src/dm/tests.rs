@@ -512,13 +512,19 @@ fn whoever_is_no_member_or_blocked_is_refused_and_told_why() {
     assert!(matches!(world.told(0, request).last(), Some(Progress::Delivered(_))));
     world.tell(1, Input::Members([bob].into()));
     let request = world.ask(0, Draft::text(bob, "z"), false);
-    world.run_for(SECOND);
+    world.run_for(3 * SECOND);
+    let told = world.told(0, request);
+    assert!(
+        matches!(told.last(), Some(Progress::Accepted(_))),
+        "it may not be known yet: {told:?}"
+    );
+    world.run_for(5 * SECOND);
     assert_eq!(world.told(0, request).last(), Some(&&refused));
     assert_eq!(world.inbox(1), ["y"]);
     let rows = world.sites[1].post.as_ref().unwrap().rows();
     let quic = rows.iter().find(|row| row.path == DmPath::Quic).unwrap();
     assert_eq!((quic.received, quic.turned_away), (1, 1), "while it was a member");
-    assert_eq!(world.sites[1].post.as_ref().unwrap().strangers(), 1);
+    assert!((2..20).contains(&world.sites[1].post.as_ref().unwrap().strangers()));
 }
 
 #[test]

@@ -44,13 +44,20 @@ pub struct Mailbox {
 pub(super) struct Shown {
     newest: watch::Sender<u64>,
     kept: Mutex<VecDeque<Arc<Envelope>>>,
+    /// Messages up to this one were released.
+    released: AtomicU64,
     is_over: AtomicBool,
 }
 
 impl Shown {
     pub(super) fn new(newest: u64) -> Self {
         let newest = watch::Sender::new(newest);
-        Self { newest, kept: Mutex::default(), is_over: AtomicBool::new(false) }
+        Self {
+            newest,
+            kept: Mutex::default(),
+            released: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+        }
     }
 
     /// Shows messages that are on disk now.
@@ -171,7 +178,10 @@ impl Mailbox {
     /// Releases every message up to one: they are read.
     pub async fn release(&self, up_to: u64) -> Result<Depth, DmError> {
         self.tell(dm::Input::Release(up_to))?;
-        self.look(Post::depth).await
+        let depth = self.look(Post::depth).await?;
+        let up_to = up_to.min(*self.shown.newest.borrow());
+        self.shown.released.fetch_max(up_to, Ordering::AcqRel);
+        Ok(depth)
     }
 
     /// Takes no messages of an agent any more, or takes them again.
@@ -289,13 +299,18 @@ impl Follower {
             let first = kept.front().map_or(newest + 1, |envelope| envelope.number);
             // Numbers have no gaps but where a disk failed.
             match self.seen + 1 >= first || self.is_level {
-                true => kept.iter().filter(|one| one.number > self.seen).cloned().collect(),
+                true => {
+                    // Whoever follows hears what comes; whoever catches up, what is still there.
+                    let released = self.mailbox.shown.released.load(Ordering::Acquire);
+                    let from = if self.is_level { self.seen } else { self.seen.max(released) };
+                    kept.iter().filter(|one| one.number > from).cloned().collect()
+                }
                 false => Vec::new(),
             }
         };
         if let Some(first) = kept.first().map(|envelope| envelope.number) {
             let (after, missed) = (self.seen, first - self.seen - 1);
-            let lagged = (missed > 0 && kept.len() >= MESSAGES_SHOWN)
+            let lagged = (self.is_level && missed > 0 && kept.len() >= MESSAGES_SHOWN)
                 .then_some(Heard::Lagged { missed, after });
             self.seen = kept.last().map_or(newest, |envelope| envelope.number);
             return Ok(lagged.into_iter().chain(kept.into_iter().map(Heard::Message)).collect());

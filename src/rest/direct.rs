@@ -56,7 +56,7 @@ pub(super) struct SendBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     /// A JSON value instead, which stays as it is spelled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "any_json", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,
     /// What tells it from every other message of this agent: sent twice, it goes once. At most 128 bytes.
@@ -75,6 +75,13 @@ pub(super) struct SendBody {
     /// What is waited for; a delivery for 30 s at most.
     #[serde(default)]
     wait: WaitFor,
+}
+
+/// Reads any JSON value; null is one too.
+fn any_json<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// What became of a message.
@@ -129,8 +136,9 @@ pub(super) async fn send(State(node): State<Node>, body: Unread) -> Result<Json<
         (None, None, Some(json)) => (Form::Json, json.get().as_bytes().to_vec()),
         _ => return Err(invalid("give one of payload, text and json")),
     };
-    if body.ttl_ms.is_some_and(|ttl_ms| Duration::from_millis(ttl_ms) > TTL_MAX) {
-        return Err(invalid("ttl_ms is a day at most"));
+    let is_life = |ttl_ms: u64| ttl_ms > 0 && Duration::from_millis(ttl_ms) <= TTL_MAX;
+    if !body.ttl_ms.is_none_or(is_life) {
+        return Err(invalid("a message lives for a day at most, and for some time"));
     }
     let wait = match body.wait {
         WaitFor::None => Wait::Queued,
@@ -150,6 +158,9 @@ async fn carried(
     names: Vec<String>,
 ) -> Result<Vec<Carried>, Failure> {
     if names.is_empty() {
+        if let Some(list) = list {
+            node.keeper().named(Some(&list)).await??;
+        }
         return Ok(Vec::new());
     }
     reading(node, list, move |tracker| {
@@ -340,7 +351,10 @@ pub(super) struct Inbox {
     responses((status = 200, body = Inbox), Failures))]
 pub(super) async fn inbox(Asked { node, query, .. }: Asked<Paged>) -> Result<Json<Inbox>, Failure> {
     let Paged { cursor, limit } = query;
-    let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    if limit == Some(0) {
+        return Err(bad_query("limit: 1 at least"));
+    }
+    let limit = limit.unwrap_or(PAGE).min(PAGE_MAX);
     let mailbox = node.mailbox();
     let found = mailbox.inbox(cursor.unwrap_or(0), limit).await?;
     let unread = mailbox.view().await?.depth.inbox;
@@ -428,7 +442,9 @@ async fn set_blocked(
         None => agent_of(node, &agent_id).await?,
     };
     if agent == node.agent() {
-        return Err(invalid("an agent does not block itself"));
+        let (status, hint) = (StatusCode::UNPROCESSABLE_ENTITY, "name another agent");
+        let detail = "an agent takes what it sends itself";
+        return Err(Failure::new(status, "invalid", detail, hint));
     }
     node.mailbox().block(agent, is_blocked).await?;
     blocked(State(node.clone())).await
@@ -442,6 +458,8 @@ pub(super) async fn blocked(State(node): State<Node>) -> Result<Json<Blocked>, F
     Ok(Json(Blocked { blocked: blocked.iter().map(ToString::to_string).collect() }))
 }
 
+const MEMBERS_HINT: &str = "`x0x members -v` shows whole ids";
+
 /// Returns the agent that a text names: by its id, or by the start of it, where one member has that.
 async fn agent_of(node: &Node, text: &str) -> Result<AgentId, Failure> {
     let text = text.trim().to_ascii_lowercase();
@@ -450,14 +468,17 @@ async fn agent_of(node: &Node, text: &str) -> Result<AgentId, Failure> {
     }
     let is_start = (4..64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !is_start {
-        return Err(invalid("an agent is named by its id, 64 hex digits, or at least the first 4"));
+        let detail = "an agent is named by its id, 64 hex digits, or at least the first 4";
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Failure::new(status, "invalid", detail, MEMBERS_HINT));
     }
     let mut known = node.mailbox().members().await?;
     known.push(node.agent());
     one_of(&known, &text).ok_or_else(|| {
-        let detail = format!("no member has an id that begins with {text}, or several have");
-        let hint = "`x0x members -v` shows whole ids";
-        Failure::new(StatusCode::NOT_FOUND, "recipient_unknown", &detail, hint)
+        let several = known.iter().any(|agent| agent.to_string().starts_with(&text));
+        let who = if several { "several members have" } else { "no member has" };
+        let detail = format!("{who} an id that begins with {text}");
+        Failure::new(StatusCode::NOT_FOUND, "recipient_unknown", &detail, MEMBERS_HINT)
     })
 }
 
@@ -469,7 +490,8 @@ fn one_of(agents: &[AgentId], start: &str) -> Option<AgentId> {
 }
 
 fn invalid(detail: &str) -> Failure {
-    let hint = "see /openapi.json for its fields";
+    let hint =
+        "`x0x direct send --help` says what a message may be, and /openapi.json for programs";
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail, hint)
 }
 

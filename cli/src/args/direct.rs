@@ -23,7 +23,7 @@ Examples:
     /// Show messages as they come
     #[command(
         after_help = "With --json one object a line: {\"id\", \"from\", \"to\", \"message_id\", \"sent_at\", \"received_at\", \"path\", \"verified\",
-\"payload\", \"text\" or \"json\"}; the payload is in base64. Where the node is stopped it is waited for.
+\"payload\", \"text\" or \"json\"}; the payload is in base64. A node that is stopped meanwhile is waited for.
 
 Examples:
   x0x direct listen

@@ -80,7 +80,8 @@ fn send(session: &Session, args: &SendArgs) -> Result<Exit, CliError> {
         (None, _) if receipt["accepted_at"].is_string() => "queued, on disk".to_owned(),
         (None, _) => "queued".to_owned(),
     };
-    output.data(|stdout| writeln!(stdout, "{}  {how}", text("message_id")))?;
+    let id = one_line(text("message_id"));
+    output.data(|stdout| writeln!(stdout, "{id}  {how}"))?;
     Ok(Exit::Done)
 }
 

@@ -93,7 +93,7 @@ impl TrackerError {
                     .to_owned()
             }
             Self::Isolated { .. } => {
-                "`x0x peers` shows who is reached; it goes on by itself once one is".to_owned()
+                "`x0x peers` shows who is reached; with --loop it goes on by itself once one is".to_owned()
             }
             Self::Format { found, known } if found < known => {
                 "a command that writes, as `x0x issues import`, brings it up to date; it keeps a \
