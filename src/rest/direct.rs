@@ -22,7 +22,7 @@ use super::asked::{Asked, reading};
 use super::body::{Unread, bad_query};
 use super::errors::{Failure, Failures};
 use super::events::{EVENTS_TYPE, LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
-use crate::dm::{Carried, DmError, DmPath, DmReceipt, Draft, Envelope, Form, TTL_MAX};
+use crate::dm::{Carried, DmPath, DmReceipt, Draft, Envelope, Form, TTL_MAX};
 use crate::node::{DELIVERY_WAIT, Follower, Heard, Node, Wait};
 
 /// How many messages a page of the inbox has, unless it is asked for another number, and at most.
@@ -493,33 +493,4 @@ fn invalid(detail: &str) -> Failure {
     let hint =
         "`x0x direct send --help` says what a message may be, and /openapi.json for programs";
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail, hint)
-}
-
-impl From<DmError> for Failure {
-    fn from(error: DmError) -> Self {
-        let status = match &error {
-            DmError::RecipientUnknown { .. } => StatusCode::NOT_FOUND,
-            DmError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            DmError::TooManyIssues { .. } | DmError::BadMessageId => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            DmError::MessageIdTaken { .. } => StatusCode::CONFLICT,
-            DmError::NotAllowed { .. } => StatusCode::FORBIDDEN,
-            DmError::OutboxFull | DmError::InboxFull { .. } | DmError::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            DmError::Expired { .. } | DmError::DeliveryTimeout { .. } => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
-            DmError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        let mut failure = Self::new(status, error.code(), &error.to_string(), error.hint());
-        failure.body.retryable = error.is_retryable();
-        if let DmError::Expired { message_id } | DmError::DeliveryTimeout { message_id } = &error {
-            let is_queued = matches!(error, DmError::DeliveryTimeout { .. });
-            failure.body.details.insert("message_id".to_owned(), message_id.as_str().into());
-            failure.body.details.insert("queued".to_owned(), is_queued.into());
-        }
-        failure
-    }
 }

@@ -10,6 +10,7 @@ use x0x_tracker::interface::TrackerError;
 use x0x_tracker::interface::error::Fault;
 
 use super::answer::Exact;
+use crate::dm::DmError;
 use crate::home::HomeError;
 use crate::node::{JoinError, Stopped};
 
@@ -190,5 +191,34 @@ impl From<JoinError> for Failure {
                 "ask who issued it for a new one: `x0x invite`",
             ),
         }
+    }
+}
+
+impl From<DmError> for Failure {
+    fn from(error: DmError) -> Self {
+        let status = match &error {
+            DmError::RecipientUnknown { .. } => StatusCode::NOT_FOUND,
+            DmError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            DmError::TooManyIssues { .. } | DmError::BadMessageId => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            DmError::MessageIdTaken { .. } => StatusCode::CONFLICT,
+            DmError::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            DmError::OutboxFull | DmError::InboxFull { .. } | DmError::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            DmError::Expired { .. } | DmError::DeliveryTimeout { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            DmError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut failure = Self::new(status, error.code(), &error.to_string(), error.hint());
+        failure.body.retryable = error.is_retryable();
+        if let DmError::Expired { message_id } | DmError::DeliveryTimeout { message_id } = &error {
+            let is_queued = matches!(error, DmError::DeliveryTimeout { .. });
+            failure.body.details.insert("message_id".to_owned(), message_id.as_str().into());
+            failure.body.details.insert("queued".to_owned(), is_queued.into());
+        }
+        failure
     }
 }
