@@ -21,7 +21,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use x0x::home::Home;
 use x0x::node::{Config, Keeper, Node};
-use x0x::rest::Limits;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{ListId, RecordHash};
 use x0x_tracker::interface::{Holding, ImportOptions, Pick, Terms};
@@ -117,17 +116,8 @@ impl Place {
 }
 
 async fn start(dir: &Path) -> Node {
-    let any = "127.0.0.1:0".parse().ok();
-    let config = Config {
-        home: Home::at(dir.to_owned()),
-        listen: any,
-        api: any,
-        allow_remote: false,
-        advertise: Vec::new(),
-        lock_wait: WAIT,
-        limits: Limits::default(),
-        log: None,
-    };
+    let home = Home::at(dir.to_owned());
+    let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
     Node::start(config).await.unwrap()
 }
 

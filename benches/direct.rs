@@ -20,7 +20,6 @@ use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
-use x0x::rest::Limits;
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::charter::Role;
 
@@ -85,17 +84,8 @@ struct Place {
 
 impl Place {
     async fn start(dir: TempDir) -> Self {
-        let any = Some("127.0.0.1:0".parse().unwrap());
-        let config = Config {
-            home: Home::at(dir.path().to_owned()),
-            listen: any,
-            api: any,
-            advertise: Vec::new(),
-            lock_wait: WAIT,
-            allow_remote: false,
-            limits: Limits::default(),
-            log: None,
-        };
+        let home = Home::at(dir.path().to_owned());
+        let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
         let node = Node::start(config).await.unwrap();
         let token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
         Self { _dir: dir, node, token }

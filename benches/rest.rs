@@ -20,7 +20,6 @@ use axum::routing::get;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
-use x0x::rest::Limits;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
 
@@ -76,17 +75,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().to_owned());
         let list = home.found("bench", "B", WAIT).unwrap();
-        let any = Some("127.0.0.1:0".parse().unwrap());
-        let config = Config {
-            home,
-            listen: any,
-            api: any,
-            advertise: Vec::new(),
-            lock_wait: WAIT,
-            allow_remote: false,
-            limits: Limits::default(),
-            log: None,
-        };
+        let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
         let node = Node::start(config).await.unwrap();
         let token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
         let description = "words of a description ".repeat(70);

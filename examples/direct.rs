@@ -10,23 +10,12 @@
 use x0x::dm::{DmPath, Draft};
 use x0x::home::Home;
 use x0x::node::{Config, Heard, Node};
-use x0x::rest::Limits;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
-    let any = Some("127.0.0.1:0".parse()?);
-    let node = Node::start(Config {
-        home: Home::at(dir.path().to_owned()),
-        listen: any,
-        api: any,
-        allow_remote: false,
-        advertise: Vec::new(),
-        lock_wait: std::time::Duration::from_secs(10),
-        limits: Limits::default(),
-        log: None,
-    })
-    .await?;
+    let home = Home::at(dir.path().to_owned());
+    let node = Node::start(Config::on_loopback(home)).await?;
     let mut inbox = node.mailbox().follow(None);
     // Another member's id goes here as well: then it travels over a link, or sealed through others.
     let receipt = node.send_direct(Draft::text(node.agent(), "result of job 7")).await?;

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 use x0x::dm::{DmError, DmPath, Draft, Envelope};
 use x0x::home::Home;
 use x0x::node::{Config, Heard, MESSAGES_SHOWN, Node, NodeError, Wait};
-use x0x::rest::Limits;
 use x0x::rest::client::{Client, ClientError};
 use x0x::rest::follow::{Following, Told};
 use x0x_tracker::Tracker;
@@ -38,16 +37,8 @@ async fn start_as(dir: TempDir, listen: SocketAddr, advertise: Vec<SocketAddr>) 
         let _again =
             tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
     }
-    let config = Config {
-        home: Home::at(dir.path().to_owned()),
-        listen: Some(listen),
-        api: Some("127.0.0.1:0".parse().unwrap()),
-        advertise,
-        lock_wait: WAIT,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    };
+    let home = Home::at(dir.path().to_owned());
+    let config = Config { listen: Some(listen), advertise, ..Config::on_loopback(home) };
     // The socket of a node that stopped in this process is closed once its calls are over.
     for _ in 0..1_000 {
         match Node::start(config.clone()).await {

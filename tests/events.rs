@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use x0x::home::Home;
 use x0x::node::{Config, EVENTS_KEPT, Node};
-use x0x::rest::Limits;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Comment, Draft, Holding, Patch, Pick, Release, Ruling, Terms};
 use x0x_tracker::{LocalTracker, Tracker, TrackerError};
@@ -31,18 +30,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().to_owned());
         let list = home.found("pump", "PUMP", WAIT).unwrap();
-        let any = Some("127.0.0.1:0".parse().unwrap());
-        let (listen, advertise) = (any, Vec::new());
-        let config = Config {
-            home,
-            listen,
-            api: any,
-            advertise,
-            lock_wait: WAIT,
-            allow_remote: false,
-            limits: Limits::default(),
-            log: None,
-        };
+        let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
         Self { dir, node: Node::start(config).await.unwrap(), list }
     }
 

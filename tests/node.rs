@@ -9,7 +9,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node, NodeError};
-use x0x::rest::Limits;
 use x0x::wire::Ticket;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
@@ -44,17 +43,7 @@ async fn start(dir: TempDir) -> Place {
 async fn start_at(dir: TempDir, listen: SocketAddr) -> Place {
     trace();
     let home = Home::at(dir.path().to_owned());
-    let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config {
-        home,
-        listen: Some(listen),
-        api: Some(any),
-        advertise: Vec::new(),
-        lock_wait: LOCK_WAIT,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    };
+    let config = Config { listen: Some(listen), ..Config::on_loopback(home) };
     // The socket of a node that stopped in this process is closed once its calls are over.
     for _ in 0..1_000 {
         match Node::start(config.clone()).await {
@@ -476,18 +465,7 @@ async fn another_list_under_the_name_of_one_is_not_taken_for_it() {
     std::fs::copy(&file, file.with_file_name(format!("{other}.redb"))).unwrap();
     let home = Home::at(a.dir.path().to_owned());
     assert!(home.write(list, LOCK_WAIT).is_ok(), "the list itself is unharmed");
-    let any = Some("127.0.0.1:0".parse().unwrap());
-    let (advertise, lock_wait) = (Vec::new(), LOCK_WAIT);
-    let config = Config {
-        home,
-        listen: any,
-        api: any,
-        advertise,
-        lock_wait,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    };
+    let config = Config { lock_wait: LOCK_WAIT, ..Config::on_loopback(home) };
     let node = Node::start(config.clone()).await.unwrap();
     let status = node.status().await.unwrap();
     let open: Vec<&String> = status.lists.iter().map(|open| &open.id).collect();

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use x0x::home::Home;
 use x0x::node::{Config, Node};
-use x0x::rest::Limits;
 use x0x::rest::RemoteTracker;
 use x0x_tracker::conformance;
 use x0x_tracker::id::ListId;
@@ -21,18 +20,7 @@ use x0x_tracker::interface::Draft;
 const WAIT: Duration = Duration::from_secs(10);
 
 async fn node(home: &Home) -> Node {
-    let any = Some("127.0.0.1:0".parse().unwrap());
-    let (home, advertise) = (home.clone(), Vec::new());
-    let config = Config {
-        home,
-        listen: any,
-        api: any,
-        advertise,
-        lock_wait: WAIT,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    };
+    let config = Config { lock_wait: WAIT, ..Config::on_loopback(home.clone()) };
     Node::start(config).await.unwrap()
 }
 

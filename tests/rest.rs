@@ -23,17 +23,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 fn config(dir: &TempDir, api: SocketAddr) -> Config {
     let home = Home::at(dir.path().to_owned());
-    let listen = Some("127.0.0.1:0".parse().unwrap());
-    Config {
-        home,
-        listen,
-        api: Some(api),
-        advertise: Vec::new(),
-        lock_wait: WAIT,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    }
+    Config { api: Some(api), lock_wait: WAIT, ..Config::on_loopback(home) }
 }
 
 async fn node() -> (TempDir, Node, ListId) {

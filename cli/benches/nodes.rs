@@ -8,7 +8,6 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot set itself up has failed")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +15,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Node};
-use x0x::rest::Limits;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Draft, Patch};
 use x0x_tracker::journal::charter::Role;
@@ -114,18 +112,8 @@ impl Writer {
 const ANY: &str = "127.0.0.1:0";
 
 fn config(dir: &Path) -> Config {
-    let any: SocketAddr = ANY.parse().unwrap();
     let home = Home::at(dir.to_owned());
-    Config {
-        home,
-        listen: Some(any),
-        api: Some(any),
-        advertise: Vec::new(),
-        lock_wait: WAIT,
-        allow_remote: false,
-        limits: Limits::default(),
-        log: None,
-    }
+    Config { lock_wait: WAIT, ..Config::on_loopback(home) }
 }
 
 fn hundred(tracker: &mut LocalTracker) {

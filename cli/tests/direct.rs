@@ -54,7 +54,6 @@ fn a_direct_message_is_sent_heard_read_and_released_as_it_is_typed() {
     assert!(sent.contains("delivered over quic in"), "{sent}");
     let listed = b.ok(&["direct", "inbox"]);
     assert!(listed.contains(&of_a[..8]) && listed.ends_with("look at this\n"), "{listed}");
-    // What was typed last is what it is called with.
     std::fs::write(a.dir.path().join("repo/r.json"), "{\"ok\": 1.0}\n").unwrap();
     a.ok(&["direct", "send", &of_b, "@r.json", "--form", "json", "--message-id", "r7"]);
     let heard = b.ok(&["direct", "listen", "--after", "1", "--limit", "2", "--json", "--ack"]);

@@ -80,18 +80,10 @@ impl Inbox {
         after: Option<Place>,
         weight: usize,
     ) -> Verdict {
+        if let Some(verdict) = self.of_known(from, place) {
+            return verdict;
+        }
         let heads = self.heads.entry(from).or_default();
-        if place.log <= heads.closed {
-            // What it was is forgotten; it is as old as 64 starts of its sender.
-            return Verdict::Stored;
-        }
-        let head = heads.logs.get(&place.log).copied().unwrap_or_default();
-        if place.number <= head.stored {
-            return Verdict::Stored;
-        }
-        if place.number <= head.taken {
-            return Verdict::Taking;
-        }
         let has_come = |before: Place| {
             before.log <= heads.closed
                 || heads.logs.get(&before.log).is_some_and(|head| head.taken >= before.number)
@@ -113,11 +105,18 @@ impl Inbox {
         Some(self.heads.get(&from)?.logs.get(&log)?.stored)
     }
 
-    /// Tells whether a message would be a new one.
-    pub(super) fn is_new(&self, from: AgentId, place: Place) -> bool {
-        let heads = self.heads.get(&from);
-        let taken = heads.and_then(|heads| heads.logs.get(&place.log)).map_or(0, |head| head.taken);
-        heads.is_none_or(|heads| place.log > heads.closed) && place.number > taken
+    /// Returns what is to be done with a message that came before; `None` with one that is new.
+    pub(super) fn of_known(&self, from: AgentId, place: Place) -> Option<Verdict> {
+        let heads = self.heads.get(&from)?;
+        if place.log <= heads.closed {
+            // What it was is forgotten; it is as old as 64 starts of its sender.
+            return Some(Verdict::Stored);
+        }
+        match heads.logs.get(&place.log)? {
+            head if place.number <= head.stored => Some(Verdict::Stored),
+            head if place.number <= head.taken => Some(Verdict::Taking),
+            _ => None,
+        }
     }
 
     /// Takes a message of this agent to itself; `None` where there is no room.

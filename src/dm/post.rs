@@ -164,7 +164,7 @@ enum Written {
     /// A message of the outbox.
     Out { to: AgentId, order: Order },
     /// A message of the inbox; where it is one to oneself, who asked for it and when.
-    In { envelope: Arc<Envelope>, own: Option<(u64, Duration)> },
+    In { envelope: Arc<Envelope>, own: Option<(Order, Duration)> },
     /// Something that nobody waits for.
     Other,
 }

@@ -179,8 +179,8 @@ impl Store {
         Reader { path: self.path.clone(), database: self.shared.clone() }
     }
 
-    /// Writes all of it or nothing; it is on disk when this returns. That messages are delivered or released
-    /// alone reaches the disk with what is written next: were it lost, they would be sent or shown once more.
+    /// Writes all of it or nothing; it is on disk when this returns. That messages are delivered alone
+    /// reaches the disk with what is written next: were it lost, they would be sent once more.
     ///
     /// # Errors
     /// Where the disk refuses.

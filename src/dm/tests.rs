@@ -593,7 +593,9 @@ fn where_what_was_under_way_expires_the_rest_goes_on_without_haste() {
         let ttl_ms = Some(if n < WINDOW { 2_000 } else { 600_000 });
         world.ask(0, Draft { ttl_ms, ..Draft::text(to, &n.to_string()) }, false);
     }
-    world.run_for(60 * SECOND);
+    world.run_for(ACK_WAIT + SECOND);
+    assert_eq!(world.frames, WINDOW as u64 + 10, "each was sent once");
+    world.run_for(54 * SECOND);
     let (frames, depth) = (world.frames, world.sites[0].post.as_ref().unwrap().depth());
     assert_eq!(depth.outbox, 10);
     assert!(frames < WINDOW as u64 + 10 * 12, "{frames}");

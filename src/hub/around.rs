@@ -129,7 +129,7 @@ impl Attention {
         (back.is_here, back.is_awaited) = (true, back.is_awaited && has_patience);
         let away_ms = back.cut.away_ms;
         if !has_patience {
-            self.around.note_return(Some(peer), Return { away_ms, at_ms: cut.since_ms });
+            self.around.note_return(Return { away_ms, at_ms: cut.since_ms });
         }
         self.is_changed = true;
     }
@@ -164,9 +164,9 @@ impl Attention {
         if let Some(peer) = peer {
             self.spend(peer, at_ms);
         }
-        let back = peer.and_then(|peer| self.back.remove(&peer)).map(|back| (peer, back.cut));
-        for (peer, cut) in self.anybody.take().map(|cut| (None, cut)).into_iter().chain(back) {
-            self.around.note_return(peer, Return { away_ms: cut.away_ms, at_ms });
+        let back = peer.and_then(|peer| self.back.remove(&peer)).map(|back| back.cut);
+        for cut in self.anybody.take().into_iter().chain(back) {
+            self.around.note_return(Return { away_ms: cut.away_ms, at_ms });
             self.is_changed = true;
         }
     }
@@ -189,7 +189,7 @@ impl Attention {
             {
                 back.is_awaited = false;
                 let away_ms = back.cut.away_ms;
-                self.around.note_return(Some(peer), Return { away_ms, at_ms: now_ms });
+                self.around.note_return(Return { away_ms, at_ms: now_ms });
             }
         }
         self.is_changed = true;
@@ -373,7 +373,7 @@ mod tests {
         assert!(is_comparing(&attention));
         attention.look(NEIGHBOUR_WAIT_MS, true);
         assert!(!is_comparing(&attention));
-        assert_eq!(attention.around.returns.all()[0].away_ms, u64::MAX);
+        assert_eq!(attention.around.returns[0].away_ms, u64::MAX);
         let mut attention = opened();
         looking(&mut attention, 0, NEIGHBOUR_WAIT_MS, false);
         assert!(is_comparing(&attention), "there is a neighbour");
@@ -428,15 +428,13 @@ mod tests {
         attention.down(agent(1), 1_300);
         attention.up(agent(1), Cut { since_ms: 2_300, away_ms: 1_000 });
         attention.level(Some(agent(1)), 2_400);
-        let longest =
-            attention.around.back[&agent(1)].all().iter().map(|back| (back.away_ms, back.at_ms));
+        let longest = attention.around.returns.iter().map(|back| (back.away_ms, back.at_ms));
         assert_eq!(longest.max_by_key(|(_, at)| *at), Some((600_000, 2_400)));
         // A list that was shut on the other side is as good as a cut.
         attention.down(agent(1), 3_000);
         attention.up(agent(1), Cut { since_ms: 903_000, away_ms: 0 });
         attention.level(Some(agent(1)), 903_100);
-        let returns = &attention.around.back[&agent(1)];
-        assert_eq!(returns.all().last().map(|back| back.away_ms), Some(900_000));
+        assert_eq!(attention.around.returns.last().map(|back| back.away_ms), Some(900_000));
     }
 
     #[test]
@@ -480,7 +478,7 @@ mod tests {
         attention.level(Some(agent(1)), 10_000);
         let Around { returns, gaps, .. } = attention.seen(BTreeMap::new(), BTreeMap::new());
         assert_eq!(gaps, [(5_000 + GAP_MS_MAX, 5_000 + 2 * GAP_MS_MAX + 1)]);
-        assert_eq!(returns.all().last().map(|back| back.away_ms), Some(GAP_MS_MAX + 1));
+        assert_eq!(returns.last().map(|back| back.away_ms), Some(GAP_MS_MAX + 1));
     }
 
     #[test]

@@ -196,22 +196,31 @@ impl Hub {
     /// Asks all who share a list for the cards of members whose are not known: news of one may have come before
     /// it was known here that its agent is a member.
     pub(super) fn ask_cards(&self, list: ListId, effects: &mut Vec<Effect>) {
-        let Some(shared) = self.lists.get(&list) else { return };
-        shared.peers.iter().for_each(|peer| self.ask_cards_of(list, *peer, effects));
+        let lacking = self.lacking_cards(list);
+        let sharing = self.lists.get(&list).into_iter().flat_map(|shared| &shared.peers);
+        sharing.for_each(|peer| self.ask_for(list, *peer, &lacking, effects));
     }
 
-    /// Asks one who shares a list for those cards.
+    /// Asks one who begins to share a list for those cards.
     pub(super) fn ask_cards_of(&self, list: ListId, peer: AgentId, effects: &mut Vec<Effect>) {
-        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&peer)) else {
-            return;
-        };
+        self.ask_for(list, peer, &self.lacking_cards(list), effects);
+    }
+
+    /// Returns the members of a list whose cards are not known.
+    fn lacking_cards(&self, list: ListId) -> Vec<AgentId> {
+        let Some(shared) = self.lists.get(&list) else { return Vec::new() };
         let is_lacking = |agent: &AgentId| {
             let known = self.cards.known.get(agent);
-            *agent != self.me && *agent != peer && known.is_none_or(|known| known.card.is_none())
+            *agent != self.me && known.is_none_or(|known| known.card.is_none())
         };
         let members = shared.replica.charter().members().into_iter().map(|(agent, _)| agent);
-        let lacking = members.filter(is_lacking).map(|agent| (agent, None));
-        let held: Vec<_> = lacking.take(CARDS_HELD_MAX).collect();
+        members.filter(is_lacking).take(CARDS_HELD_MAX).collect()
+    }
+
+    fn ask_for(&self, list: ListId, peer: AgentId, lacking: &[AgentId], effects: &mut Vec<Effect>) {
+        let Some(link) = self.peers.get(&peer) else { return };
+        let held: Vec<_> =
+            lacking.iter().filter(|agent| **agent != peer).map(|agent| (*agent, None)).collect();
         if !held.is_empty() {
             effects.push(control(*link, &Control::CardsHeld { list, held }));
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use x0x_tracker::id::{AgentId, ListId};
 
 use super::{Effect, Hub};
-use crate::wire::{self, Payload};
-use crate::{mesh, replica};
+use crate::replica;
+use crate::wire::Payload;
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -73,17 +73,5 @@ impl Hub {
         for peer in asked {
             self.replica(now, list, replica::Input::Missed(peer), effects);
         }
-    }
-
-    /// Broadcasts something in a list.
-    pub(super) fn broadcast(
-        &mut self,
-        now: Duration,
-        list: ListId,
-        payload: &Payload,
-        effects: &mut Vec<Effect>,
-    ) {
-        let payload = wire::encode(payload);
-        self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
     }
 }

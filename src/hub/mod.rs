@@ -34,7 +34,8 @@ use x0x_tracker::journal::signature::Verifier;
 use crate::entropy::{self, Seeded};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId, Policy};
-use crate::wire::{Standing, WireError};
+use crate::mesh;
+use crate::wire::{self, Payload, Standing, WireError};
 use around::Looks;
 use cards::Cards;
 use directory::Directory;
@@ -225,6 +226,18 @@ impl Hub {
                 policy::Effect::NoRoom(_) => {}
             }
         }
+    }
+
+    /// Broadcasts something in a list.
+    fn broadcast(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        payload: &Payload,
+        effects: &mut Vec<Effect>,
+    ) {
+        let payload = wire::encode(payload);
+        self.mesh(now, list, mesh::Input::Broadcast(payload), effects);
     }
 
     /// Ends a link whose other side broke the protocol.

@@ -261,10 +261,7 @@ impl Mail {
         self.post.handle(now, time::now_ms(), input, effects);
         let mut not_sent = Vec::new();
         for effect in effects.drain(..) {
-            match effect {
-                Effect::Arrived(envelope) => self.arrived.push(envelope),
-                effect => not_sent.extend(self.carry(effect)),
-            }
+            not_sent.extend(self.carry(effect));
         }
         self.mailbox.shown.show(&mut self.arrived);
         not_sent.dedup();
@@ -310,7 +307,7 @@ impl Mail {
                     open.link.end(Farewell::Breach);
                 }
             }
-            Effect::Arrived(_) => {}
+            Effect::Arrived(envelope) => self.arrived.push(envelope),
         }
         None
     }
@@ -351,10 +348,10 @@ async fn fetch(
     let (mut asked_at, mut pause) = (None, FETCH_LOOK_FIRST);
     while begun.elapsed() < FETCH_MAX {
         let wanted = issues.clone();
-        // Of a list that is not here, nothing can come.
         let lacking = keeper.ask(move |shelf| {
             let mut lacking = None;
             for Carried { list, issue } in wanted {
+                // Of a list that is not here, nothing can come.
                 let Some(tracker) = shelf.list(list) else { continue };
                 // Nobody has this side look for what is none of its own lists.
                 let is_member = tracker.charter().is_ok_and(|it| it.role(from).is_some());

@@ -103,11 +103,6 @@ impl Drop for Forget<'_> {
 }
 
 impl Mailbox {
-    /// Returns whose they are.
-    pub fn me(&self) -> AgentId {
-        self.me
-    }
-
     /// Sends a message, and waits for as long as is wanted. A message to this agent itself goes into its inbox
     /// at once, whatever links there are.
     ///
@@ -125,23 +120,17 @@ impl Mailbox {
         let mut message_id = String::new();
         let progress = async {
             loop {
-                match answered.recv().await {
+                let (receipt, is_stored) = match answered.recv().await {
                     None => return Err(DmError::Stopping),
                     Some(Progress::Failed(error)) => return Err(error),
                     Some(Progress::Delivered(receipt)) => return Ok(receipt),
-                    Some(Progress::Accepted(receipt)) if wait != Wait::Queued => {
-                        message_id.clone_from(&receipt.message_id);
-                        if wait == Wait::Accepted {
-                            return Ok(receipt);
-                        }
-                    }
-                    Some(Progress::Accepted(receipt) | Progress::Queued(receipt)) => {
-                        message_id.clone_from(&receipt.message_id);
-                        if wait == Wait::Queued {
-                            return Ok(receipt);
-                        }
-                    }
+                    Some(Progress::Accepted(receipt)) => (receipt, true),
+                    Some(Progress::Queued(receipt)) => (receipt, false),
+                };
+                if wait == Wait::Queued || wait == Wait::Accepted && is_stored {
+                    return Ok(receipt);
                 }
+                message_id = receipt.message_id;
             }
         };
         match wait {
@@ -169,10 +158,8 @@ impl Mailbox {
     pub async fn inbox(&self, after: u64, limit: usize) -> Result<Vec<Envelope>, DmError> {
         let reader = self.reader.clone();
         let read = tokio::task::spawn_blocking(move || reader.after(after, limit));
-        let failed = |what: String| DmError::Store { what };
-        read.await
-            .map_err(|_stopping| DmError::Stopping)?
-            .map_err(|error| failed(error.to_string()))
+        let read = read.await.map_err(|_stopping| DmError::Stopping)?;
+        read.map_err(|error| DmError::Store { what: error.to_string() })
     }
 
     /// Releases every message up to one: they are read.

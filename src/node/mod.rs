@@ -26,7 +26,7 @@ mod streams;
 mod views;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +105,23 @@ pub struct Config {
     pub limits: rest::Limits,
     /// The log of the program, where it has one that may be changed through the node.
     pub log: Option<Arc<dyn Log>>,
+}
+
+impl Config {
+    /// Returns that of a node that is for this machine alone: it listens on any free ports of loopback.
+    pub fn on_loopback(home: Home) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            home,
+            listen: Some(any),
+            api: Some(any),
+            allow_remote: false,
+            advertise: Vec::new(),
+            lock_wait: Duration::from_secs(10),
+            limits: rest::Limits::default(),
+            log: None,
+        }
+    }
 }
 
 /// A node that runs. It stops when told to, or when the last handle is dropped.

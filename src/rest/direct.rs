@@ -1,5 +1,6 @@
 //! Direct messages over HTTP: sending one, following and reading those that came, and what became of all.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
 
 /// What an answer waits for.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WaitFor {
     /// Nothing: the message is queued.
@@ -43,34 +44,34 @@ pub(super) enum WaitFor {
 }
 
 /// A message to send, with one of `payload`, `text` and `json`.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendBody {
     /// To whom: an agent's id, or the start of one that a single member has.
     #[serde(alias = "agent_id")]
     to: String,
     /// Bytes, in base64 (RFC 4648); at most 48 KiB of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     payload: Option<String>,
     /// A text instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     text: Option<String>,
     /// A JSON value instead, which stays as it is spelled.
-    #[serde(default, deserialize_with = "any_json", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "any_json")]
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,
     /// What tells it from every other message of this agent: sent twice, it goes once. At most 128 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     message_id: Option<String>,
     /// For how long it is tried, in milliseconds; by default 600,000, at most a day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     ttl_ms: Option<u64>,
     /// Issues that the recipient is to have, as they are here, before it is shown the message: any of their
     /// names, at most 32.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     issues: Vec<String>,
     /// The task list of those issues, by name, id or the start of an id; without it the only one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     list: Option<String>,
     /// What is waited for; a delivery for 30 s at most.
     #[serde(default)]
@@ -368,7 +369,7 @@ pub(super) async fn inbox(Asked { node, query, .. }: Asked<Paged>) -> Result<Jso
 }
 
 /// Which messages are read.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReleaseBody {
     /// The id of the last of them.
@@ -395,7 +396,7 @@ pub(super) async fn release(
 }
 
 /// Whose messages are meant.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockBody {
     /// An agent's id, or the start of one that a single member has.
@@ -435,12 +436,7 @@ async fn set_blocked(
     is_blocked: bool,
 ) -> Result<Json<Blocked>, Failure> {
     let BlockBody { agent_id } = body.object().await?;
-    let known = node.mailbox().blocked().await?;
-    // One that is blocked may be a member no more.
-    let agent = match one_of(&known, &agent_id) {
-        Some(agent) => agent,
-        None => agent_of(node, &agent_id).await?,
-    };
+    let agent = agent_of(node, &agent_id).await?;
     if agent == node.agent() {
         let (status, hint) = (StatusCode::UNPROCESSABLE_ENTITY, "name another agent");
         let detail = "an agent takes what it sends itself";
@@ -472,21 +468,19 @@ async fn agent_of(node: &Node, text: &str) -> Result<AgentId, Failure> {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Err(Failure::new(status, "invalid", detail, MEMBERS_HINT));
     }
-    let mut known = node.mailbox().members().await?;
-    known.push(node.agent());
-    one_of(&known, &text).ok_or_else(|| {
-        let several = known.iter().any(|agent| agent.to_string().starts_with(&text));
-        let who = if several { "several members have" } else { "no member has" };
-        let detail = format!("{who} an id that begins with {text}");
-        Failure::new(StatusCode::NOT_FOUND, "recipient_unknown", &detail, MEMBERS_HINT)
-    })
-}
-
-/// Returns the only agent whose id begins so.
-fn one_of(agents: &[AgentId], start: &str) -> Option<AgentId> {
-    let mut found = agents.iter().filter(|agent| agent.to_string().starts_with(start));
-    let first = found.next()?;
-    found.next().is_none().then_some(*first)
+    let mailbox = node.mailbox();
+    let mut known = BTreeSet::from([node.agent()]);
+    known.extend(mailbox.members().await?);
+    // One that is blocked may be a member no more.
+    known.extend(mailbox.blocked().await?);
+    known.retain(|agent| agent.to_string().starts_with(&text));
+    let who = match (known.pop_first(), known.is_empty()) {
+        (Some(agent), true) => return Ok(agent),
+        (Some(_), false) => "several members have",
+        (None, _) => "no member has",
+    };
+    let detail = format!("{who} an id that begins with {text}");
+    Err(Failure::new(StatusCode::NOT_FOUND, "recipient_unknown", &detail, MEMBERS_HINT))
 }
 
 fn invalid(detail: &str) -> Failure {

@@ -21,7 +21,6 @@ use liar::Liar;
 use tempfile::TempDir;
 use x0x::home::Home;
 use x0x::node::{Config, Held, Node};
-use x0x::rest::Limits;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::{Draft, ExportFrom, Patch};
 use x0x_tracker::journal::charter::Role;
@@ -62,16 +61,9 @@ impl Place {
         static PLACES: AtomicU8 = AtomicU8::new(1);
         let [a, b, ..] = std::process::id().to_le_bytes();
         let host = Ipv4Addr::new(127, a, b, PLACES.fetch_add(1, Ordering::Relaxed));
-        let config = Config {
-            home: Home::at(dir.path().to_owned()),
-            listen: Some(SocketAddr::new(host.into(), 0)),
-            api: Some("127.0.0.1:0".parse().unwrap()),
-            advertise: Vec::new(),
-            lock_wait: LOCK_WAIT,
-            allow_remote: false,
-            limits: Limits::default(),
-            log: None,
-        };
+        let listen = Some(SocketAddr::new(host.into(), 0));
+        let home = Home::at(dir.path().to_owned());
+        let config = Config { listen, lock_wait: LOCK_WAIT, ..Config::on_loopback(home) };
         let node = Node::start(config.clone()).await.unwrap();
         Self { _dir: dir, config, node, written: AtomicU64::new(0) }
     }

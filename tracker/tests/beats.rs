@@ -240,7 +240,7 @@ fn nobody_takes_over_by_silence_that_it_could_not_have_heard_broken() {
     assert!(take(&mut b).is_err() && !is_ready(&b), "it has not compared with a neighbour");
     at_b.sees(|around, now| {
         around.is_comparing = false;
-        around.note_return(None, Return { away_ms: 10 * TTL_MS, at_ms: now });
+        around.note_return(Return { away_ms: 10 * TTL_MS, at_ms: now });
     });
     let refused = take(&mut b).unwrap_err();
     let TrackerError::Refused { retry_after_ms, .. } = &refused else { panic!("{refused}") };

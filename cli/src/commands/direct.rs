@@ -135,9 +135,7 @@ fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
                     let messages = page["messages"].as_array().cloned().unwrap_or_default();
                     for message in messages.iter().take_while(|one| one["id"].as_u64() <= Some(end))
                     {
-                        show_heard(session, args, message)?;
-                        left = left.map(|left| left - 1);
-                        if left == Some(0) {
+                        if show_heard(session, args, message, &mut left)? {
                             return Ok(Exit::Done);
                         }
                     }
@@ -148,9 +146,7 @@ fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
                 }
             }
             Some(Told::Event { data, .. }) => {
-                show_heard(session, args, &data)?;
-                left = left.map(|left| left - 1);
-                if left == Some(0) {
+                if show_heard(session, args, &data, &mut left)? {
                     return Ok(Exit::Done);
                 }
             }
@@ -158,14 +154,20 @@ fn listen(session: &Session, args: &ListenArgs) -> Result<Exit, CliError> {
     }
 }
 
-/// Shows a message, and releases it where that is wanted.
-fn show_heard(session: &Session, args: &ListenArgs, message: &Value) -> Result<(), CliError> {
+/// Shows a message, and releases it where that is wanted; tells whether it was the last that is.
+fn show_heard(
+    session: &Session,
+    args: &ListenArgs,
+    message: &Value,
+    left: &mut Option<u64>,
+) -> Result<bool, CliError> {
     show(session, message)?;
     if args.ack {
         let up_to = json!({"up_to": message["id"]});
         let _released: Value = client(session)?.post("/direct/inbox/ack", &up_to)?;
     }
-    Ok(())
+    *left = left.map(|left| left - 1);
+    Ok(*left == Some(0))
 }
 
 fn inbox(session: &Session, args: &InboxArgs) -> Result<Exit, CliError> {

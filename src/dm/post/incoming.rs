@@ -12,7 +12,7 @@ use super::super::message::{DmPath, Envelope};
 use super::super::store::Op;
 use super::super::wire::{Ack, Frame, Message, Place, Refusal};
 use super::outgoing::{as_us, own_receipt, receipt};
-use super::{Effect, Order, Post, Progress, Written};
+use super::{Effect, Post, Progress, Written};
 
 /// How often messages of one sender that came again are acknowledged again.
 const REPEAT_EVERY: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ impl Post {
                     let id = &envelope.message.message_id;
                     let receipt = own_receipt(id, Some(self.now_ms), Some(latency_us));
                     effects.push(Effect::Arrived(envelope));
-                    self.deliver(self.me, Order(order), receipt, effects);
+                    self.tell_delivered(self.me, order, receipt, effects);
                 }
                 Written::In { envelope, own: None } => {
                     let Message { from, place, .. } = envelope.message;
@@ -82,7 +82,7 @@ impl Post {
                     lost.insert(envelope.number);
                     if let Some((order, _)) = own {
                         self.unknow(self.me, &envelope.message.message_id);
-                        self.tell_last(Order(order), &Progress::Failed(error()), effects);
+                        self.tell_last(order, &Progress::Failed(error()), effects);
                     }
                 }
             }
@@ -162,7 +162,7 @@ impl Post {
             }
             return;
         }
-        if !message.issues.is_empty() && self.inbox.is_new(from, place) {
+        if !message.issues.is_empty() && self.inbox.of_known(from, place).is_none() {
             match self.fetching.get(&(from, place)) {
                 Some(true) => drop(self.fetching.remove(&(from, place))),
                 is_fetching => {

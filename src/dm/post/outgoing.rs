@@ -41,11 +41,10 @@ impl Post {
         if to != self.me && !self.members.contains(&to) {
             return Err(DmError::RecipientUnknown { to });
         }
-        let digest = digest_of(form, &payload, &issues);
         if let Some(id) = &message_id
             && let Some(known) = self.known.get(&(to, id.clone()))
         {
-            if known.digest != digest {
+            if known.digest != digest_of(form, &payload, &issues) {
                 return Err(DmError::MessageIdTaken { message_id: id.clone() });
             }
             let (order, receipt) = (known.order, known.receipt.clone());
@@ -115,7 +114,7 @@ impl Post {
         effects.push(Effect::Tell(request, Progress::Queued(receipt)));
         self.wait(request, order);
         let envelope = Arc::new(Envelope { number, message, received_at_ms: self.now_ms, path });
-        let written = Written::In { envelope: envelope.clone(), own: Some((order.0, now)) };
+        let written = Written::In { envelope: envelope.clone(), own: Some((order, now)) };
         self.write(Op::PutIn(envelope), written, effects);
         Ok(())
     }
@@ -161,13 +160,11 @@ impl Post {
             ..receipt(pending)
         };
         self.write(Op::DropOut(pending.order), Written::Other, effects);
-        if let Some(known) = self.known.get_mut(&(to, receipt.message_id.clone())) {
-            known.receipt = Some(receipt.clone());
-        }
-        self.tell_last(pending.order, &Progress::Delivered(receipt), effects);
+        self.tell_delivered(to, pending.order, receipt, effects);
     }
 
-    pub(super) fn deliver(
+    /// Tells that a message is delivered, now and to whoever asks for it again.
+    pub(super) fn tell_delivered(
         &mut self,
         to: AgentId,
         order: Order,
@@ -275,7 +272,7 @@ impl Post {
     }
 }
 
-/// Returns how a message stands that waits/// Returns how a message stands that waits to be acknowledged.
+/// Returns how a message stands that waits to be acknowledged.
 pub(super) fn receipt(pending: &Pending) -> DmReceipt {
     DmReceipt {
         message_id: pending.message.message_id.clone(),

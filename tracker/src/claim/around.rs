@@ -22,7 +22,7 @@ pub const EXPECTED_MS: i64 = 7 * 24 * 3_600_000;
 /// The most gaps that are remembered; of more, the oldest two become one that is as long as both.
 pub const GAPS_MAX: usize = 64;
 
-/// The most returns that are remembered, of everybody or of one agent; of more, the shortest two become one.
+/// The most returns that are remembered; of more, the shortest two become one.
 pub const RETURNS_MAX: usize = 16;
 
 /// After a return, one waits this part of a claim's time to live until its silence says something: a runner
@@ -42,46 +42,6 @@ pub struct Return {
     pub at_ms: u64,
 }
 
-/// When somebody came back; at most [`RETURNS_MAX`], the longest first, which is the earliest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Returns(Vec<Return>);
-
-impl Returns {
-    /// Returns those that count, the longest first.
-    pub fn all(&self) -> &[Return] {
-        &self.0
-    }
-
-    fn note(&mut self, back: Return) {
-        // A longer one that came later says all that a shorter one says.
-        self.0.retain(|before| before.away_ms > back.away_ms && !before.is_over(back.at_ms));
-        self.0.push(back);
-        if self.0.len() > RETURNS_MAX {
-            let last = self.0.len() - 1;
-            self.0[last - 1].at_ms = back.at_ms;
-            self.0.remove(last);
-        }
-    }
-
-    /// Returns in how long a wait is over after those that were longer than a cut.
-    fn left_ms(&self, cut_ms: u64, wait_ms: u64, now: Uptime) -> u64 {
-        let long = self.0.iter().filter(|back| back.away_ms > cut_ms);
-        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
-        long.map(left).max().unwrap_or(0)
-    }
-
-    /// Tells whether no claim waits for it any more.
-    fn is_over(&self, now_ms: u64) -> bool {
-        self.0.iter().all(|back| back.is_over(now_ms))
-    }
-}
-
-impl Return {
-    fn is_over(self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.at_ms) > TTL_MS_MAX / WAIT_PARTS
-    }
-}
-
 /// What a node sees of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Around {
@@ -93,10 +53,9 @@ pub struct Around {
     pub gaps: Vec<(u64, u64)>,
     /// Whether it is still to compare with somebody: since its start, a gap, or a cut.
     pub is_comparing: bool,
-    /// When it was level again after it heard nobody.
-    pub returns: Returns,
-    /// When it was level again with each agent that it had not heard. They are members of the list.
-    pub back: BTreeMap<AgentId, Returns>,
+    /// When it was level again after each of those; at most [`RETURNS_MAX`], the longest first, which is the
+    /// earliest.
+    pub returns: Vec<Return>,
     /// When each agent was last heard; below zero for before the start of the machine.
     pub heard: BTreeMap<AgentId, i64>,
     /// Agents whose link ended, and of whom nothing was heard since.
@@ -119,16 +78,17 @@ impl Around {
     }
 
     /// Returns in how long the silence of a claim says something, as far as is known; 0 where it does: the
-    /// node was level with others since it last could not hear them, and waited for a beat since then. A frame
-    /// names the claims that were worked on since the one before, so a comparison does not bring each claim's
-    /// newest beat.
+    /// node was level with another since it last could not hear it, and waited for a beat since then. A frame
+    /// names the claims that were worked on since the one before, so a comparison alone does not bring each
+    /// claim's newest beat.
     pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
-        let wait_ms = ttl_ms / WAIT_PARTS + 1;
+        let wait_ms = wait_ms(ttl_ms);
         if self.is_catching_up(now) {
             return wait_ms;
         }
-        let all = self.back.values().chain([&self.returns]);
-        all.map(|returns| returns.left_ms(ttl_ms / CUT_PARTS, wait_ms, now)).max().unwrap_or(0)
+        let long = self.returns.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
+        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
+        long.map(left).max().unwrap_or(0)
     }
 
     /// Tells whether the node may not know yet what others did while it could not hear them.
@@ -176,13 +136,18 @@ impl Around {
         Some(gap_ms)
     }
 
-    /// Notes that the node is level with an agent whom it could not hear for so long; with `None`, after it
-    /// heard nobody.
-    pub fn note_return(&mut self, agent: Option<AgentId>, back: Return) {
-        self.back.retain(|_, returns| !returns.is_over(back.at_ms));
-        match agent {
-            Some(agent) => self.back.entry(agent).or_default().note(back),
-            None => self.returns.note(back),
+    /// Notes that the node is level with somebody whom it could not hear for so long.
+    pub fn note_return(&mut self, back: Return) {
+        // A longer one that came later says all that a shorter one says.
+        self.returns.retain(|before| {
+            before.away_ms > back.away_ms
+                && back.at_ms.saturating_sub(before.at_ms) <= TTL_MS_MAX / WAIT_PARTS
+        });
+        self.returns.push(back);
+        if self.returns.len() > RETURNS_MAX {
+            let last = self.returns.len() - 1;
+            self.returns[last - 1].at_ms = back.at_ms;
+            self.returns.remove(last);
         }
     }
 
@@ -191,6 +156,11 @@ impl Around {
         let is_gap = now.ms.saturating_sub(self.looked_ms) > GAP_MS_MAX;
         is_gap.then_some((self.looked_ms, now.ms))
     }
+}
+
+/// Returns how long one waits after a return until the silence of a claim says something.
+pub fn wait_ms(ttl_ms: u64) -> u64 {
+    ttl_ms / WAIT_PARTS + 1
 }
 
 #[cfg(test)]
@@ -262,7 +232,7 @@ mod tests {
         around.is_comparing = true;
         assert_eq!(around.settles_in_ms(1_000, at(10_000)), 251);
         around.is_comparing = false;
-        around.note_return(None, Return { away_ms: 60_000, at_ms: 10_000 });
+        around.note_return(Return { away_ms: 60_000, at_ms: 10_000 });
         look_until(&mut around, 12_000);
         let settles = |ttl_ms| around.settles_in_ms(ttl_ms, at(12_000));
         assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
@@ -272,33 +242,18 @@ mod tests {
     #[test]
     fn a_short_return_does_not_hide_a_long_one() {
         let mut around = looking(0, 10_000);
-        around.note_return(None, Return { away_ms: 600_000, at_ms: 9_000 });
-        around.note_return(None, Return { away_ms: 2_000, at_ms: 10_000 });
-        assert_eq!(around.returns.all().len(), 2);
+        around.note_return(Return { away_ms: 600_000, at_ms: 9_000 });
+        around.note_return(Return { away_ms: 2_000, at_ms: 10_000 });
+        assert_eq!(around.returns.len(), 2);
         assert_eq!(around.settles_in_ms(8_000, at(10_500)), 501, "the long one is not over");
-        around.note_return(None, Return { away_ms: 700_000, at_ms: 10_100 });
-        assert_eq!(around.returns.all(), [Return { away_ms: 700_000, at_ms: 10_100 }]);
+        around.note_return(Return { away_ms: 700_000, at_ms: 10_100 });
+        assert_eq!(around.returns, [Return { away_ms: 700_000, at_ms: 10_100 }]);
         for n in 0..2 * RETURNS_MAX as u64 {
-            around.note_return(None, Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
+            around.note_return(Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
         }
-        assert_eq!(around.returns.all().len(), RETURNS_MAX);
-        let last = around.returns.all()[RETURNS_MAX - 1];
+        assert_eq!(around.returns.len(), RETURNS_MAX);
+        let last = around.returns[RETURNS_MAX - 1];
         assert_eq!(last.at_ms, 11_000 + 2 * RETURNS_MAX as u64 - 1, "merged, it waits for longer");
-    }
-
-    #[test]
-    fn what_is_over_of_those_who_came_back_is_forgotten_and_each_counts_for_itself() {
-        const TTL_MS: u64 = 3_600_000;
-        let mut around = looking(0, 10_000);
-        for n in 0..10 {
-            let back = Return { away_ms: 3_000_000, at_ms: u64::from(n) };
-            around.note_return(Some(AgentId([n; 32])), back);
-        }
-        around.note_return(Some(AgentId([0; 32])), Return { away_ms: 9, at_ms: 10_000 });
-        assert_eq!(around.back.len(), 10);
-        assert_eq!(around.settles_in_ms(TTL_MS, at(10_000)), 890_010, "the one that came last");
-        around.note_return(None, Return { away_ms: 9, at_ms: 10_001 + TTL_MS_MAX / WAIT_PARTS });
-        assert!(around.back.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! what a renewal is. Not: which claim is meant, and what its worker is told.
 
 use super::edition::Edition;
-use super::watching::Watching;
+use super::watching::{Unasked, Watching};
 use super::{blocking, date, fields, holding, names, slates};
 use crate::claim::record::{Act, Claim, End, How, Origin, TTL_MS_DEFAULT};
 use crate::claim::rules::{self, Refusal};
@@ -42,8 +42,7 @@ pub(super) fn may_claim(
     if let Some(held) = row.held.as_ref().filter(|held| held.agent == agent)
         && has_lapsed(edition, content, held.claim)?
     {
-        check_somebody_asks(edition, content)?;
-        check_caught_up(edition, content)?;
+        check_caught_up(edition, content, false)?;
     }
     let watching = Watching::of(tables, edition.outlook());
     let slate = slates::of(&watching, &content.tree)?;
@@ -221,32 +220,19 @@ pub(super) fn has_lapsed(
 }
 
 /// Refuses to renew a lapsed claim while it is not known whether somebody took it over: the renewal would
-/// stand against that work.
+/// stand against that work. What is finished `may_be_alone`: where no node runs that could ask, it is taken.
 pub(super) fn check_caught_up(
     edition: &Edition<'_>,
     content: &Content,
+    may_be_alone: bool,
 ) -> Result<(), TrackerError> {
-    let outlook = edition.outlook();
-    let around = outlook.senses.around();
-    if around.is_none_or(|around| !around.is_catching_up(outlook.uptime)) {
-        return Ok(());
+    let tables = edition.tables();
+    let name = || names::display_name(tables, &super::row::of(content));
+    match Watching::of(tables, edition.outlook()).unasked()? {
+        Some(Unasked::Comparing) => Err(TrackerError::CatchingUp { name: name()? }),
+        Some(Unasked::NoNode) if !may_be_alone => Err(TrackerError::NobodyAsked { name: name()? }),
+        Some(Unasked::NoNode) | None => Ok(()),
     }
-    let row = super::row::of(content);
-    Err(TrackerError::CatchingUp { name: names::display_name(edition.tables(), &row)? })
-}
-
-/// Refuses to renew a lapsed claim where others may have taken it over and no node runs here to ask them.
-pub(super) fn check_somebody_asks(
-    edition: &Edition<'_>,
-    content: &Content,
-) -> Result<(), TrackerError> {
-    let (tables, own) = (edition.tables(), edition.host().signer.agent());
-    let has_node = edition.outlook().senses.around().is_some();
-    if has_node || tables.charter()?.workers().iter().all(|agent| *agent == own) {
-        return Ok(());
-    }
-    let row = super::row::of(content);
-    Err(TrackerError::NobodyAsked { name: names::display_name(tables, &row)? })
 }
 
 /// Makes a new claim in the place of one's own, to live for some time or for as long as that.

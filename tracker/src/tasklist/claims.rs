@@ -4,8 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::claiming::{
-    beat, check_caught_up, check_somebody_asks, has_lapsed, may_claim, renew, write_claim,
-    write_end,
+    beat, check_caught_up, has_lapsed, may_claim, renew, write_claim, write_end,
 };
 use super::edition::Edition;
 use super::holding::{self, Meant, Own};
@@ -185,7 +184,7 @@ pub(super) fn release(
         let meant = holding::meant(edition.tables(), &edition, holding)?;
         let (edition, meant, told) = losses::held(edition, meant)?;
         if has_lapsed(&edition, &meant.content, meant.claim)? {
-            check_caught_up(&edition, &meant.content)?;
+            check_caught_up(&edition, &meant.content, true)?;
         }
         (edition, meant, told)
     };
@@ -214,7 +213,7 @@ pub(super) fn hand_off(
     let Meant { mut document, mut content, mut claim, .. } = meant;
     let has_lapsed = has_lapsed(&edition, &content, claim)?;
     if has_lapsed {
-        check_caught_up(&edition, &content)?;
+        check_caught_up(&edition, &content, true)?;
         claim = renew(&mut edition, &mut document, &content, claim, None)?;
         content = document.read();
     }
@@ -321,8 +320,7 @@ fn keep(
     let is_other_ttl = ttl_ms.is_some() && ttl_ms != own_ttl_ms;
     let has_lapsed = has_lapsed(&edition, content, claim)?;
     if has_lapsed {
-        check_somebody_asks(&edition, content)?;
-        check_caught_up(&edition, content)?;
+        check_caught_up(&edition, content, false)?;
     }
     if is_other_ttl || has_lapsed {
         let claim = renew(&mut edition, document, content, claim, ttl_ms)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::senses::Senses;
 use super::{names, slates};
-use crate::claim::around::Around;
+use crate::claim::around::{self, Around};
 use crate::claim::rules::{self, Sight};
 use crate::claim::{Sighting, Tree, Uptime};
 use crate::id::{AgentId, RecordHash};
@@ -36,6 +36,14 @@ impl Outlook {
         let was_free = before.is_some_and(is_free);
         self.senses.note(row.key, was_free, is_free(row), self.uptime.ms);
     }
+}
+
+/// Why it is not known what others did.
+pub(super) enum Unasked {
+    /// The node has not compared with them yet.
+    Comparing,
+    /// No node runs here that could ask them.
+    NoNode,
 }
 
 /// A state of the store, seen by somebody at some time.
@@ -169,8 +177,9 @@ impl<'a, T: Tables> Watching<'a, T> {
             None => false,
         };
         let settles_in_ms = match held.filter(|held| Some(held.agent) == self.outlook.agent) {
-            Some(held) => self.own_settles_in_ms(held.ttl_ms)?,
-            None => 0,
+            // Others may have taken it over, so they are asked before another worker here does.
+            Some(held) if self.unasked()?.is_some() => around::wait_ms(held.ttl_ms),
+            Some(_) | None => 0,
         };
         let alone = Sight { is_holder_out, settles_in_ms, ..Sight::alone(silent_ms) };
         let Some(around) = &self.around else { return Ok(alone) };
@@ -192,18 +201,19 @@ impl<'a, T: Tables> Watching<'a, T> {
         })
     }
 
-    /// Returns in how long a lapsed claim of this agent may be taken over by another of its workers: others may
-    /// have taken it over, so they are asked first.
-    fn own_settles_in_ms(&self, ttl_ms: u64) -> Result<u64, TrackerError> {
-        let is_known = match &self.around {
-            Some(around) => !around.is_catching_up(self.outlook.uptime),
-            None => {
-                let own = self.outlook.agent;
-                let mut workers = self.workers()?.unwrap_or_default().iter();
-                workers.all(|agent| Some(*agent) == own)
+    /// Returns why it is not known what others did with a claim of this agent while its lease had lapsed; `None`
+    /// where it is, or nobody else may work on the list.
+    pub(super) fn unasked(&self) -> Result<Option<Unasked>, TrackerError> {
+        let own = self.outlook.agent;
+        match &self.around {
+            Some(around) if around.is_catching_up(self.outlook.uptime) => {
+                Ok(Some(Unasked::Comparing))
             }
-        };
-        Ok(if is_known { 0 } else { ttl_ms / 4 + 1 })
+            None if self.workers()?.unwrap_or_default().iter().any(|agent| Some(*agent) != own) => {
+                Ok(Some(Unasked::NoNode))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn unheld_ms(&self, row: &Row) -> u64 {
