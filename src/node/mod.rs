@@ -4,6 +4,7 @@
 mod addresses;
 mod around;
 mod carrier;
+mod config;
 mod errands;
 mod error;
 mod events;
@@ -26,7 +27,7 @@ mod streams;
 mod views;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ use x0x_tracker::timestamp::Timestamp;
 
 use crate::dm::seal::SealKey;
 use crate::dm::{DmError, DmReceipt, Draft};
-use crate::home::{Home, holder_of};
+use crate::home::holder_of;
 use crate::hub::{self, Hub, Note};
 use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
@@ -56,6 +57,7 @@ use peers_file::PeersFile;
 use sleep::Sleep;
 use streams::Reply;
 
+pub use config::Config;
 pub use error::{JoinError, NodeError};
 pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
 pub use keeper::{Keeper, Loan, Stopped};
@@ -82,47 +84,6 @@ pub const DELIVERY_WAIT: Duration = Duration::from_secs(30);
 
 /// How often the clock that goes on while the machine sleeps is compared with the one that does not.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-
-/// What a node is told at its start.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The data directory.
-    pub home: Home,
-    /// Where it listens for other nodes (UDP); `None` for port [`PORT`] or any free one, on every
-    /// address of this machine.
-    pub listen: Option<SocketAddr>,
-    /// Where it answers programs (TCP); `None` for port [`PORT`] of loopback, or any free one.
-    pub api: Option<SocketAddr>,
-    /// Whether that may be an address that other machines reach. What travels is not encrypted, and
-    /// whoever has the token may do what this agent may.
-    pub allow_remote: bool,
-    /// Where others can call it, where that is not where it listens: behind a router that passes on a
-    /// port, for instance.
-    pub advertise: Vec<SocketAddr>,
-    /// How long to wait for another program that has the data directory.
-    pub lock_wait: Duration,
-    /// What programs may have of it.
-    pub limits: rest::Limits,
-    /// The log of the program, where it has one that may be changed through the node.
-    pub log: Option<Arc<dyn Log>>,
-}
-
-impl Config {
-    /// Returns that of a node that is for this machine alone: it listens on any free ports of loopback.
-    pub fn on_loopback(home: Home) -> Self {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            home,
-            listen: Some(any),
-            api: Some(any),
-            allow_remote: false,
-            advertise: Vec::new(),
-            lock_wait: Duration::from_secs(10),
-            limits: rest::Limits::default(),
-            log: None,
-        }
-    }
-}
 
 /// A node that runs. It stops when told to, or when the last handle is dropped.
 #[derive(Clone)]
