@@ -37,6 +37,9 @@ pub const PULL_MAX: Duration = Duration::from_secs(30);
 /// takes less than [`crate::replica::PULL_STALL_MAX`], or others would be asked for the same.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
+/// About how many bytes of commits travel together to a far member: others carry them.
+const FAR_BYTES: usize = 96 << 10;
+
 /// How many void commits of an agent it is told at most: one that it lacks makes it ask for all.
 const VOIDS_TOLD_MAX: usize = 16_384;
 
@@ -264,6 +267,18 @@ pub fn answer(
         return Ok(Answer::End(standing));
     }
     Ok(Answer::Items(items))
+}
+
+/// Returns some of what a far member lacks, about as much as it is sent at once; nothing where it lacks nothing.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn answer_far(
+    tracker: &LocalTracker,
+    standing: &Standing,
+    rules: u16,
+) -> Result<Vec<Item>, TrackerError> {
+    tracker.send(&mut serve(tracker, standing, rules)?, FAR_BYTES)
 }
 
 /// Returns how far a store is, and what an agent is to know of its own logs.

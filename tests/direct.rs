@@ -327,6 +327,71 @@ async fn issues_that_a_direct_message_carries_are_there_before_it_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn members_that_no_link_joins_repair_their_list_by_direct_messages_through_another_list() {
+    let (relay, common) = founder().await;
+    let (ann, own) = founder().await;
+    let bob = newcomer(&ann, own, Role::Worker).await;
+    for place in [&ann, &bob] {
+        let ticket = relay.node.invite(common, Role::Worker, DAY).await.unwrap().unwrap();
+        place.node.join(ticket).await.unwrap().unwrap();
+    }
+    let mut places = Vec::new();
+    for place in [ann, bob] {
+        place.node.stop().await;
+        drop(place.node);
+        // Nobody is where these two say that they are, or where they were.
+        let nowhere = vec!["127.0.0.1:9".parse().unwrap()];
+        places.push(start_as(place.dir, own_address(), nowhere).await);
+    }
+    let [ann, bob] = &places[..] else { panic!() };
+    ann.knows(bob).await;
+    bob.knows(ann).await;
+    // More than goes into one envelope of the gossip, one of them alone.
+    let write = async |place: &Place, title: &'static str, bytes: usize| {
+        let mut draft = x0x_tracker::interface::Draft::titled(title);
+        draft.fields.push(("description".to_owned(), format!("\"{}\"", "x".repeat(bytes))));
+        let created = place.node.keeper().write(own, move |tracker| tracker.create(&draft));
+        created.await.unwrap().unwrap().name
+    };
+    for n in 0..3 {
+        write(ann, ["one", "two", "three"][n], 60 << 10).await;
+    }
+    let name = write(ann, "large", 400 << 10).await;
+    write(bob, "of Bob", 100).await;
+    let body = json!({"to": bob.agent().to_string(), "text": "look", "issues": [name],
+        "list": own.to_string()});
+    assert_eq!(ann.post("/direct/send", body).await.unwrap()["path"], "gossip");
+    let titles = async |place: &Place| {
+        let listed = place.node.keeper().with(own, |tracker| {
+            let mut titles = Vec::new();
+            let all = x0x_tracker::interface::Filter::default();
+            let listed = tracker.list(&all, &mut |shown| {
+                titles.push(shown.row.title.clone());
+                std::ops::ControlFlow::Continue(())
+            });
+            listed.map(|_| titles)
+        });
+        let mut titles = listed.await.unwrap().unwrap().unwrap();
+        titles.sort();
+        titles
+    };
+    let all = ["large", "of Bob", "one", "three", "two"];
+    assert_eq!(titles(bob).await, all, "they were there before the message was shown");
+    let level = async {
+        while titles(ann).await != all {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WAIT, level).await.expect("whoever is asked for what it has asks back");
+    for place in [ann, bob] {
+        let peers = place.get("/peers").await["peers"].clone();
+        let others = peers.as_array().unwrap().iter().map(|peer| peer["agent_id"].clone());
+        let others: Vec<Value> = others.collect();
+        assert_eq!(others, [Value::from(relay.agent().to_string())], "they are not linked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_blocked_or_unknown_is_refused_with_a_code_that_stays() {
     let (ann, bob) = pair().await;
     let bob_agent = bob.agent().to_string();

@@ -39,6 +39,9 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 128;
 /// How many messages wait in the inbox at most, and how many to be delivered.
 pub const MESSAGES_MAX: usize = 10_000;
 
+/// How many ids of messages that were delivered are known, so that none of those is sent once more.
+pub const IDS_MAX: usize = 2 * MESSAGES_MAX;
+
 /// How many bytes of payload wait in the inbox at most, and how many to be delivered.
 pub const BYTES_MAX: usize = 64 << 20;
 

@@ -55,6 +55,9 @@ pub(super) struct Pending {
     /// When it was asked for.
     pub(super) asked: Duration,
     pub(super) accepted_at_ms: Option<i64>,
+    /// Whether its sender gave it an id: then it leaves once that is on disk, or after a crash it would be sent
+    /// again as another.
+    pub(super) is_named: bool,
     pub(super) attempts: u32,
     pub(super) tried: BTreeSet<DmPath>,
     /// The way that it was last sent.
@@ -371,6 +374,9 @@ impl Recipient {
         {
             let before = self.sent.checked_sub(1).map(|at| self.queue[at].message.place);
             let pending = &mut self.queue[self.sent];
+            if pending.is_named && pending.accepted_at_ms.is_none() {
+                return;
+            }
             let is_again = pending.attempts > 0;
             pending.attempts += 1;
             pending.tried.insert(path);

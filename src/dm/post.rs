@@ -17,7 +17,7 @@ use super::error::DmError;
 use super::inbox::Inbox;
 use super::message::{Carried, DmPath, DmReceipt, Draft, Envelope};
 use super::outbox::{Outbox, Pending};
-use super::store::Op;
+use super::store::{Kept, Op};
 use super::wire::{Ack, Frame, Place};
 use crate::entropy::{Seeded, seeded};
 
@@ -126,6 +126,8 @@ pub enum Effect {
         /// The issues.
         issues: Vec<Carried>,
     },
+    /// A member said something about a task list through others.
+    Far(AgentId, Vec<u8>),
     /// An agent sent what is no frame.
     Breach(AgentId),
 }
@@ -240,6 +242,11 @@ impl Post {
             strangers: 0,
             now_ms: 0,
         };
+        for kept in stored.kept {
+            let Kept { order, to, digest, receipt } = kept;
+            let message_id = receipt.message_id.clone();
+            post.remember((to, message_id), Known { digest, order, receipt: Some(receipt) });
+        }
         for (order, message, left) in stored.outbox {
             post.know(&message, order);
             let pending = Pending {
@@ -247,6 +254,7 @@ impl Post {
                 expires: now + left,
                 asked: now,
                 accepted_at_ms: Some(message.sent_at_ms),
+                is_named: true,
                 attempts: 0,
                 tried: BTreeSet::new(),
                 path: None,

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
+use serde::{Deserialize, Serialize};
 use x0x_tracker::id::AgentId;
 use x0x_tracker::store::unpanicked;
 
 use super::inbox::LOGS_MAX;
-use super::message::Envelope;
+use super::message::{DmReceipt, Envelope};
 use super::post::Order;
 use super::wire::{Message, Place};
-use super::{BYTES_MAX, MESSAGES_MAX};
+use super::{BYTES_MAX, IDS_MAX, MESSAGES_MAX};
 
 /// The name of the file inside the data directory.
 pub const FILE: &str = "direct.redb";
@@ -33,7 +36,21 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const OUT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("out");
 const IN: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("in");
 const HEADS: TableDefinition<'_, ([u8; 32], u64), u64> = TableDefinition::new("heads");
+const IDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ids");
 const BLOCKED: TableDefinition<'_, [u8; 32], ()> = TableDefinition::new("blocked");
+
+/// The id that a sender gave a message which was delivered, so that it is not sent once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The name that the message had.
+    pub order: Order,
+    /// To whom it went.
+    pub to: AgentId,
+    /// What it said, in one word.
+    pub digest: [u8; 32],
+    /// What its sender was told; names its id.
+    pub receipt: DmReceipt,
+}
 
 /// Something to be written.
 #[derive(Clone, Debug)]
@@ -49,8 +66,15 @@ pub enum Op {
     },
     /// A message is delivered, or given up.
     DropOut(Order),
+    /// A message is delivered; goes before it is dropped. Of more than [`IDS_MAX`] the oldest are forgotten.
+    Keep(Arc<Kept>),
     /// A message came.
-    PutIn(Arc<Envelope>),
+    PutIn {
+        /// The message.
+        envelope: Arc<Envelope>,
+        /// Where it is one to oneself that was given an id.
+        kept: Option<Arc<Kept>>,
+    },
     /// Messages up to this one are released.
     Release(u64),
     /// Messages of an agent are not taken any more, or again.
@@ -74,6 +98,8 @@ pub struct Stored {
     pub heads: Vec<(AgentId, Place)>,
     /// Whose messages are not taken.
     pub blocked: BTreeSet<AgentId>,
+    /// The ids of messages that were delivered, in order.
+    pub kept: Vec<Kept>,
 }
 
 /// The file failed.
@@ -185,7 +211,7 @@ impl Store {
     /// # Errors
     /// Where the disk refuses.
     pub fn write(&mut self, ops: &[Op]) -> Result<(), StoreError> {
-        let is_late = ops.iter().all(|op| matches!(op, Op::DropOut(_) | Op::Resume));
+        let is_late = ops.iter().all(|op| matches!(op, Op::DropOut(_) | Op::Keep(_) | Op::Resume));
         let path = self.path.clone();
         let database = self.database.clone();
         let database = database.ok_or_else(|| failed(&path, &"it could not be opened again"))?;
@@ -208,6 +234,7 @@ impl Store {
         let mut came = tx.open_table(IN)?;
         let mut heads = tx.open_table(HEADS)?;
         let mut blocked = tx.open_table(BLOCKED)?;
+        let mut ids = tx.open_table(IDS)?;
         // What is delivered before it was on disk need not come there.
         let dropped: BTreeSet<Order> = ops
             .iter()
@@ -221,7 +248,13 @@ impl Store {
                     out.insert(order.0, value.as_slice())?;
                 }
                 Op::DropOut(order) => drop(out.remove(order.0)?),
-                Op::PutIn(envelope) => {
+                Op::Keep(kept) => {
+                    ids.insert(kept.order.0, encoded(&**kept).as_slice())?;
+                }
+                Op::PutIn { envelope, kept } => {
+                    if let Some(kept) = kept {
+                        ids.insert(kept.order.0, encoded(&**kept).as_slice())?;
+                    }
                     let Envelope { number, message, path, .. } = &**envelope;
                     came.insert(*number, encoded(&**envelope).as_slice())?;
                     next_number = next_number.max(number + 1);
@@ -235,6 +268,9 @@ impl Store {
                 Op::Block(agent, false) => drop(blocked.remove(agent.0)?),
                 Op::Resume => {}
             }
+        }
+        while ids.len()? > IDS_MAX as u64 {
+            ids.pop_first()?;
         }
         if next_number != self.next_number {
             tx.open_table(META)?.insert("number", next_number - 1)?;
@@ -287,6 +323,7 @@ fn begin(database: &Database, now_ms: i64, noise: u16) -> Result<(u64, u64), red
         tx.open_table(IN)?;
         tx.open_table(HEADS)?;
         tx.open_table(BLOCKED)?;
+        tx.open_table(IDS)?;
     }
     tx.commit()?;
     Ok((found, log))
@@ -313,6 +350,12 @@ fn load(database: &Database, now_ms: i64) -> Result<Stored, redb::Error> {
     }
     if let Some(newest) = tx.open_table(META)?.get("number")? {
         stored.next_number = stored.next_number.max(newest.value() + 1);
+    }
+    for entry in tx.open_table(IDS)?.iter()? {
+        let (order, value) = entry?;
+        // Names are used once, also where nothing waits any more.
+        stored.next_order = stored.next_order.max(order.value());
+        stored.kept.push(decoded(value.value())?);
     }
     for entry in tx.open_table(HEADS)?.iter()? {
         let (key, number) = entry?;
@@ -420,7 +463,8 @@ mod tests {
 
     fn came(number: u64) -> Op {
         let (message, path) = (message(number), DmPath::Quic);
-        Op::PutIn(Arc::new(Envelope { number, message, received_at_ms: 9, path }))
+        let envelope = Arc::new(Envelope { number, message, received_at_ms: 9, path });
+        Op::PutIn { envelope, kept: None }
     }
 
     #[test]
@@ -460,7 +504,8 @@ mod tests {
         let ops = (1..=2 * LOGS_MAX as u64).map(|log| {
             let message = Message { place: Place { log, number: 1 }, ..message(1) };
             let (received_at_ms, path) = (9, DmPath::Gossip);
-            Op::PutIn(Arc::new(Envelope { number: log, message, received_at_ms, path }))
+            let envelope = Arc::new(Envelope { number: log, message, received_at_ms, path });
+            Op::PutIn { envelope, kept: None }
         });
         store.write(&ops.collect::<Vec<_>>()).unwrap();
         drop(store);

@@ -193,6 +193,7 @@ impl World {
                 let are_here = self.has_issues;
                 self.at(50 * MS, Event::Fetched { site, from, place, are_here });
             }
+            Effect::Far(..) => panic!("nobody says such a thing here"),
             Effect::Breach(_) => panic!("nobody broke the protocol"),
         }
     }
@@ -550,6 +551,50 @@ fn a_direct_message_that_is_asked_for_twice_with_one_id_goes_once() {
     let bytes = PAYLOAD_BYTES_MAX + 1;
     let large = world.ask(0, Draft { payload: vec![0; bytes], ..Draft::text(to, "") }, false);
     assert_eq!(world.told(0, large), [&Progress::Failed(DmError::PayloadTooLarge { bytes })]);
+}
+
+#[test]
+fn a_direct_message_with_an_id_goes_once_whenever_its_sender_is_killed_and_asks_again() {
+    let mut again = 0;
+    for seed in 0..32 {
+        let mut world = World::new(100 + seed);
+        world.can_link = seed % 4 != 0;
+        world.link(true);
+        for whom in [1, 0] {
+            let to = world.agent(whom);
+            let draft = || Draft { message_id: Some("job-1".to_owned()), ..Draft::text(to, "x") };
+            for _ in 0..4 {
+                world.ask(0, draft(), false);
+                let life = MS * world.dice.random_range(0..40) / 4;
+                world.run_for(life);
+                world.at(Duration::ZERO, Event::Crash { site: 0, down: 10 * MS });
+                world.run_for(12 * MS);
+                world.link(true);
+                again += u64::from(world.inbox(whom).len() == 1);
+            }
+            let request = world.ask(0, draft(), false);
+            world.run_for(120 * SECOND);
+            let Some(Progress::Delivered(receipt)) = world.told(0, request).last() else {
+                panic!("seed {seed}: {:?}", world.told(0, request));
+            };
+            assert_eq!(receipt.message_id, "job-1");
+            assert_eq!(world.inbox(whom), ["x"], "seed {seed}");
+            // That it was delivered is known for good.
+            world.ask(0, Draft::text(to, "y"), false);
+            world.run_for(SECOND);
+            world.at(Duration::ZERO, Event::Crash { site: 0, down: 10 * MS });
+            world.run_for(120 * SECOND);
+            let frames = world.frames;
+            let request = world.ask(0, draft(), false);
+            assert!(matches!(world.told(0, request)[..], [Progress::Delivered(_)]), "seed {seed}");
+            assert_eq!((world.frames, world.inbox(whom).len()), (frames, 2), "seed {seed}");
+            let other = Draft { payload: b"z".to_vec(), ..draft() };
+            let request = world.ask(0, other, false);
+            let taken = DmError::MessageIdTaken { message_id: "job-1".to_owned() };
+            assert_eq!(world.told(0, request), [&Progress::Failed(taken)]);
+        }
+    }
+    assert!(again > 32, "it had come before it was asked for again, {again} times");
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub enum Frame {
         /// Why.
         why: Refusal,
     },
+    /// Something about a task list that both have, where no link joins them; not looked at here.
+    Far(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 impl Frame {

@@ -9,6 +9,7 @@ use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, SignedBeat, Source,
 use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role};
 
+use super::attention::Part;
 use super::links::control;
 use super::promises::Promises;
 use super::{Effect, Fault, Hub};
@@ -21,6 +22,13 @@ const PARTS: u32 = 4;
 /// live for a second at least.
 const FRAMES_MAX: u32 = 16;
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// A frame as peers pass it on.
+pub(super) struct Frame {
+    pub(super) beat: SignedBeat,
+    /// Whether it may have been made long ago.
+    pub(super) is_late: bool,
+}
 
 /// What became of beats that others sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,9 +131,9 @@ impl Hub {
     pub(super) fn beat(&mut self, list: ListId, beat: SignedBeat, effects: &mut Vec<Effect>) {
         let Ok(read) = beat.peek() else { return };
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.beats.known.take((read.log, read.kind), read.turn, beat.clone())
+            && shared.beats.known.take((read.log, read.kind), read.turn, beat.clone(), 0)
         {
-            self.pass_beat(list, beat, &[], effects);
+            self.pass_beat(list, Frame { beat, is_late: false }, &[], effects);
         }
     }
 
@@ -135,7 +143,7 @@ impl Hub {
         now: Duration,
         list: ListId,
         from: AgentId,
-        beat: SignedBeat,
+        Frame { beat, is_late }: Frame,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let Some(shared) = self.lists.get_mut(&list) else { return Ok(()) };
@@ -164,14 +172,18 @@ impl Hub {
             return Err(Fault::Order("a beat that its agent did not sign"));
         }
         beats.counts.taken += 1;
-        let is_next = beats.known.turns().any(|(known, _)| known == source);
-        beats.known.take(source, turn, beat.clone());
-        if is_next {
-            // The first that is heard may be of any age.
+        let last = beats.known.last_of(log);
+        let now_ms = self.looks.uptime_ms(now);
+        beats.known.take(source, turn, beat.clone(), now_ms);
+        if is_late || last.is_none_or(|(before, _)| !turn.follows(before)) {
+            self.missed_beats(now, list, log.agent, last.map(|(_, at_ms)| at_ms));
+        }
+        // Whoever shows its own is there.
+        if !is_late || from == log.agent {
             self.heard_now(now, log.agent);
         }
-        effects.push(Effect::Hear { list, beat: read });
-        self.pass_beat(list, beat, &[from, log.agent], effects);
+        effects.push(Effect::Hear { list, beat: read, is_late });
+        self.pass_beat(list, Frame { beat, is_late }, &[from, log.agent], effects);
         Ok(())
     }
 
@@ -179,12 +191,12 @@ impl Hub {
     fn pass_beat(
         &self,
         list: ListId,
-        beat: SignedBeat,
+        Frame { beat, is_late }: Frame,
         but: &[AgentId],
         effects: &mut Vec<Effect>,
     ) {
         let Some(shared) = self.lists.get(&list) else { return };
-        let frame = Control::Beat { list, beat };
+        let frame = Control::Beat { list, beat, is_late };
         for (peer, link) in &self.peers {
             if shared.has(*peer) && !but.contains(peer) {
                 effects.push(control(*link, &frame));
@@ -192,19 +204,18 @@ impl Hub {
         }
     }
 
-    /// Tells a peer in one word which frames are known here.
-    pub(super) fn tell_beats(&self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
-        if let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&to)) {
+    /// Tells a member in one word which frames are known here.
+    pub(super) fn tell_beats(&mut self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        if !shared.beats.known.is_empty() {
             let hash = shared.beats.known.digest(list);
-            if !shared.beats.known.is_empty() {
-                effects.push(control(*link, &Control::BeatDigest { list, hash }));
-            }
+            self.say_of_beats(list, to, Control::BeatDigest { list, hash }, effects);
         }
     }
 
-    /// A peer said so: if it knows others, tell it which are known here.
+    /// A member said so: if it knows others, tell it which are known here.
     pub(super) fn beat_digest(
-        &self,
+        &mut self,
         list: ListId,
         from: AgentId,
         hash: [u8; 32],
@@ -216,30 +227,45 @@ impl Hub {
         }
     }
 
-    fn tell_turns(&self, list: ListId, to: AgentId, wants_answer: bool, effects: &mut Vec<Effect>) {
-        if let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&to)) {
-            let held = shared.beats.known.turns().collect();
-            effects.push(control(*link, &Control::BeatsHeld { list, held, wants_answer }));
-        }
+    /// Asks a peer for the frames that it has newer.
+    pub(super) fn ask_beats(&mut self, list: ListId, of: AgentId, effects: &mut Vec<Effect>) {
+        self.tell_turns(list, of, true, effects);
     }
 
-    /// A peer told which frames it has: show it those that are newer here.
+    fn tell_turns(
+        &mut self,
+        list: ListId,
+        to: AgentId,
+        wants_answer: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(shared) = self.lists.get(&list) else { return };
+        let held = shared.beats.known.turns().collect();
+        self.say_of_beats(list, to, Control::BeatsHeld { list, held, wants_answer }, effects);
+    }
+
+    /// A member told which frames it has: show it those that are newer here. Where it was asked to, it showed
+    /// those that were newer there.
     pub(super) fn beats_held(
-        &self,
+        &mut self,
+        now: Duration,
         list: ListId,
         from: AgentId,
         held: Vec<(Source, Turn)>,
         wants_answer: bool,
         effects: &mut Vec<Effect>,
     ) {
-        let (Some(shared), Some(link)) = (self.lists.get(&list), self.peers.get(&from)) else {
-            return;
-        };
+        if !wants_answer {
+            self.note_level(now, list, Part::Beats, from);
+        }
+        let Some(shared) = self.lists.get(&list) else { return };
         let held: BTreeMap<Source, Turn> = held.into_iter().collect();
-        for (source, _) in shared.beats.known.turns().filter(|((log, _), _)| log.agent != from) {
-            if let Some(beat) = shared.beats.known.newer_than(source, held.get(&source).copied()) {
-                effects.push(control(*link, &Control::Beat { list, beat: beat.clone() }));
-            }
+        let known = &shared.beats.known;
+        let of_others = known.turns().filter(|((log, _), _)| log.agent != from);
+        let newer =
+            of_others.filter_map(|(of, _)| known.newer_than(of, held.get(&of).copied()).cloned());
+        for beat in newer.collect::<Vec<_>>() {
+            self.say_of_beats(list, from, Control::Beat { list, beat, is_late: true }, effects);
         }
         if wants_answer {
             self.tell_turns(list, from, false, effects);

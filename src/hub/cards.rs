@@ -15,9 +15,8 @@ use crate::wire::{ADDRESSES_MAX, CARDS_HELD_MAX, CARDS_MAX, Card, Control, Signe
 /// The most agents whose address is kept.
 const AGENTS_MAX: usize = 1_024;
 
-/// How much newer a card must be than the one before, and how much later it must come, since an agent
-/// dates its cards itself: a stream of cards goes no further.
-const RENEWAL_MIN_MS: i64 = 1_000;
+/// How much later than the one before a newer card of an agent is taken, since an agent dates its cards itself: of
+/// a stream of cards only so many go further.
 const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 /// To how many members of a list links are kept without being asked for. In a larger one the gossip
@@ -29,6 +28,17 @@ const LINKS_WANTED: usize = 8;
 pub(super) struct Cards {
     own: Option<SignedCard>,
     known: BTreeMap<AgentId, Whereabouts>,
+    /// Newer cards of agents in `known` that came too soon.
+    early: BTreeMap<AgentId, Early>,
+}
+
+/// A card that is taken later.
+#[derive(Debug)]
+struct Early {
+    due: Duration,
+    at_ms: i64,
+    teller: AgentId,
+    card: SignedCard,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +47,7 @@ struct Whereabouts {
     /// When that came.
     renewed_at: Duration,
     load_pct: Option<u16>,
+    is_sealable: bool,
     /// Best first.
     addresses: Vec<SocketAddr>,
 }
@@ -52,6 +63,11 @@ impl Cards {
         self.known.len()
     }
 
+    /// Tells whether something can be sealed for an agent.
+    pub(super) fn is_sealable(&self, agent: AgentId) -> bool {
+        self.known.get(&agent).is_some_and(|known| known.is_sealable)
+    }
+
     /// Returns where an agent may be.
     pub(super) fn addresses(&self, agent: AgentId) -> &[SocketAddr] {
         self.known.get(&agent).map_or(&[], |known| &known.addresses)
@@ -62,6 +78,18 @@ impl Cards {
         let own = self.own().and_then(|card| Some((me, card.peek().ok()?.load_pct?)));
         let loads = self.known.iter().filter_map(|(agent, known)| Some((*agent, known.load_pct?)));
         loads.chain(own)
+    }
+
+    /// Returns when a card is to be taken that came too soon.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.early.values().map(|early| early.due).min()
+    }
+
+    /// Keeps a card for later, where it is the newest of those of its agent.
+    fn keep(&mut self, agent: AgentId, early: Early) {
+        if self.early.get(&agent).is_none_or(|before| before.at_ms < early.at_ms) {
+            self.early.insert(agent, early);
+        }
     }
 
     /// Adds addresses in front of those that are known; returns whether any is new.
@@ -122,14 +150,18 @@ impl Hub {
         let Card { agent, at_ms, addresses, load_pct, seal_key } = signed.peek()?;
         let known = self.cards.known.get(&agent);
         let known = known.and_then(|known| Some((known.card.as_ref()?.0, known.renewed_at)));
-        let is_newer = is_renewal(known.map(|(before_ms, _)| before_ms), Some(at_ms))
-            && known.is_none_or(|(_, renewed_at)| now >= renewed_at + RENEWAL_MIN);
         let keys = self.lists.values().filter_map(|shared| {
             let charter = shared.replica.charter();
             charter.role(agent).and(charter.public_key(agent))
         });
         let Some(key) = keys.into_iter().next().map(<[u8]>::to_vec) else { return Ok(()) };
-        if agent == self.me || !is_newer {
+        if agent == self.me || known.is_some_and(|(before_ms, _)| at_ms <= before_ms) {
+            return Ok(());
+        }
+        if let Some(due) = known.map(|(_, renewed_at)| renewed_at + RENEWAL_MIN)
+            && now < due
+        {
+            self.cards.keep(agent, Early { due, at_ms, teller, card: signed.clone() });
             return Ok(());
         }
         if !signed.is_signed_by(&key, self.verifier.as_ref()) {
@@ -144,6 +176,7 @@ impl Hub {
         if let Some(known) = self.cards.known.get_mut(&agent) {
             (known.card, known.renewed_at) = (Some((at_ms, signed.clone())), now);
             known.load_pct = load_pct;
+            known.is_sealable = !seal_key.is_empty();
         }
         if !seal_key.is_empty() {
             effects.push(Effect::SealKey { agent, key: seal_key });
@@ -152,6 +185,21 @@ impl Hub {
         self.announce_card(teller, agent, at_ms, effects);
         self.want_members(now, effects);
         Ok(())
+    }
+
+    /// Takes the cards that came too soon before.
+    pub(super) fn tick_cards(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let due = |(_, early): &(&AgentId, &Early)| early.due <= now;
+        let due: Vec<AgentId> = self.cards.early.iter().filter(due).map(|(of, _)| *of).collect();
+        for agent in due {
+            let Some(Early { teller, card, .. }) = self.cards.early.remove(&agent) else {
+                continue;
+            };
+            let link = self.peers.get(&teller).copied();
+            if let (Err(fault), Some(link)) = (self.card(now, teller, &card, effects), link) {
+                self.breach(link, &fault, effects);
+            }
+        }
     }
 
     /// Tells all linked members but those two that there is a newer card; whoever lacks it will ask.
@@ -245,9 +293,9 @@ impl Hub {
             }
             let card = self.cards.known.get(agent).and_then(|known| known.card.as_ref());
             let ours = card.map(|(at_ms, _)| *at_ms);
-            if is_renewal(*theirs, ours) {
+            if *theirs < ours {
                 shown.extend(card.map(|(_, card)| card.clone()));
-            } else if is_renewal(ours, *theirs) {
+            } else if ours < *theirs {
                 lacking.push((*agent, ours));
             }
         }
@@ -307,11 +355,4 @@ impl Hub {
             self.ask_policy(now, wanted, effects);
         }
     }
-}
-
-/// Tells whether a card of the second time takes the place of one of the first, if there is one.
-fn is_renewal(before: Option<i64>, after: Option<i64>) -> bool {
-    after.is_some_and(|after| {
-        before.is_none_or(|before| after >= before.saturating_add(RENEWAL_MIN_MS))
-    })
 }

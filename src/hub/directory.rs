@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use x0x_tracker::id::{AgentId, ListId};
 
+use super::lists::Shared;
 use super::{Effect, Hub};
 use crate::replica;
 use crate::wire::Payload;
@@ -15,6 +16,8 @@ use crate::wire::Payload;
 pub(super) struct Directory {
     members: BTreeSet<AgentId>,
     callable: BTreeSet<AgentId>,
+    /// Counts what was sent through others.
+    whispers: usize,
 }
 
 impl Hub {
@@ -32,8 +35,7 @@ impl Hub {
         let can_be_called = |agent: &&AgentId| !self.cards.addresses(**agent).is_empty();
         let callable: BTreeSet<AgentId> = members.iter().filter(can_be_called).copied().collect();
         if members != self.directory.members || callable != self.directory.callable {
-            let directory = Directory { members: members.clone(), callable: callable.clone() };
-            self.directory = directory;
+            (self.directory.members, self.directory.callable) = (members.clone(), callable.clone());
             effects.push(Effect::Members { members, callable });
         }
     }
@@ -45,16 +47,26 @@ impl Hub {
         now: Duration,
         to: AgentId,
         sealed: Vec<u8>,
+        but: Option<ListId>,
         effects: &mut Vec<Effect>,
     ) {
-        let shared_by_both = self.lists.iter().find(|(_, shared)| {
-            let charter = shared.replica.charter();
-            let are_members = charter.role(to).is_some() && charter.role(self.me).is_some();
-            are_members && !shared.mesh.neighbours().is_empty()
-        });
-        if let Some(list) = shared_by_both.map(|(list, _)| *list) {
+        let carriers = self.carriers(to, but);
+        // Not each of them may reach it: it goes by another the next time.
+        self.directory.whispers = self.directory.whispers.wrapping_add(1);
+        let at = self.directory.whispers % carriers.len().max(1);
+        if let Some(list) = carriers.get(at).copied() {
             self.broadcast(now, list, &Payload::Sealed { to, sealed }, effects);
         }
+    }
+
+    /// Returns the lists through whose members something can go to one of them, but for one list.
+    pub(super) fn carriers(&self, to: AgentId, but: Option<ListId>) -> Vec<ListId> {
+        let carries = |(list, shared): &(&ListId, &Shared)| {
+            let charter = shared.replica.charter();
+            let are_members = charter.role(to).is_some() && charter.role(self.me).is_some();
+            are_members && Some(**list) != but && !shared.mesh.neighbours().is_empty()
+        };
+        self.lists.iter().filter(carries).map(|(list, _)| *list).collect()
     }
 
     /// Has brought what a member has of a list and this side lacks: by that member where it is linked, else by
@@ -70,6 +82,9 @@ impl Hub {
         let is_linked = shared.has(from);
         let asked: Vec<AgentId> =
             if is_linked { vec![from] } else { shared.peers.iter().copied().collect() };
+        if !is_linked {
+            self.ask_far(now, list, from, effects);
+        }
         for peer in asked {
             self.replica(now, list, replica::Input::Missed(peer), effects);
         }

@@ -11,6 +11,7 @@ use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::run::Proved;
+use x0x_tracker::journal::stream::Item;
 
 #[cfg(doc)]
 use super::Input;
@@ -182,6 +183,8 @@ pub enum Effect {
         list: ListId,
         /// What was heard; its signature was verified.
         beat: Beat,
+        /// Whether it may have been made long ago.
+        is_late: bool,
     },
     /// Have the store judge claims of others by what is seen of them now.
     Around {
@@ -204,6 +207,35 @@ pub enum Effect {
         agent: AgentId,
         /// Its ML-KEM-768 key.
         key: Vec<u8>,
+    },
+    /// Seal a word for a member, and send it through members of another list than that which it is about.
+    Whisper {
+        /// For whom.
+        to: AgentId,
+        /// What.
+        bytes: Vec<u8>,
+        /// The list that it is about.
+        about: ListId,
+    },
+    /// Look up some of what a far member lacks; answered by [`Input::FarItems`].
+    ServeFar {
+        /// Of which list.
+        list: ListId,
+        /// Who asks.
+        to: AgentId,
+        /// How far it is.
+        standing: Standing,
+        /// The newest rules that it knows.
+        rules: u16,
+    },
+    /// Store what a far member sent; answered by [`Input::FarStored`].
+    StoreFar {
+        /// Of which list.
+        list: ListId,
+        /// Who sent it.
+        from: AgentId,
+        /// The items.
+        items: Vec<Item>,
     },
     /// Something came through others that was sealed for this agent.
     Sealed(Vec<u8>),

@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use x0x_tracker::id::{AgentId, LogId};
+use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::commit::Position;
+
+use super::{Effect, Hub};
+use crate::wire::{Control, NEWS_MAX};
 
 /// How many forks are looked into with one peer at a time; others are found again by comparing.
 const PER_PEER_MAX: usize = 16;
@@ -64,6 +67,61 @@ impl Forks {
     pub(super) fn forget(&mut self, peer: AgentId) {
         self.going_on.retain(|(with, _), _| *with != peer);
         self.resting.retain(|(with, _), _| *with != peer);
+    }
+}
+
+impl Hub {
+    /// A peer has other commits in a log: look into it.
+    pub(super) fn forked(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        with: AgentId,
+        log: LogId,
+        theirs: Position,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(link) = self.peers.get(&with).copied() else { return };
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        if shared.forks.begin(now, with, log, theirs) {
+            effects.push(Effect::Fork { link, list, with, log, theirs });
+        }
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        now: Duration,
+        list: ListId,
+        with: AgentId,
+        log: LogId,
+        mut losers: Vec<AgentId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(shared) = self.lists.get_mut(&list) {
+            // Where that peer is gone by now, others are told all the same.
+            shared.forks.end(now, with, log);
+            // Their stores may not know that they wrote it.
+            losers.retain(|loser| shared.peers.contains(loser));
+            if !losers.is_empty() {
+                effects.push(Effect::NameLost { list, of: losers });
+            }
+            self.compare_with_all(now, list, effects);
+        }
+    }
+
+    /// Tells a peer which commits of its logs are kept here and do not count.
+    pub(super) fn lost(
+        &self,
+        list: ListId,
+        of: AgentId,
+        places: &[(LogId, Position)],
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.lists.get(&list).is_some_and(|shared| shared.has(of)) {
+            for places in places.chunks(NEWS_MAX) {
+                self.say(of, &Control::Lost { list, places: places.to_vec() }, effects);
+            }
+        }
     }
 }
 

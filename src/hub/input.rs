@@ -10,6 +10,7 @@ use x0x_tracker::journal::charter::{Charter, Role, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 use x0x_tracker::journal::run::Proved;
+use x0x_tracker::journal::stream::Item;
 use x0x_tracker::tasklist::Verdict;
 
 #[cfg(doc)]
@@ -233,6 +234,33 @@ pub enum Input {
         to: AgentId,
         /// What.
         sealed: Vec<u8>,
+        /// Through members of any list that both belong to, but this one.
+        but: Option<ListId>,
+    },
+    /// A member said something through others that no link joins to this node, and proved that it is it.
+    Far {
+        /// Who.
+        from: AgentId,
+        /// What: a piece.
+        bytes: Vec<u8>,
+    },
+    /// Some of what a far member lacks was looked up.
+    FarItems {
+        /// Of which list.
+        list: ListId,
+        /// Who.
+        to: AgentId,
+        /// The items; none where it lacks nothing.
+        items: Vec<Item>,
+    },
+    /// What a far member sent is stored.
+    FarStored {
+        /// Of which list.
+        list: ListId,
+        /// Who.
+        from: AgentId,
+        /// Whether any of it was new.
+        is_news: bool,
     },
     /// The node looks around: to be told at its start, and then each second at least. Without it, nothing that
     /// others hold is taken over.

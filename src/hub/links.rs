@@ -7,6 +7,7 @@ use std::time::Duration;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::commit::RULES_VERSION;
 
+use super::beats::Frame;
 use super::link_state::{GREETING_MAX, LinkState, REVOKED_MAX};
 use super::{Effect, Fault, Hub, Note, StreamId};
 use crate::link::Farewell;
@@ -307,7 +308,7 @@ impl Hub {
                 let (hash, wants_answer) = (digest.hash, digest.wants_answer);
                 let input = replica::Input::Digest { from: peer, hash, wants_answer };
                 self.replica(now, list, input, effects);
-                self.note_level(now, list, peer, false);
+                self.compared(now, list, peer, effects);
             }
             Control::News { places, .. } => {
                 self.replica(now, list, replica::Input::News { from: peer, places }, effects);
@@ -321,10 +322,12 @@ impl Hub {
                 self.replica(now, list, replica::Input::Lost { from: peer, places }, effects);
             }
             Control::CardsHeld { held, .. } => self.cards_held(list, peer, &held, effects),
-            Control::Beat { beat, .. } => self.heard(now, list, peer, beat, effects)?,
+            Control::Beat { beat, is_late, .. } => {
+                self.heard(now, list, peer, Frame { beat, is_late }, effects)?;
+            }
             Control::BeatDigest { hash, .. } => self.beat_digest(list, peer, hash, effects),
             Control::BeatsHeld { held, wants_answer, .. } => {
-                self.beats_held(list, peer, held, wants_answer, effects);
+                self.beats_held(now, list, peer, held, wants_answer, effects);
             }
             _ => {}
         }

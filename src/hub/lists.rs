@@ -9,8 +9,9 @@ use x0x_tracker::journal::charter::{Charter, Signed};
 use x0x_tracker::journal::commit::Position;
 use x0x_tracker::journal::frontier::Frontier;
 
-use super::around::Attention;
+use super::attention::{Attention, Part};
 use super::beats::ListBeats;
+use super::far::FarList;
 use super::forks::Forks;
 use super::gate::{ListGate, Passed};
 use super::link_state::LinkState;
@@ -19,7 +20,7 @@ use super::{Effect, Hub};
 use crate::entropy;
 use crate::mesh::{self, Mesh, MeshConfig};
 use crate::replica::{self, Replica};
-use crate::wire::{self, Control, Digest, Lane, NEWS_MAX, Payload, Standing};
+use crate::wire::{self, Control, Digest, Lane, Payload, Standing};
 
 /// How long a node without neighbours in the gossip waits before it joins again, at first.
 const REJOIN_AFTER: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) forks: Forks,
     pub(super) beats: ListBeats,
     pub(super) attention: Attention,
+    pub(super) far: FarList,
 }
 
 impl Shared {
@@ -65,7 +67,7 @@ impl Shared {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let rejoin = (!self.peers.is_empty()).then_some(self.rejoin_at);
         let due = self.replica.deadline().into_iter().chain(self.mesh.deadline()).chain(rejoin);
-        due.chain(self.beats.deadline()).min()
+        due.chain(self.beats.deadline()).chain([self.far.deadline()]).min()
     }
 }
 
@@ -94,6 +96,7 @@ impl Hub {
                 forks: Forks::default(),
                 beats: ListBeats::default(),
                 attention: Attention::default(),
+                far: FarList::new(now),
             };
             // Without contacts, it waits for others to join.
             let mut none = Vec::new();
@@ -203,7 +206,7 @@ impl Hub {
         if let Some(standing) = standing {
             let input = replica::Input::Standing { from, standing, after_all: true };
             self.replica(now, list, input, effects);
-            self.note_level(now, list, from, true);
+            self.note_level(now, list, Part::Commits, from);
         }
     }
 
@@ -241,6 +244,7 @@ impl Hub {
         self.replica(now, list, replica::Input::Tick, effects);
         self.rejoin(now, list, effects);
         self.tick_beats(now, list, effects);
+        self.tick_far(now, list, effects);
     }
 
     /// Joins the gossip again: soon without neighbours, now and then with some.
@@ -439,60 +443,8 @@ impl Hub {
         }
     }
 
-    /// A peer has other commits in a log: look into it.
-    pub(super) fn forked(
-        &mut self,
-        now: Duration,
-        list: ListId,
-        with: AgentId,
-        log: LogId,
-        theirs: Position,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(link) = self.peers.get(&with).copied() else { return };
-        let Some(shared) = self.lists.get_mut(&list) else { return };
-        if shared.forks.begin(now, with, log, theirs) {
-            effects.push(Effect::Fork { link, list, with, log, theirs });
-        }
-    }
-
-    pub(super) fn settled(
-        &mut self,
-        now: Duration,
-        list: ListId,
-        with: AgentId,
-        log: LogId,
-        mut losers: Vec<AgentId>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some(shared) = self.lists.get_mut(&list) {
-            // Where that peer is gone by now, others are told all the same.
-            shared.forks.end(now, with, log);
-            // Their stores may not know that they wrote it.
-            losers.retain(|loser| shared.peers.contains(loser));
-            if !losers.is_empty() {
-                effects.push(Effect::NameLost { list, of: losers });
-            }
-            self.compare_with_all(now, list, effects);
-        }
-    }
-
-    /// Tells a peer which commits of its logs are kept here and do not count.
-    pub(super) fn lost(
-        &self,
-        list: ListId,
-        of: AgentId,
-        places: &[(LogId, Position)],
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.lists.get(&list).is_some_and(|shared| shared.has(of)) {
-            for places in places.chunks(NEWS_MAX) {
-                self.say(of, &Control::Lost { list, places: places.to_vec() }, effects);
-            }
-        }
-    }
-
-    fn say(&self, to: AgentId, frame: &Control, effects: &mut Vec<Effect>) {
+    /// Says something to a linked peer.
+    pub(super) fn say(&self, to: AgentId, frame: &Control, effects: &mut Vec<Effect>) {
         if let Some(link) = self.peers.get(&to) {
             effects.push(control(*link, frame));
         }

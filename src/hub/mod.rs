@@ -10,10 +10,12 @@
 //! after [`Input::Judged`] or [`Input::Received`]. Gossip of others is relayed before that, as it came.
 
 mod around;
+mod attention;
 mod beats;
 mod cards;
 mod directory;
 mod effect;
+mod far;
 mod forks;
 mod gate;
 mod held;
@@ -39,6 +41,7 @@ use crate::wire::{self, Payload, Standing, WireError};
 use around::Looks;
 use cards::Cards;
 use directory::Directory;
+use far::Far;
 pub use held::Held;
 use joining::Joining;
 use link_state::LinkState;
@@ -67,6 +70,7 @@ pub struct Hub {
     cards: Cards,
     looks: Looks,
     directory: Directory,
+    far: Far,
     rng: Seeded,
     is_stopping: bool,
 }
@@ -88,6 +92,7 @@ impl Hub {
             cards: Cards::default(),
             looks: Looks::default(),
             directory: Directory::default(),
+            far: Far::default(),
             rng,
             is_stopping: false,
         }
@@ -156,7 +161,10 @@ impl Hub {
             Input::Known(known) => self.known(now, known, effects),
             Input::Reach(agent) => self.want(now, agent, effects),
             Input::Fetch { list, from } => self.fetch(now, list, from, effects),
-            Input::Whisper { to, sealed } => self.whisper(now, to, sealed, effects),
+            Input::Whisper { to, sealed, but } => self.whisper(now, to, sealed, but, effects),
+            Input::Far { from, bytes } => self.far(now, from, &bytes, effects),
+            Input::FarItems { list, to, items } => self.far_items(list, to, items, effects),
+            Input::FarStored { list, from, is_news } => self.far_stored(now, list, from, is_news),
             Input::Look { uptime_ms, wall_ms } => self.look(now, uptime_ms, wall_ms, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),
             Input::Stop => self.stop(now, effects),
@@ -169,7 +177,7 @@ impl Hub {
     pub fn deadline(&self) -> Option<Duration> {
         let lists = self.lists.values().filter_map(Shared::deadline);
         let links = self.links.values().filter_map(LinkState::deadline);
-        lists.chain(links).chain(self.policy.deadline()).min()
+        lists.chain(links).chain(self.policy.deadline()).chain(self.cards.deadline()).min()
     }
 
     /// Returns the peers that are linked, by agent.
@@ -204,6 +212,7 @@ impl Hub {
     fn tick(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         self.ask_policy(now, policy::Input::Tick, effects);
         self.end_silent(now, effects);
+        self.tick_cards(now, effects);
         let lists: BTreeSet<ListId> = self.lists.keys().copied().collect();
         for list in lists {
             self.tick_list(now, list, effects);

@@ -132,6 +132,35 @@ fn cards_go_to_whoever_lacks_them_and_to_nobody_else() {
 }
 
 #[test]
+fn of_newer_cards_that_come_too_soon_the_newest_is_taken_a_little_later() {
+    let mut scene = Scene::new(3);
+    let list = scene.list;
+    scene.link(2, RULES_VERSION);
+    let held = |scene: &mut Scene| {
+        let asked = Control::CardsHeld { list, held: vec![(agent(3), None)] };
+        about_cards(&scene.hear(2, &asked))
+    };
+    let shown = |seconds| (2, Control::Cards { list, cards: vec![card(3, seconds)] });
+    for seconds in [0, 5, 9, 7, 3] {
+        scene.hear(2, &Control::Cards { list, cards: vec![card(3, seconds)] });
+    }
+    assert_eq!(held(&mut scene), [shown(0)], "a stream of cards goes no further");
+    scene.now += Duration::from_secs(1);
+    assert!(scene.hub.deadline().unwrap() <= scene.now);
+    scene.tell(Input::Tick);
+    assert_eq!(held(&mut scene), [shown(9)]);
+    // One that its agent did not sign is found then.
+    let forged = Card { at_ms: START.0 + 60_000, ..card(3, 60).peek().unwrap() };
+    let forged = SignedCard::new(&forged, &StandIn::new(2)).unwrap();
+    let ended = |effect: &Effect| matches!(effect, Effect::End { why: Farewell::Breach, .. });
+    let effects = scene.hear(2, &Control::Cards { list, cards: vec![forged] });
+    assert!(!effects.iter().any(ended));
+    scene.now += Duration::from_secs(1);
+    assert!(scene.tell(Input::Tick).iter().any(ended));
+    assert_eq!(held(&mut scene), [], "the link is gone");
+}
+
+#[test]
 fn a_card_that_its_agent_did_not_sign_ends_the_link() {
     let mut scene = Scene::new(3);
     let list = scene.list;
@@ -345,6 +374,7 @@ fn the_store_looks_at_a_bounded_number_of_tickets_and_who_has_a_wrong_one_does_n
 }
 
 mod beats {
+    use x0x_tracker::claim::Around;
     use x0x_tracker::claim::beat::{Beat, Kind, SignedBeat, Turn, tag};
     use x0x_tracker::id::{LogId, RecordHash};
 
@@ -368,7 +398,11 @@ mod beats {
     }
 
     fn frame(list: ListId, of: u64, counter: u64) -> Control {
-        Control::Beat { list, beat: signed(list, of, of, counter) }
+        Control::Beat { list, beat: signed(list, of, of, counter), is_late: false }
+    }
+
+    fn late(list: ListId, of: u64, counter: u64) -> Control {
+        Control::Beat { list, beat: signed(list, of, of, counter), is_late: true }
     }
 
     /// Returns what is said of beats, and on which link.
@@ -417,7 +451,7 @@ mod beats {
         let mut scene = Scene::new(4);
         let list = scene.list;
         (2..=3).for_each(|member| drop(scene.link(member, RULES_VERSION)));
-        let of = |beat: SignedBeat| Control::Beat { list, beat };
+        let of = |beat: SignedBeat| Control::Beat { list, beat, is_late: false };
         let foreign =
             [signed(list, 77, 77, 1), signed(ListId([9; 32]), 4, 4, 1), signed(list, US, US, 1)];
         for beat in foreign {
@@ -471,6 +505,77 @@ mod beats {
         assert_eq!(said(&effects), [(2, frame(list, US, 1))]);
     }
 
+    /// Looks around at a time of the machine's; returns what is seen then.
+    fn looked(scene: &mut Scene, uptime_ms: u64) -> Arc<Around> {
+        scene.now = Duration::from_millis(uptime_ms);
+        let effects = scene.tell(Input::Look { uptime_ms, wall_ms: START.0 });
+        let around = effects.into_iter().rev().find_map(|effect| match effect {
+            Effect::Around { around, .. } => Some(around),
+            _ => None,
+        });
+        around.unwrap()
+    }
+
+    #[test]
+    fn a_frame_that_is_passed_on_late_makes_nobody_heard_and_no_claim_younger() {
+        let mut scene = Scene::new(5);
+        let list = scene.list;
+        looked(&mut scene, 100_000);
+        (2..=3).for_each(|member| drop(scene.link(member, RULES_VERSION)));
+        let heard_at = |around: &Around| around.heard.get(&agent(4)).copied();
+        let is_late = |effects: &[Effect]| {
+            effects.iter().find_map(|effect| match effect {
+                Effect::Hear { is_late, .. } => Some(*is_late),
+                _ => None,
+            })
+        };
+        let effects = scene.hear(2, &late(list, 4, 7));
+        assert_eq!(is_late(&effects), Some(true));
+        assert_eq!(said(&effects), [(3, late(list, 4, 7))], "whoever gets it from here is told so");
+        let around = looked(&mut scene, 100_100);
+        assert_eq!(heard_at(&around), None);
+        // How long nothing was heard of it before, nobody knows.
+        let away = |around: &Around| {
+            let returns = around.returns_of.get(&agent(4)).into_iter();
+            returns.flat_map(|all| all.iter()).map(|back| back.away_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(away(&around), [u64::MAX]);
+        // What goes on coming says that it is there, and where nothing is left out, that nothing was missed.
+        assert_eq!(is_late(&scene.hear(2, &frame(list, 4, 8))), Some(false));
+        let around = looked(&mut scene, 100_200);
+        assert_eq!((heard_at(&around), away(&around)), (Some(100_100), vec![u64::MAX]));
+        looked(&mut scene, 130_000);
+        scene.hear(2, &frame(list, 4, 10));
+        assert_eq!(away(&looked(&mut scene, 130_100)), [u64::MAX, 29_900]);
+    }
+
+    #[test]
+    fn whoever_shows_its_own_frame_is_there_however_old_that_is() {
+        let mut scene = Scene::new(3);
+        let list = scene.list;
+        looked(&mut scene, 100_000);
+        scene.link(2, RULES_VERSION);
+        scene.hear(2, &late(list, 2, 7));
+        assert_eq!(looked(&mut scene, 100_100).heard.get(&agent(2)), Some(&100_100));
+    }
+
+    #[test]
+    fn whoever_comes_back_is_asked_for_the_beats_that_it_heard() {
+        let mut scene = Scene::new(3);
+        let list = scene.list;
+        looked(&mut scene, 100_000);
+        scene.link(2, RULES_VERSION);
+        let hash = scene.hub.lists[&list].replica.standing().digest(list);
+        let digest = Control::Digest(wire::Digest { list, hash, wants_answer: false });
+        let asks = Control::BeatsHeld { list, held: Vec::new(), wants_answer: true };
+        assert_eq!(said(&scene.hear(2, &digest)), [(2, asks)]);
+        assert!(looked(&mut scene, 100_100).is_comparing);
+        let told = Control::BeatsHeld { list, held: Vec::new(), wants_answer: false };
+        scene.hear(2, &told);
+        assert!(!looked(&mut scene, 100_200).is_comparing);
+        assert_eq!(said(&scene.hear(2, &digest)), [], "it told them");
+    }
+
     #[test]
     fn two_that_were_cut_off_find_what_each_has_newer() {
         let mut scene = Scene::new(5);
@@ -493,7 +598,7 @@ mod beats {
             wants_answer: true,
         };
         let shown = said(&scene.hear(3, &theirs));
-        assert_eq!(shown, [(3, frame(list, 4, 3)), (3, frame(list, 5, 3)), (3, answer(false))]);
+        assert_eq!(shown, [(3, late(list, 4, 3)), (3, late(list, 5, 3)), (3, answer(false))]);
         let level = Control::BeatsHeld { list, held: held.clone(), wants_answer: false };
         assert_eq!(said(&scene.hear(3, &level)), [], "it comes to an end");
     }

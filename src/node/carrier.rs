@@ -235,6 +235,9 @@ impl Carrier {
                 }
             }
             Effect::SealKey { agent, key } => self.tell_mail(ToMail::SealKey { agent, key }),
+            Effect::Whisper { to, bytes, about } => {
+                self.tell_mail(ToMail::Whisper { to, bytes, about });
+            }
             // What finds no room is sent again.
             Effect::Sealed(sealed) => match self.sealed_room.clone().try_acquire_owned() {
                 Ok(room) => self.tell_mail(ToMail::Sealed { sealed, _room: room }),
@@ -333,7 +336,13 @@ impl Carrier {
                 errands::state(&keeper, list, statements, are_shown);
             }
             Effect::Beat { list, kind, claims } => errands::beat(&keeper, list, kind, claims),
-            Effect::Hear { list, beat } => errands::hear(&keeper, list, beat),
+            Effect::Hear { list, beat, is_late } => errands::hear(&keeper, list, beat, is_late),
+            Effect::ServeFar { list, to, standing, rules } => {
+                errands::serve_far(&keeper, list, to, standing, rules);
+            }
+            Effect::StoreFar { list, from, items } => {
+                errands::store_far(&keeper, list, from, items);
+            }
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::NameStatements { list, link } => errands::name_statements(&keeper, list, link),
             Effect::Redeem { list, link, secret, public_key } => {

@@ -11,7 +11,7 @@ use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::run::Proved;
-use x0x_tracker::journal::stream::Incoming;
+use x0x_tracker::journal::stream::{Incoming, Item};
 
 use super::keeper::Keeper;
 use super::shelf::Shelf;
@@ -46,19 +46,7 @@ pub(super) async fn pull(
             Answer::Items(items) => {
                 let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
                 let stored = keeper.ask(move |shelf| {
-                    let stored = clerk::receive(shelf.list(list)?, &mut part, list, from, items);
-                    let Stored { told, is_stated, is_news, stopped_by } = stored
-                        .inspect_err(|error| {
-                            let list = list.short();
-                            tracing::error!(%list, %error, "the store takes no commits");
-                        })
-                        .ok()?;
-                    // Told before anything else is done with the store, which may take it back.
-                    shelf.report(told);
-                    match is_stated {
-                        true => forks::adopt(shelf, list),
-                        false => forks::catch_up(shelf, list),
-                    }
+                    let (is_news, stopped_by) = store(shelf, &mut part, list, from, items)?;
                     Some((part, is_news, stopped_by))
                 });
                 let (part, is_news, stopped_by) = stored.await.ok()??;
@@ -79,6 +67,61 @@ pub(super) async fn pull(
             }
         }
     }
+}
+
+/// Stores a piece of what a member sent; returns whether any of it was new, and why nothing more is looked at.
+fn store(
+    shelf: &mut Shelf,
+    incoming: &mut Incoming,
+    list: ListId,
+    from: AgentId,
+    items: Vec<Item>,
+) -> Option<(bool, Option<TrackerError>)> {
+    let stored = clerk::receive(shelf.list(list)?, incoming, list, from, items);
+    let Stored { told, is_stated, is_news, stopped_by } = stored
+        .inspect_err(|error| {
+            let list = list.short();
+            tracing::error!(%list, %error, "the store takes no commits");
+        })
+        .ok()?;
+    // Told before anything else is done with the store, which may take it back.
+    shelf.report(told);
+    match is_stated {
+        true => forks::adopt(shelf, list),
+        false => forks::catch_up(shelf, list),
+    }
+    Some((is_news, stopped_by))
+}
+
+/// Has what a far member sent stored.
+pub(super) fn store_far(keeper: &Keeper, list: ListId, from: AgentId, items: Vec<Item>) {
+    keeper.tell(move |shelf: &mut Shelf| {
+        let stored = store(shelf, &mut Incoming::from(from), list, from, items);
+        let is_news = stored.is_some_and(|(is_news, stopped_by)| {
+            if let Some(error) = stopped_by {
+                tracing::warn!(peer = %from.short(), %error, "what a far member sent was not taken");
+            }
+            is_news
+        });
+        shelf.report(Input::FarStored { list, from, is_news });
+    });
+}
+
+/// Has some of what a far member lacks looked up.
+pub(super) fn serve_far(
+    keeper: &Keeper,
+    list: ListId,
+    to: AgentId,
+    standing: Standing,
+    rules: u16,
+) {
+    keeper.tell(move |shelf: &mut Shelf| {
+        let Some(tracker) = shelf.list(list) else { return };
+        match clerk::answer_far(tracker, &standing, rules) {
+            Ok(items) => shelf.report(Input::FarItems { list, to, items }),
+            Err(error) => shelf.fail(list, &error),
+        }
+    });
 }
 
 /// Ends a link over which something came that no honest node sends.
@@ -208,9 +251,9 @@ pub(super) fn beat(keeper: &Keeper, list: ListId, kind: Kind, claims: Vec<Record
 }
 
 /// Has it noted that claims were heard of.
-pub(super) fn hear(keeper: &Keeper, list: ListId, beat: Beat) {
+pub(super) fn hear(keeper: &Keeper, list: ListId, beat: Beat, is_late: bool) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let heard = shelf.list(list).map(|tracker| tracker.hear(&beat));
+        let heard = shelf.list(list).map(|tracker| tracker.hear(&beat, is_late));
         if let Some(Err(error)) = heard {
             shelf.fail(list, &error);
         }

@@ -9,7 +9,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use x0x_tracker::id::AgentId;
+use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::signature::{Signer, Verifier};
 
 use super::mailbox::{MailView, Mailbox, Shown};
@@ -72,6 +72,12 @@ pub(super) enum Told {
     SealKey {
         agent: AgentId,
         key: Vec<u8>,
+    },
+    /// Something about a list is to go to a member that no link reaches.
+    Whisper {
+        to: AgentId,
+        bytes: Vec<u8>,
+        about: ListId,
     },
     View(oneshot::Sender<MailView>),
     Look(Box<dyn FnOnce(&Post) + Send>),
@@ -240,6 +246,9 @@ impl Mail {
                 self.keys.insert(agent, key);
                 Input::Sealable(agent)
             }
+            Told::Whisper { to, bytes, about } => {
+                return self.whisper(to, Frame::Far(bytes).write(), Some(about));
+            }
             Told::View(answer) => {
                 let (rows, depth) = (self.post.rows(), self.post.depth());
                 let (unopened, strangers) = (self.unopened, self.post.strangers());
@@ -276,14 +285,14 @@ impl Mail {
         match effect {
             Effect::Write(op) => drop(self.ops.send(op)),
             Effect::Send(to, frame) => return self.send(to, frame),
-            Effect::Whisper(to, frame) => self.whisper(to, frame),
+            Effect::Whisper(to, frame) => self.whisper(to, frame, None),
             Effect::Call(to) => self.tell_hub(hub::Input::Reach(to)),
             Effect::Acknowledge(ack) => match SignedAck::new(&ack, self.identity.as_ref()) {
                 Ok(signed) => {
                     let frame = Frame::Ack(signed).write();
                     match self.links.contains_key(&ack.to) {
                         true => drop(self.send(ack.to, frame)),
-                        false => self.whisper(ack.to, frame),
+                        false => self.whisper(ack.to, frame, None),
                     }
                 }
                 Err(error) => tracing::error!(%error, "an acknowledgement could not be signed"),
@@ -307,6 +316,7 @@ impl Mail {
                     open.link.end(Farewell::Breach);
                 }
             }
+            Effect::Far(from, bytes) => self.tell_hub(hub::Input::Far { from, bytes }),
             Effect::Arrived(envelope) => self.arrived.push(envelope),
         }
         None
@@ -321,13 +331,13 @@ impl Mail {
         }
     }
 
-    fn whisper(&self, to: AgentId, frame: Vec<u8>) {
+    fn whisper(&self, to: AgentId, frame: Vec<u8>, but: Option<ListId>) {
         let Some(key) = self.keys.get(&to) else {
             return tracing::debug!(to = %to.short(), "its key is not known: nothing is sealed");
         };
         tracing::debug!(to = %to.short(), bytes = frame.len(), "sealed, through others");
         match self.key.seal(to, key, frame, self.identity.as_ref()) {
-            Ok(sealed) => self.tell_hub(hub::Input::Whisper { to, sealed }),
+            Ok(sealed) => self.tell_hub(hub::Input::Whisper { to, sealed, but }),
             Err(error) => tracing::debug!(to = %to.short(), %error, "a message was not sealed"),
         }
     }

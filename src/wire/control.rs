@@ -95,6 +95,9 @@ pub enum Control {
         list: ListId,
         /// The frame.
         beat: SignedBeat,
+        /// Whether the sender has not passed it on as soon as it was made, as far as it knows: it was asked what
+        /// it has, or heard it so.
+        is_late: bool,
     },
     /// What is equal on two nodes that know the same beats.
     BeatDigest {
@@ -160,7 +163,12 @@ impl Control {
     /// Where it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let frame: Self = decode("control frame", bytes)?;
-        match &frame {
+        frame.check()?;
+        Ok(frame)
+    }
+
+    pub(super) fn check(&self) -> Result<(), WireError> {
+        match self {
             Self::Hello(hello) => hello.check()?,
             Self::News { places, .. } | Self::Lost { places, .. } => {
                 at_most("list of places", places.len(), NEWS_MAX)?;
@@ -177,6 +185,6 @@ impl Control {
             Self::Beat { .. } | Self::BeatDigest { .. } => {}
             Self::Digest(_) | Self::Join { .. } | Self::NotJoined { .. } => {}
         }
-        Ok(frame)
+        Ok(())
     }
 }

@@ -130,7 +130,7 @@ impl Answer {
 }
 
 impl Standing {
-    fn check(&self) -> Result<(), WireError> {
+    pub(super) fn check(&self) -> Result<(), WireError> {
         at_most("frontier", self.logs.len(), LOGS_MAX)?;
         at_most("list of void commits", self.voids.len(), LOGS_MAX)?;
         at_most("list of heads", self.charter.len(), HEADS_MAX)

@@ -8,7 +8,9 @@ use std::time::Duration;
 use x0x::dm::wire::{Ack, Frame as DirectFrame, Message, Place, Refusal, SignedAck};
 use x0x::dm::{Carried, Form, PAYLOAD_BYTES_MAX};
 use x0x::mesh::{Gate, Input, Mesh, MeshConfig, Verdict, payload_of};
-use x0x::wire::{Answer, Card, Control, Payload, Request, SignedCard, Ticket, decode, encode};
+use x0x::wire::{
+    Answer, Card, Control, Far, Payload, Piece, Request, SignedCard, Ticket, decode, encode,
+};
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::signature::Signer;
 use x0x_tracker::testing::{StandIn, StandInVerifier};
@@ -16,7 +18,7 @@ use x0x_tracker::testing::{StandIn, StandInVerifier};
 /// Checks it for one input.
 pub fn run(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
-    match kind % 8 {
+    match kind % 10 {
         0 => same(Control::read, data, |control| check_control(&control)),
         1 => same(Request::read, data, |request| check_request(&request)),
         2 => same(Answer::read, data, |_| {}),
@@ -24,7 +26,9 @@ pub fn run(data: &[u8]) {
         4 => card(data),
         5 => ticket(data),
         6 => gossip(data),
-        _ => same(DirectFrame::read, data, |frame| check_direct(&frame)),
+        7 => same(DirectFrame::read, data, |frame| check_direct(&frame)),
+        8 => same(Piece::read, data, |piece| assert!(piece.index < piece.count)),
+        _ => same(Far::read, data, |far| check_far(&far)),
     }
 }
 
@@ -53,7 +57,16 @@ fn check_direct(frame: &DirectFrame) {
             let ack = signed.verified(key.public_key(), &StandInVerifier);
             assert!(ack.is_none_or(|ack| ack.from == key.agent()));
         }
-        DirectFrame::Refused { .. } => {}
+        DirectFrame::Refused { .. } | DirectFrame::Far(_) => {}
+    }
+}
+
+/// Sees that nothing but beats is said about control.
+fn check_far(far: &Far) {
+    match far {
+        Far::Beats(control) => check_control(control),
+        Far::Ask { standing, .. } => drop(standing.frontier()),
+        Far::Digest { .. } | Far::Items { .. } => assert!(far.list().is_some()),
     }
 }
 
@@ -146,6 +159,7 @@ mod seeds {
     //! One frame of each kind.
 
     use x0x::wire::{Digest, Hello, JoinRefusal, Standing};
+    use x0x_tracker::claim::beat::{Beat, Kind, SignedBeat, Turn};
     use x0x_tracker::id::{CommitHash, LogId, StatementHash};
     use x0x_tracker::journal::charter::{Role, Signed};
     use x0x_tracker::journal::commit::{Commit, Position};
@@ -208,6 +222,17 @@ mod seeds {
             Item::Run(run.clone()),
             Item::Body { log, number: 1, body: vec![6; 9] },
         ];
+        let far = [
+            Far::Digest { list, hash: [2; 32] },
+            Far::Ask { list, standing: standing.clone(), rules: 1 },
+            Far::Items { list, items: items.clone() },
+        ];
+        let beats = beats(list, log);
+        all.extend(beats.iter().map(|frame| of(0, encode(frame))));
+        let far = far.into_iter().chain(beats.into_iter().map(Far::Beats));
+        all.extend(far.map(|far| of(9, encode(&far))));
+        let piece = Piece { message: 3, index: 1, count: 2, bytes: vec![4; 9] };
+        all.push(of(8, encode(&piece)));
         let answers = [
             Answer::Items(items),
             Answer::End(standing),
@@ -238,8 +263,20 @@ mod seeds {
         all
     }
 
+    /// Each frame about beats.
+    fn beats(list: ListId, log: LogId) -> [Control; 3] {
+        let (turn, kind) = (Turn { start: 1, counter: 2 }, Kind::Worked);
+        let beat = Beat { list, log, turn, kind, claims: vec![[7; 8]] };
+        let beat = SignedBeat::new(&beat, &StandIn::new(1)).expect("a stand-in signs all");
+        [
+            Control::Beat { list, beat, is_late: true },
+            Control::BeatDigest { list, hash: [5; 32] },
+            Control::BeatsHeld { list, held: vec![((log, kind), turn)], wants_answer: true },
+        ]
+    }
+
     /// Each frame of the direct lane.
-    fn direct(list: ListId) -> [DirectFrame; 3] {
+    fn direct(list: ListId) -> [DirectFrame; 4] {
         let key = StandIn::new(2);
         let (from, to) = (key.agent(), AgentId([4; 32]));
         let place = Place { log: 9, number: 2 };
@@ -263,6 +300,7 @@ mod seeds {
             DirectFrame::Message { message, after: Some(Place { log: 9, number: 1 }) },
             DirectFrame::Ack(ack.expect("a stand-in signs all")),
             DirectFrame::Refused { place, why: Refusal::Gap },
+            DirectFrame::Far(vec![1, 3, 0, 1, 1, 7]),
         ]
     }
 

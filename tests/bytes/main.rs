@@ -38,12 +38,14 @@ fn frames_are_read_or_refused_and_a_mesh_stays_within_its_bounds() {
 
 #[test]
 fn what_the_fuzzer_starts_from_is_good() {
-    use x0x::wire::{Answer, Control, Payload, Request};
+    use x0x::wire::{Answer, Control, Far, Payload, Piece, Request};
     let good = |input: &[u8]| match input[0] {
         0 => Control::read(&input[1..]).is_ok(),
         1 => Request::read(&input[1..]).is_ok(),
         2 => Answer::read(&input[1..]).is_ok(),
         3 => Payload::read(&input[1..]).is_ok(),
+        8 => Piece::read(&input[1..]).is_ok(),
+        9 => Far::read(&input[1..]).is_ok(),
         _ => true,
     };
     assert!(frames::seeds().iter().all(|input| good(input)));

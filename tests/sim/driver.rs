@@ -100,7 +100,13 @@ impl World {
                 self.reply(node, link, stream, Some(&Answer::NotServed));
             }
             // Nobody writes to anybody here.
-            Effect::Members { .. } | Effect::SealKey { .. } | Effect::Sealed(_) => {}
+            // Cards name no keys here: nothing is sealed.
+            Effect::Members { .. }
+            | Effect::SealKey { .. }
+            | Effect::Sealed(_)
+            | Effect::Whisper { .. }
+            | Effect::ServeFar { .. }
+            | Effect::StoreFar { .. } => {}
             effect => self.run_errand(node, effect),
         }
     }

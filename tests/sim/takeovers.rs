@@ -117,9 +117,9 @@ fn a_holder_that_slept_for_five_hours_goes_on_where_nobody_took_over() {
 fn a_holder_that_slept_gives_up_to_whoever_took_over_meanwhile() {
     let (mut world, issue, claim) = held(105, 5, 1);
     world.pause(1, 300 * SECOND, Stands::Asleep);
-    world.run_for(10 * SECOND);
+    // Before the turn of any of them has come: those that wait for theirs do not race.
     set_free(&mut world);
-    world.run_for(200 * SECOND);
+    world.run_for(210 * SECOND);
     assert!(matches!(fate(&mut world, 0, &issue, claim), Fate::Lost(_)));
     assert_eq!(world.employed().told.takeovers, 1, "one of the four, and no other after it");
     world.run_for(200 * SECOND);

@@ -119,14 +119,14 @@ fn a_claim_of_another_is_watched_from_when_it_comes_and_each_beat_makes_it_young
     assert_eq!(silent_ms(&b, "T-0001"), Some(0), "the claim itself is a beat");
     seen.pass(700);
     assert_eq!(silent_ms(&b, "T-0001"), Some(700));
-    assert_eq!(b.tracker.hear(&beat(&a, 1, 1, &[first])).unwrap(), 1);
+    assert_eq!(b.tracker.hear(&beat(&a, 1, 1, &[first]), false).unwrap(), 1);
     assert_eq!(silent_ms(&b, "T-0001"), Some(0));
     seen.pass(TTL_MS + 1);
     assert!(b.tracker.show("T-0001").unwrap().watch.unwrap().is_stale);
     // What one is named that is not here, or not its own, is nothing.
     let own = claimed(&mut b, "T-0002");
     seen.pass(5);
-    assert_eq!(b.tracker.hear(&beat(&a, 1, 2, &[own, RecordHash([9; 32])])).unwrap(), 0);
+    assert_eq!(b.tracker.hear(&beat(&a, 1, 2, &[own, RecordHash([9; 32])]), false).unwrap(), 0);
     assert_eq!(silent_ms(&b, "T-0002"), Some(5));
 }
 
@@ -147,10 +147,10 @@ fn only_what_holds_an_issue_is_watched_and_nothing_where_no_node_hears() {
     let holding = Holding { worker: "w".to_owned(), ..Holding::default() };
     a.tracker.release(&holding, &Release::default()).unwrap();
     give(&a, &mut b);
-    assert_eq!(b.tracker.hear(&beat(&a, 1, 1, &[first])).unwrap(), 0, "it is over");
+    assert_eq!(b.tracker.hear(&beat(&a, 1, 1, &[first]), false).unwrap(), 0, "it is over");
     let second = claimed(&mut a, "T-0001");
     exchange(&mut a, &mut b);
-    assert_eq!(b.tracker.hear(&beat(&a, 1, 2, &[first, second])).unwrap(), 1);
+    assert_eq!(b.tracker.hear(&beat(&a, 1, 2, &[first, second]), false).unwrap(), 1);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn nobody_takes_over_by_silence_that_it_could_not_have_heard_broken() {
     assert!(take(&mut b).is_err() && !is_ready(&b), "it has not compared with a neighbour");
     at_b.sees(|around, now| {
         around.is_comparing = false;
-        around.note_return(Return { away_ms: 10 * TTL_MS, at_ms: now });
+        around.note_return(None, Return { away_ms: 10 * TTL_MS, at_ms: now });
     });
     let refused = take(&mut b).unwrap_err();
     let TrackerError::Refused { retry_after_ms, .. } = &refused else { panic!("{refused}") };
@@ -307,7 +307,7 @@ fn a_claim_that_lapsed_is_confirmed_by_no_promise() {
     b.create("that it has a log");
     let turn = Turn { start: 1, counter: 1 };
     let promise = b.tracker.beat_of(turn, Kind::Promised, &[claim]).unwrap().unwrap();
-    a.tracker.hear(&promise.peek().unwrap()).unwrap();
+    a.tracker.hear(&promise.peek().unwrap(), false).unwrap();
     assert_eq!(held(&a).watch.unwrap().standing, Standing::Confirmed);
     at_a.pass(TTL_MS + 1);
     at_a.hears(&[2]);
@@ -320,10 +320,10 @@ fn turns_of_logs_that_a_member_makes_up_are_kept_in_a_bounded_number() {
     for n in 0..200_u64 {
         let mut made_up = beat(&a, 1, 1, &[]);
         made_up.log.nonce = n.to_be_bytes();
-        b.tracker.hear(&made_up).unwrap();
+        b.tracker.hear(&made_up, false).unwrap();
         // It is known that it came.
         made_up.turn.counter = 1;
-        assert_eq!(b.tracker.hear(&made_up).unwrap(), 0);
+        assert_eq!(b.tracker.hear(&made_up, false).unwrap(), 0);
     }
     assert!(b.tracker.sources_heard(agent(1)).unwrap() <= 16);
 }
@@ -389,9 +389,9 @@ fn a_claim_is_confirmed_once_its_slate_promised_and_everybody_was_heard() {
         of.tracker.beat_of(turn, Kind::Promised, claims).unwrap().unwrap().peek().unwrap()
     };
     b.create("that it has a log");
-    assert_eq!(a.tracker.hear(&promise(&b, 1, &[RecordHash([7; 32])])).unwrap(), 0);
-    assert_eq!(a.tracker.hear(&promise(&b, 2, &[claim])).unwrap(), 1);
-    assert_eq!(a.tracker.hear(&promise(&b, 2, &[claim])).unwrap(), 0, "it came again");
+    assert_eq!(a.tracker.hear(&promise(&b, 1, &[RecordHash([7; 32])]), false).unwrap(), 0);
+    assert_eq!(a.tracker.hear(&promise(&b, 2, &[claim]), false).unwrap(), 1);
+    assert_eq!(a.tracker.hear(&promise(&b, 2, &[claim]), false).unwrap(), 0, "it came again");
     assert_eq!(standing(&a).standing, Standing::Confirmed);
     // Whoever may come back with a claim is waited for, for days.
     let heard =

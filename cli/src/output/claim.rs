@@ -115,7 +115,13 @@ pub fn part(
 /// Returns what became of one claim of several.
 fn rival_fact(rival: &Rival) -> (&'static str, String) {
     let Rival { claim, agent, worker, ended, why, counts, .. } = rival;
-    let label = if *counts { "counts" } else { "claimed" };
+    let stands = ended.as_deref().is_none_or(|how| how == "handed_off");
+    let label = match counts {
+        true if stands => "counts",
+        // What comes after it starts from it; it holds nothing.
+        true => "last",
+        false => "claimed",
+    };
     let ended = ended.as_ref().map(|how| format!(", {}", how.replace('_', " ")));
     let place = slot(rival.slot);
     let (whose, ended) = (agent.short(), ended.unwrap_or_default());

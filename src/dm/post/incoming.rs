@@ -36,8 +36,12 @@ impl Post {
                     // It may be delivered already.
                     let Some(pending) = self.outbox.find(to, order) else { continue };
                     pending.accepted_at_ms = Some(now_ms);
+                    let is_held = pending.is_named;
                     let receipt = receipt(pending);
                     self.tell(order, &Progress::Accepted(receipt), effects);
+                    if is_held {
+                        self.pump(now, to, effects);
+                    }
                 }
                 Written::In { envelope, own: Some((order, asked)) } => {
                     let latency_us = as_us(now - asked);
@@ -107,6 +111,14 @@ impl Post {
                 }
                 self.message(now, from, path, message, after, effects);
             }
+            Frame::Far(bytes) => match path {
+                DmPath::Gossip if self.members.contains(&from) => {
+                    effects.push(Effect::Far(from, bytes));
+                }
+                DmPath::Gossip => self.strangers += 1,
+                // Whoever has a link says it there.
+                DmPath::Quic | DmPath::Loopback => effects.push(Effect::Breach(from)),
+            },
             // Nobody has this side check what it never waited for.
             Frame::Ack(_) if !self.outbox.awaits(from) => {}
             Frame::Ack(signed) => {
@@ -182,7 +194,7 @@ impl Post {
                 let received_at_ms = self.now_ms;
                 let envelope = Arc::new(Envelope { number, message, received_at_ms, path });
                 let written = Written::In { envelope: envelope.clone(), own: None };
-                self.write(Op::PutIn(envelope), written, effects);
+                self.write(Op::PutIn { envelope, kept: None }, written, effects);
             }
             Verdict::Stored => {
                 self.counts.count(from, path, |count| count.duplicates += 1);

@@ -9,10 +9,10 @@ use x0x_tracker::id::AgentId;
 use super::super::error::DmError;
 use super::super::message::{Carried, DmPath, DmReceipt, Draft, Envelope, Form};
 use super::super::outbox::{Action, Pending, Ways};
-use super::super::store::Op;
+use super::super::store::{Kept, Op};
 use super::super::wire::{Message, Place};
 use super::super::{
-    ISSUES_MAX, MESSAGE_ID_BYTES_MAX, MESSAGES_MAX, PAYLOAD_BYTES_MAX, TTL_DEFAULT, TTL_MAX,
+    IDS_MAX, ISSUES_MAX, MESSAGE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX, TTL_DEFAULT, TTL_MAX,
 };
 use super::{Effect, Known, Order, Post, Progress, Written};
 use crate::entropy::draw;
@@ -51,13 +51,14 @@ impl Post {
             self.again(to, order, receipt, request, effects);
             return Ok(());
         }
+        let is_named = message_id.is_some();
         let message_id = message_id.unwrap_or_else(|| self.draw_id());
         let place =
             Place { log: self.log, number: self.numbers.get(&to).copied().unwrap_or(0) + 1 };
         let (from, sent_at_ms) = (self.me, self.now_ms);
         let message = Message { from, to, place, message_id, sent_at_ms, form, payload, issues };
         if to == self.me {
-            self.send_to_oneself(now, request, message, effects)?;
+            self.send_to_oneself(now, request, message, is_named, effects)?;
             self.numbers.insert(to, place.number);
             return Ok(());
         }
@@ -76,6 +77,7 @@ impl Post {
             expires: now + ttl,
             asked: now,
             accepted_at_ms: None,
+            is_named,
             attempts: 0,
             tried: BTreeSet::new(),
             path: None,
@@ -87,7 +89,7 @@ impl Post {
         self.outbox.push(now, pending);
         let op = Op::PutOut { order, message, expires_at_ms };
         self.write(op, Written::Out { to, order }, effects);
-        // It may arrive before it is on disk here: then it need not be.
+        // It may arrive before it is on disk here: then it need not be, but for its id.
         self.pump(now, to, effects);
         Ok(())
     }
@@ -98,6 +100,7 @@ impl Post {
         now: Duration,
         request: u64,
         message: Message,
+        is_named: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), DmError> {
         let path = DmPath::Loopback;
@@ -114,8 +117,10 @@ impl Post {
         effects.push(Effect::Tell(request, Progress::Queued(receipt)));
         self.wait(request, order);
         let envelope = Arc::new(Envelope { number, message, received_at_ms: self.now_ms, path });
+        let receipt = own_receipt(&envelope.message.message_id, Some(self.now_ms), None);
+        let kept = is_named.then(|| kept(&envelope.message, order, receipt));
         let written = Written::In { envelope: envelope.clone(), own: Some((order, now)) };
-        self.write(Op::PutIn(envelope), written, effects);
+        self.write(Op::PutIn { envelope, kept }, written, effects);
         Ok(())
     }
 
@@ -159,6 +164,10 @@ impl Post {
             latency_us: Some(latency_us),
             ..receipt(pending)
         };
+        if pending.is_named {
+            let kept = kept(&pending.message, pending.order, receipt.clone());
+            self.write(Op::Keep(kept), Written::Other, effects);
+        }
         self.write(Op::DropOut(pending.order), Written::Other, effects);
         self.tell_delivered(to, pending.order, receipt, effects);
     }
@@ -220,10 +229,13 @@ impl Post {
     /// Remembers the id of a message.
     pub(super) fn know(&mut self, message: &Message, order: Order) {
         let key = (message.to, message.message_id.clone());
-        let digest = digest_of(message.form, &message.payload, &message.issues);
-        self.known.insert(key.clone(), Known { digest, order, receipt: None });
-        self.known_order.push_back((key.0, key.1, order));
-        if self.known_order.len() > 2 * MESSAGES_MAX
+        self.remember(key, Known { digest: digest_of_message(message), order, receipt: None });
+    }
+
+    pub(super) fn remember(&mut self, key: (AgentId, String), known: Known) {
+        self.known_order.push_back((key.0, key.1.clone(), known.order));
+        self.known.insert(key, known);
+        if self.known_order.len() > IDS_MAX
             && let Some((to, id, order)) = self.known_order.pop_front()
         {
             let key = (to, id);
@@ -300,6 +312,14 @@ pub(super) fn own_receipt(
         attempts: 1,
         latency_us,
     }
+}
+
+fn kept(message: &Message, order: Order, receipt: DmReceipt) -> Arc<Kept> {
+    Arc::new(Kept { order, to: message.to, digest: digest_of_message(message), receipt })
+}
+
+fn digest_of_message(message: &Message) -> [u8; 32] {
+    digest_of(message.form, &message.payload, &message.issues)
 }
 
 fn digest_of(form: Form, payload: &[u8], issues: &[Carried]) -> [u8; 32] {

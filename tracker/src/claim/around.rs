@@ -22,7 +22,7 @@ pub const EXPECTED_MS: i64 = 7 * 24 * 3_600_000;
 /// The most gaps that are remembered; of more, the oldest two become one that is as long as both.
 pub const GAPS_MAX: usize = 64;
 
-/// The most returns that are remembered; of more, the shortest two become one.
+/// The most returns that are remembered of an agent, and of all; of more, the shortest two become one.
 pub const RETURNS_MAX: usize = 16;
 
 /// After a return, one waits this part of a claim's time to live until its silence says something: a runner
@@ -42,6 +42,49 @@ pub struct Return {
     pub at_ms: u64,
 }
 
+/// Returns after which the silence of claims says nothing for a while: at most [`RETURNS_MAX`], the longest
+/// first, which is the earliest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Returns(Vec<Return>);
+
+impl Returns {
+    /// Notes one.
+    pub fn note(&mut self, back: Return) {
+        // A longer one that came later says all that a shorter one says.
+        self.0.retain(|before| before.away_ms > back.away_ms && !before.is_over(back.at_ms));
+        self.0.push(back);
+        if self.0.len() > RETURNS_MAX {
+            let last = self.0.len() - 1;
+            self.0[last - 1].at_ms = back.at_ms;
+            self.0.remove(last);
+        }
+    }
+
+    /// Returns those that are remembered, the longest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Return> {
+        self.0.iter()
+    }
+
+    /// Tells whether none of them says anything any more, for whatever claim.
+    pub fn are_over(&self, now_ms: u64) -> bool {
+        self.0.iter().all(|back| back.is_over(now_ms))
+    }
+
+    /// Returns in how long the silence of a claim that lives so long says something.
+    fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
+        let long = self.0.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
+        let wait_ms = wait_ms(ttl_ms);
+        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
+        long.map(left).max().unwrap_or(0)
+    }
+}
+
+impl Return {
+    fn is_over(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.at_ms) > TTL_MS_MAX / WAIT_PARTS
+    }
+}
+
 /// What a node sees of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Around {
@@ -53,9 +96,10 @@ pub struct Around {
     pub gaps: Vec<(u64, u64)>,
     /// Whether it is still to compare with somebody: since its start, a gap, or a cut.
     pub is_comparing: bool,
-    /// When it was level again after each of those; at most [`RETURNS_MAX`], the longest first, which is the
-    /// earliest.
-    pub returns: Vec<Return>,
+    /// When it was level again after each of those.
+    pub returns: Returns,
+    /// When it was level again with single agents, of whom it may have missed something while it heard others.
+    pub returns_of: BTreeMap<AgentId, Returns>,
     /// When each agent was last heard; below zero for before the start of the machine.
     pub heard: BTreeMap<AgentId, i64>,
     /// Agents whose link ended, and of whom nothing was heard since.
@@ -77,18 +121,17 @@ impl Around {
         now.ms.saturating_sub(since).saturating_sub(gaps.sum())
     }
 
-    /// Returns in how long the silence of a claim says something, as far as is known; 0 where it does: the
-    /// node was level with another since it last could not hear it, and waited for a beat since then. A frame
-    /// names the claims that were worked on since the one before, so a comparison alone does not bring each
-    /// claim's newest beat.
-    pub fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
-        let wait_ms = wait_ms(ttl_ms);
+    /// Returns in how long the silence of a claim of an agent says something, as far as is known; 0 where it
+    /// does: the node was level since it last could have missed something of that agent, and waited for a beat
+    /// since then. A frame names the claims that were worked on since the one before, so the newest alone does
+    /// not tell of each claim when it was last worked on.
+    pub fn settles_in_ms(&self, holder: AgentId, ttl_ms: u64, now: Uptime) -> u64 {
         if self.is_catching_up(now) {
-            return wait_ms;
+            return wait_ms(ttl_ms);
         }
-        let long = self.returns.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
-        let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
-        long.map(left).max().unwrap_or(0)
+        let of_holder = self.returns_of.get(&holder).into_iter();
+        let returns = of_holder.chain([&self.returns]);
+        returns.map(|returns| returns.settles_in_ms(ttl_ms, now)).max().unwrap_or(0)
     }
 
     /// Tells whether the node may not know yet what others did while it could not hear them.
@@ -136,18 +179,12 @@ impl Around {
         Some(gap_ms)
     }
 
-    /// Notes that the node is level with somebody whom it could not hear for so long.
-    pub fn note_return(&mut self, back: Return) {
-        // A longer one that came later says all that a shorter one says.
-        self.returns.retain(|before| {
-            before.away_ms > back.away_ms
-                && back.at_ms.saturating_sub(before.at_ms) <= TTL_MS_MAX / WAIT_PARTS
-        });
-        self.returns.push(back);
-        if self.returns.len() > RETURNS_MAX {
-            let last = self.returns.len() - 1;
-            self.returns[last - 1].at_ms = back.at_ms;
-            self.returns.remove(last);
+    /// Notes that the node is level since it last could have missed something of an agent; of anybody, where none
+    /// is named.
+    pub fn note_return(&mut self, of: Option<AgentId>, back: Return) {
+        match of {
+            Some(agent) => self.returns_of.entry(agent).or_default().note(back),
+            None => self.returns.note(back),
         }
     }
 
@@ -168,6 +205,7 @@ mod tests {
     use super::*;
 
     const BOOT: [u8; 16] = [1; 16];
+    const X: AgentId = AgentId([7; 32]);
 
     fn at(ms: u64) -> Uptime {
         Uptime { boot: BOOT, ms }
@@ -193,7 +231,7 @@ mod tests {
         // Five hours of sleep, before and after they are noted.
         let woken = 10_000 + 5 * 3_600_000;
         assert_eq!(around.age_ms(seen, at(woken)), 6_000);
-        assert_eq!(around.settles_in_ms(1_000, at(woken)), 251);
+        assert_eq!(around.settles_in_ms(X, 1_000, at(woken)), 251);
         assert_eq!(around.look(woken), Some(5 * 3_600_000));
         assert_eq!(around.age_ms(seen, at(woken + 300)), 6_300);
         assert_eq!(around.age_ms(Sighting(at(woken - 100)), at(woken + 300)), 300);
@@ -230,11 +268,11 @@ mod tests {
     fn silence_says_nothing_until_a_quarter_of_a_life_after_a_return() {
         let mut around = looking(0, 10_000);
         around.is_comparing = true;
-        assert_eq!(around.settles_in_ms(1_000, at(10_000)), 251);
+        assert_eq!(around.settles_in_ms(X, 1_000, at(10_000)), 251);
         around.is_comparing = false;
-        around.note_return(Return { away_ms: 60_000, at_ms: 10_000 });
+        around.note_return(None, Return { away_ms: 60_000, at_ms: 10_000 });
         look_until(&mut around, 12_000);
-        let settles = |ttl_ms| around.settles_in_ms(ttl_ms, at(12_000));
+        let settles = |ttl_ms| around.settles_in_ms(X, ttl_ms, at(12_000));
         assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
         assert_eq!(settles(120_000), 0, "a short cut hid no more than a beat or two");
     }
@@ -242,18 +280,33 @@ mod tests {
     #[test]
     fn a_short_return_does_not_hide_a_long_one() {
         let mut around = looking(0, 10_000);
-        around.note_return(Return { away_ms: 600_000, at_ms: 9_000 });
-        around.note_return(Return { away_ms: 2_000, at_ms: 10_000 });
-        assert_eq!(around.returns.len(), 2);
-        assert_eq!(around.settles_in_ms(8_000, at(10_500)), 501, "the long one is not over");
-        around.note_return(Return { away_ms: 700_000, at_ms: 10_100 });
-        assert_eq!(around.returns, [Return { away_ms: 700_000, at_ms: 10_100 }]);
+        around.note_return(None, Return { away_ms: 600_000, at_ms: 9_000 });
+        around.note_return(None, Return { away_ms: 2_000, at_ms: 10_000 });
+        assert_eq!(around.returns.0.len(), 2);
+        assert_eq!(around.settles_in_ms(X, 8_000, at(10_500)), 501, "the long one is not over");
+        around.note_return(None, Return { away_ms: 700_000, at_ms: 10_100 });
+        assert_eq!(around.returns.0, [Return { away_ms: 700_000, at_ms: 10_100 }]);
         for n in 0..2 * RETURNS_MAX as u64 {
-            around.note_return(Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
+            around.note_return(None, Return { away_ms: 600_000 - n, at_ms: 11_000 + n });
         }
-        assert_eq!(around.returns.len(), RETURNS_MAX);
-        let last = around.returns[RETURNS_MAX - 1];
+        assert_eq!(around.returns.0.len(), RETURNS_MAX);
+        let last = around.returns.0[RETURNS_MAX - 1];
         assert_eq!(last.at_ms, 11_000 + 2 * RETURNS_MAX as u64 - 1, "merged, it waits for longer");
+    }
+
+    #[test]
+    fn what_may_have_been_missed_of_one_agent_holds_up_its_own_claims_alone() {
+        let mut around = looking(0, 10_000);
+        let other = AgentId([8; 32]);
+        around.note_return(Some(X), Return { away_ms: 600_000, at_ms: 9_500 });
+        let settles = |around: &Around, of| around.settles_in_ms(of, 8_000, at(10_000));
+        assert_eq!([settles(&around, X), settles(&around, other)], [1_501, 0]);
+        around.note_return(None, Return { away_ms: 5_000, at_ms: 9_000 });
+        assert_eq!([settles(&around, X), settles(&around, other)], [1_501, 1_001]);
+        let later = 9_500 + TTL_MS_MAX / WAIT_PARTS;
+        assert!(
+            !around.returns_of[&X].are_over(later) && around.returns_of[&X].are_over(later + 1)
+        );
     }
 
     #[test]

@@ -74,8 +74,15 @@ pub struct Beat {
 pub struct Turn {
     /// How often the store was opened to beat; written down before the first beat.
     pub start: u64,
-    /// Counts from 1 in each start.
+    /// Counts the frames of each start, of all kinds together, from 1.
     pub counter: u64,
+}
+
+impl Turn {
+    /// Tells whether a frame of this turn comes right after one of another: nothing was missed between them.
+    pub fn follows(self, before: Self) -> bool {
+        self.start == before.start && self.counter.checked_sub(1) == Some(before.counter)
+    }
 }
 
 /// A beat as it travels: bytes, not yet believed.
@@ -146,6 +153,7 @@ struct Known {
     turn: Turn,
     beat: SignedBeat,
     taken: u64,
+    at_ms: u64,
 }
 
 impl Beats {
@@ -154,9 +162,15 @@ impl Beats {
         self.known.get(&of).is_none_or(|known| known.turn < turn)
     }
 
-    /// Takes a frame that was verified; returns whether it is news.
-    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat) -> bool {
-        let known = Known { turn, beat, taken: self.taken };
+    /// Returns the newest turn of a log, whatever its kind, and when that frame was taken.
+    pub fn last_of(&self, log: LogId) -> Option<(Turn, u64)> {
+        let kinds = [Kind::Worked, Kind::Promised].map(|kind| self.known.get(&(log, kind)));
+        kinds.into_iter().flatten().map(|known| (known.turn, known.at_ms)).max()
+    }
+
+    /// Takes a frame that was verified, at a time of the caller's; returns whether it is news.
+    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat, at_ms: u64) -> bool {
+        let known = Known { turn, beat, taken: self.taken, at_ms };
         match self.known.entry(of) {
             Entry::Occupied(before) if before.get().turn >= turn => return false,
             Entry::Occupied(mut before) => *before.get_mut() = known,
@@ -242,7 +256,7 @@ mod tests {
             for (start, counter) in order {
                 let (of, turn, signed) = beat(1, start, counter);
                 let is_news = beats.is_news(of, turn);
-                assert_eq!(beats.take(of, turn, signed), is_news);
+                assert_eq!(beats.take(of, turn, signed, 0), is_news);
             }
             assert_eq!(beats.turns().next().unwrap().1, Turn { start: 2, counter: 3 });
             digests.push(beats.digest(ListId([1; 32])));
@@ -274,10 +288,21 @@ mod tests {
         let mut beats = Beats::default();
         let (worked, turn, signed) = beat(1, 1, 2);
         let promised = (worked.0, Kind::Promised);
-        assert!(beats.take(promised, Turn { start: 1, counter: 3 }, signed.clone()));
+        assert!(beats.take(promised, Turn { start: 1, counter: 3 }, signed.clone(), 5));
         let before = beats.digest(ListId([1; 32]));
-        assert!(beats.take(worked, turn, signed) && beats.len() == 2);
+        assert!(beats.take(worked, turn, signed, 9) && beats.len() == 2);
         assert_ne!(beats.digest(ListId([1; 32])), before);
+        assert_eq!(beats.last_of(worked.0), Some((Turn { start: 1, counter: 3 }, 5)));
+    }
+
+    #[test]
+    fn a_frame_follows_the_one_before_it_in_its_start_alone() {
+        let turn = |start, counter| Turn { start, counter };
+        assert!(turn(1, 8).follows(turn(1, 7)));
+        for other in [turn(1, 6), turn(1, 8), turn(1, 9), turn(2, 7)] {
+            assert!(!turn(1, 8).follows(other));
+        }
+        assert!(!turn(1, 0).follows(turn(1, u64::MAX)));
     }
 
     #[test]
@@ -290,13 +315,13 @@ mod tests {
             (LogId { agent: AgentId(bytes), nonce: nonce.to_be_bytes() }, Kind::Worked)
         };
         for n in 0..BEATS_MAX as u64 + 5 {
-            assert!(beats.take(of(n, 0), turn, signed.clone()));
+            assert!(beats.take(of(n, 0), turn, signed.clone(), 0));
         }
         assert_eq!(beats.len(), BEATS_MAX);
         assert!(beats.newer_than(of(0, 0), None).is_none(), "the first is forgotten");
         // Whoever makes up logs drives out its own frames alone.
         for n in 0..200 {
-            assert!(beats.take(of(7, n + 1), turn, signed.clone()));
+            assert!(beats.take(of(7, n + 1), turn, signed.clone(), 0));
         }
         assert!(beats.newer_than(of(100, 0), None).is_some());
         assert_eq!(

@@ -96,8 +96,9 @@ impl LocalTracker {
     }
 
     /// Notes what a frame of another agent says, which was verified; returns of how many of its claims it is
-    /// of use here. One that came before is of none.
-    pub fn hear(&mut self, beat: &Beat) -> Result<usize, TrackerError> {
+    /// of use here. One that came before is of none. One that others passed on late says of no claim that it
+    /// was worked on lately.
+    pub fn hear(&mut self, beat: &Beat, is_late: bool) -> Result<usize, TrackerError> {
         let seen = Sighting((self.host()?.uptime)());
         let writing = self.store.write()?;
         let source = (beat.log, beat.kind);
@@ -110,6 +111,7 @@ impl LocalTracker {
         let mut heard = 0;
         for tag in &beat.claims {
             heard += match beat.kind {
+                Kind::Worked if is_late => 0,
                 Kind::Worked => note_worked(&writing, tag, beat.log.agent, seen)?,
                 Kind::Promised => note_promised(&writing, tag, beat.log.agent)?,
             };
