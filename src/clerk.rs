@@ -269,7 +269,8 @@ pub fn answer(
     Ok(Answer::Items(items))
 }
 
-/// Returns some of what a far member lacks, about as much as it is sent at once; nothing where it lacks nothing.
+/// Returns some of what a far member lacks, about as much as it is sent at once, after so many items that it had
+/// already; nothing where it lacks nothing more.
 ///
 /// # Errors
 /// Where the store cannot be read.
@@ -277,8 +278,17 @@ pub fn answer_far(
     tracker: &LocalTracker,
     standing: &Standing,
     rules: u16,
+    skip: u32,
 ) -> Result<Vec<Item>, TrackerError> {
-    tracker.send(&mut serve(tracker, standing, rules)?, FAR_BYTES)
+    let (mut outgoing, mut skip) = (serve(tracker, standing, rules)?, skip as usize);
+    loop {
+        let mut items = tracker.send(&mut outgoing, FAR_BYTES)?;
+        if items.len() > skip || items.is_empty() {
+            items.drain(..skip.min(items.len()));
+            return Ok(items);
+        }
+        skip -= items.len();
+    }
 }
 
 /// Returns how far a store is, and what an agent is to know of its own logs.

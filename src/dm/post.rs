@@ -127,7 +127,14 @@ pub enum Effect {
         issues: Vec<Carried>,
     },
     /// A member said something about a task list through others.
-    Far(AgentId, Vec<u8>),
+    Far {
+        /// Who.
+        from: AgentId,
+        /// The run of its node in which it was said.
+        run: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
     /// An agent sent what is no frame.
     Breach(AgentId),
 }
@@ -200,7 +207,8 @@ pub struct Post {
     waiting: BTreeMap<Order, Vec<u64>>,
     requests: BTreeMap<u64, Order>,
     known: BTreeMap<(AgentId, String), Known>,
-    known_order: VecDeque<(AgentId, String, Order)>,
+    /// Ids in the order in which they were used, those that were given apart from those that were drawn.
+    known_order: [VecDeque<(AgentId, String, Order)>; 2],
     /// When a message that came again was last acknowledged again, by sender.
     repeated: BTreeMap<AgentId, Duration>,
     /// Messages whose issues are being brought, and whether those are here.
@@ -235,7 +243,7 @@ impl Post {
             waiting: BTreeMap::new(),
             requests: BTreeMap::new(),
             known: BTreeMap::new(),
-            known_order: VecDeque::new(),
+            known_order: Default::default(),
             repeated: BTreeMap::new(),
             fetching: BTreeMap::new(),
             counts: Counts::default(),
@@ -245,10 +253,11 @@ impl Post {
         for kept in stored.kept {
             let Kept { order, to, digest, receipt } = kept;
             let message_id = receipt.message_id.clone();
-            post.remember((to, message_id), Known { digest, order, receipt: Some(receipt) });
+            let known = Known { digest, order, receipt: Some(receipt) };
+            post.remember((to, message_id), known, true);
         }
         for (order, message, left) in stored.outbox {
-            post.know(&message, order);
+            post.know(&message, order, true);
             let pending = Pending {
                 order,
                 expires: now + left,
@@ -344,6 +353,11 @@ impl Post {
             Input::Tick => {}
         }
         self.pass(now, effects);
+    }
+
+    /// Returns the number of this run: greater than that of every run before.
+    pub fn run(&self) -> u64 {
+        self.log
     }
 
     /// Returns when [`Input::Tick`] is to come at the latest.

@@ -66,7 +66,8 @@ pub enum Op {
     },
     /// A message is delivered, or given up.
     DropOut(Order),
-    /// A message is delivered; goes before it is dropped. Of more than [`IDS_MAX`] the oldest are forgotten.
+    /// A message is delivered; goes before it is dropped. Of more than [`IDS_MAX`] those that were delivered first are
+    /// forgotten.
     Keep(Arc<Kept>),
     /// A message came.
     PutIn {
@@ -98,7 +99,7 @@ pub struct Stored {
     pub heads: Vec<(AgentId, Place)>,
     /// Whose messages are not taken.
     pub blocked: BTreeSet<AgentId>,
-    /// The ids of messages that were delivered, in order.
+    /// The ids of messages that were delivered, in the order in which they were.
     pub kept: Vec<Kept>,
 }
 
@@ -211,7 +212,7 @@ impl Store {
     /// # Errors
     /// Where the disk refuses.
     pub fn write(&mut self, ops: &[Op]) -> Result<(), StoreError> {
-        let is_late = ops.iter().all(|op| matches!(op, Op::DropOut(_) | Op::Keep(_) | Op::Resume));
+        let is_late = ops.iter().all(|op| matches!(op, Op::DropOut(_) | Op::Resume));
         let path = self.path.clone();
         let database = self.database.clone();
         let database = database.ok_or_else(|| failed(&path, &"it could not be opened again"))?;
@@ -248,12 +249,10 @@ impl Store {
                     out.insert(order.0, value.as_slice())?;
                 }
                 Op::DropOut(order) => drop(out.remove(order.0)?),
-                Op::Keep(kept) => {
-                    ids.insert(kept.order.0, encoded(&**kept).as_slice())?;
-                }
+                Op::Keep(kept) => keep(&mut ids, kept)?,
                 Op::PutIn { envelope, kept } => {
                     if let Some(kept) = kept {
-                        ids.insert(kept.order.0, encoded(&**kept).as_slice())?;
+                        keep(&mut ids, kept)?;
                     }
                     let Envelope { number, message, path, .. } = &**envelope;
                     came.insert(*number, encoded(&**envelope).as_slice())?;
@@ -304,6 +303,13 @@ impl Reader {
     }
 }
 
+/// Keeps an id behind those that were kept before.
+fn keep(ids: &mut redb::Table<'_, u64, &'static [u8]>, kept: &Kept) -> Result<(), redb::Error> {
+    let next = ids.last()?.map_or(0, |(last, _)| last.value().saturating_add(1));
+    ids.insert(next, encoded(kept).as_slice())?;
+    Ok(())
+}
+
 /// Returns the format of the file and the log that begins.
 fn begin(database: &Database, now_ms: i64, noise: u16) -> Result<(u64, u64), redb::Error> {
     let tx = database.begin_write()?;
@@ -352,10 +358,10 @@ fn load(database: &Database, now_ms: i64) -> Result<Stored, redb::Error> {
         stored.next_number = stored.next_number.max(newest.value() + 1);
     }
     for entry in tx.open_table(IDS)?.iter()? {
-        let (order, value) = entry?;
+        let kept: Kept = decoded(entry?.1.value())?;
         // Names are used once, also where nothing waits any more.
-        stored.next_order = stored.next_order.max(order.value());
-        stored.kept.push(decoded(value.value())?);
+        stored.next_order = stored.next_order.max(kept.order.0);
+        stored.kept.push(kept);
     }
     for entry in tx.open_table(HEADS)?.iter()? {
         let (key, number) = entry?;
@@ -512,6 +518,34 @@ mod tests {
         let (_store, _, stored) = Store::open(dir.path(), 1_000, 3).unwrap();
         assert_eq!(stored.heads.len(), LOGS_MAX);
         assert_eq!(stored.heads[0].1.log, LOGS_MAX as u64 + 1, "the highest");
+    }
+
+    #[test]
+    fn of_the_ids_of_delivered_messages_the_last_are_kept_in_the_order_of_delivery() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, ..) = Store::open(dir.path(), 1_000, 3).unwrap();
+        let keep = |order: u64| {
+            let receipt = DmReceipt {
+                message_id: order.to_string(),
+                path: None,
+                tried: Vec::new(),
+                accepted_at_ms: None,
+                delivered_at_ms: Some(5),
+                attempts: 1,
+                latency_us: None,
+            };
+            let (order, to, digest) = (Order(order), AgentId([2; 32]), [0; 32]);
+            Op::Keep(Arc::new(Kept { order, to, digest, receipt }))
+        };
+        let ops: Vec<Op> = (1..=IDS_MAX as u64).map(|n| keep(n + 10)).collect();
+        store.write(&ops).unwrap();
+        // One that waited for long is no older than others for that.
+        store.write(&[keep(1)]).unwrap();
+        drop(store);
+        let (_store, _, stored) = Store::open(dir.path(), 1_000, 3).unwrap();
+        let orders: Vec<u64> = stored.kept.iter().map(|kept| kept.order.0).collect();
+        assert_eq!((orders.len(), orders[0], orders.last()), (IDS_MAX, 12, Some(&1)));
+        assert_eq!(stored.next_order, IDS_MAX as u64 + 10);
     }
 
     #[test]

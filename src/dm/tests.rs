@@ -193,7 +193,7 @@ impl World {
                 let are_here = self.has_issues;
                 self.at(50 * MS, Event::Fetched { site, from, place, are_here });
             }
-            Effect::Far(..) => panic!("nobody says such a thing here"),
+            Effect::Far { .. } => panic!("nobody says such a thing here"),
             Effect::Breach(_) => panic!("nobody broke the protocol"),
         }
     }

@@ -107,7 +107,13 @@ pub enum Frame {
         why: Refusal,
     },
     /// Something about a task list that both have, where no link joins them; not looked at here.
-    Far(#[serde(with = "serde_bytes")] Vec<u8>),
+    Far {
+        /// The run of the sender's node; a later one has a higher number.
+        run: u64,
+        /// What is said.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
 }
 
 impl Frame {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, SignedBeat, Source, Turn};
+use x0x_tracker::claim::beat::{BEAT_CLAIMS_MAX, Beats, Kind, Last, SignedBeat, Source, Turn};
 use x0x_tracker::id::{AgentId, ListId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role};
 
@@ -22,6 +22,9 @@ const PARTS: u32 = 4;
 /// live for a second at least.
 const FRAMES_MAX: u32 = 16;
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// How many frames that one member tells are checked within [`WINDOW`]: of as many agents as a comparison brings.
+const CHECKS_MAX: u32 = 1_024;
 
 /// A frame as peers pass it on.
 pub(super) struct Frame {
@@ -48,14 +51,15 @@ pub struct BeatCounts {
 /// The beats of one list.
 #[derive(Debug, Default)]
 pub(super) struct ListBeats {
-    known: Beats,
+    pub(super) known: Beats,
     /// Own claims whose holders asked for a beat since the last frame.
     asked: BTreeMap<RecordHash, Duration>,
     /// When the last frame was asked for.
     sent_at: Option<Duration>,
     promises: Promises,
-    /// How many frames of an agent came since when.
-    pace: BTreeMap<AgentId, (Duration, u32)>,
+    /// Frames that were checked, by who told them, and those that were taken, by whose they are.
+    checked: Pace,
+    taken: Pace,
     pub(super) counts: BeatCounts,
 }
 
@@ -74,12 +78,19 @@ impl ListBeats {
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
+}
 
-    fn has_room(&mut self, now: Duration, agent: AgentId) -> bool {
-        self.pace.retain(|_, (since, _)| now < *since + WINDOW);
-        let (_, count) = self.pace.entry(agent).or_insert((now, 0));
+/// How many of something came of an agent since when.
+#[derive(Debug, Default)]
+struct Pace(BTreeMap<AgentId, (Duration, u32)>);
+
+impl Pace {
+    /// Tells whether one more is within so many in a [`WINDOW`], and counts it.
+    fn has_room(&mut self, now: Duration, agent: AgentId, most: u32) -> bool {
+        self.0.retain(|_, (since, _)| now < *since + WINDOW);
+        let (_, count) = self.0.entry(agent).or_insert((now, 0));
         *count += 1;
-        *count <= FRAMES_MAX
+        *count <= most
     }
 }
 
@@ -131,8 +142,10 @@ impl Hub {
     pub(super) fn beat(&mut self, list: ListId, beat: SignedBeat, effects: &mut Vec<Effect>) {
         let Ok(read) = beat.peek() else { return };
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.beats.known.take((read.log, read.kind), read.turn, beat.clone(), 0)
+            && shared.beats.known.is_news((read.log, read.kind), read.turn, false)
         {
+            let of = (read.log, read.kind);
+            shared.beats.known.take(of, read.turn, beat.clone(), false, 0);
             self.pass_beat(list, Frame { beat, is_late: false }, &[], effects);
         }
     }
@@ -158,12 +171,12 @@ impl Hub {
             beats.counts.foreign += 1;
             return Ok(());
         };
-        if !beats.known.is_news(source, turn) {
+        if !beats.known.is_news(source, turn, is_late) {
             let is_known = beats.known.turns().any(|known| known == (source, turn));
             beats.counts.old += u64::from(!is_known);
             return Ok(());
         }
-        if !beats.has_room(now, log.agent) {
+        if !beats.checked.has_room(now, from, CHECKS_MAX) {
             beats.counts.surplus += 1;
             return Ok(());
         }
@@ -171,18 +184,28 @@ impl Hub {
             beats.counts.forged += 1;
             return Err(Fault::Order("a beat that its agent did not sign"));
         }
+        // Only what an agent signed counts for it.
+        if !beats.taken.has_room(now, log.agent, FRAMES_MAX) {
+            beats.counts.surplus += 1;
+            return Ok(());
+        }
         beats.counts.taken += 1;
         let last = beats.known.last_of(log);
         let now_ms = self.looks.uptime_ms(now);
-        beats.known.take(source, turn, beat.clone(), now_ms);
-        if is_late || last.is_none_or(|(before, _)| !turn.follows(before)) {
-            self.missed_beats(now, list, log.agent, last.map(|(_, at_ms)| at_ms));
+        beats.known.take(source, turn, beat.clone(), is_late, now_ms);
+        // One that came late before has shown what was missed; and promises are told again, so that late ones show
+        // nothing of that.
+        let is_next = |last: Last| turn == last.turn || turn.follows(last.turn);
+        let is_worked = read.kind == Kind::Worked;
+        if is_late && is_worked || !is_late && !last.is_some_and(is_next) {
+            let on_time_ms = last.and_then(|last| last.on_time_ms);
+            self.missed_beats(now, list, log.agent, on_time_ms);
         }
         // Whoever shows its own is there.
         if !is_late || from == log.agent {
             self.heard_now(now, log.agent);
         }
-        effects.push(Effect::Hear { list, beat: read, is_late });
+        effects.push(Effect::Hear { list, beat: read });
         self.pass_beat(list, Frame { beat, is_late }, &[from, log.agent], effects);
         Ok(())
     }
@@ -204,18 +227,18 @@ impl Hub {
         }
     }
 
-    /// Tells a member in one word which frames are known here.
-    pub(super) fn tell_beats(&mut self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
+    /// Tells a peer in one word which frames are known here.
+    pub(super) fn tell_beats(&self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
         let Some(shared) = self.lists.get(&list) else { return };
         if !shared.beats.known.is_empty() {
             let hash = shared.beats.known.digest(list);
-            self.say_of_beats(list, to, Control::BeatDigest { list, hash }, effects);
+            self.say(to, &Control::BeatDigest { list, hash }, effects);
         }
     }
 
-    /// A member said so: if it knows others, tell it which are known here.
+    /// A peer said so: if it knows others, tell it which are known here.
     pub(super) fn beat_digest(
-        &mut self,
+        &self,
         list: ListId,
         from: AgentId,
         hash: [u8; 32],
@@ -228,23 +251,17 @@ impl Hub {
     }
 
     /// Asks a peer for the frames that it has newer.
-    pub(super) fn ask_beats(&mut self, list: ListId, of: AgentId, effects: &mut Vec<Effect>) {
+    pub(super) fn ask_beats(&self, list: ListId, of: AgentId, effects: &mut Vec<Effect>) {
         self.tell_turns(list, of, true, effects);
     }
 
-    fn tell_turns(
-        &mut self,
-        list: ListId,
-        to: AgentId,
-        wants_answer: bool,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn tell_turns(&self, list: ListId, to: AgentId, wants_answer: bool, effects: &mut Vec<Effect>) {
         let Some(shared) = self.lists.get(&list) else { return };
         let held = shared.beats.known.turns().collect();
-        self.say_of_beats(list, to, Control::BeatsHeld { list, held, wants_answer }, effects);
+        self.say(to, &Control::BeatsHeld { list, held, wants_answer }, effects);
     }
 
-    /// A member told which frames it has: show it those that are newer here. Where it was asked to, it showed
+    /// A peer told which frames it has: show it those that are newer here. Where it was asked to, it showed
     /// those that were newer there.
     pub(super) fn beats_held(
         &mut self,
@@ -262,10 +279,10 @@ impl Hub {
         let held: BTreeMap<Source, Turn> = held.into_iter().collect();
         let known = &shared.beats.known;
         let of_others = known.turns().filter(|((log, _), _)| log.agent != from);
-        let newer =
-            of_others.filter_map(|(of, _)| known.newer_than(of, held.get(&of).copied()).cloned());
-        for beat in newer.collect::<Vec<_>>() {
-            self.say_of_beats(list, from, Control::Beat { list, beat, is_late: true }, effects);
+        for (of, _) in of_others {
+            if let Some(beat) = known.newer_than(of, held.get(&of).copied()).cloned() {
+                self.say(from, &Control::Beat { list, beat, is_late: true }, effects);
+            }
         }
         if wants_answer {
             self.tell_turns(list, from, false, effects);

@@ -158,14 +158,14 @@ impl Hub {
         if agent == self.me || known.is_some_and(|(before_ms, _)| at_ms <= before_ms) {
             return Ok(());
         }
+        if !signed.is_signed_by(&key, self.verifier.as_ref()) {
+            return Err(Fault::Order("a card that its agent did not sign"));
+        }
         if let Some(due) = known.map(|(_, renewed_at)| renewed_at + RENEWAL_MIN)
             && now < due
         {
-            self.cards.keep(agent, Early { due, at_ms, teller, card: signed.clone() });
+            self.cards.keep(agent, Early { due, at_ms, card: signed.clone(), teller });
             return Ok(());
-        }
-        if !signed.is_signed_by(&key, self.verifier.as_ref()) {
-            return Err(Fault::Order("a card that its agent did not sign"));
         }
         // A second card is one that it made since.
         match known {
@@ -192,12 +192,9 @@ impl Hub {
         let due = |(_, early): &(&AgentId, &Early)| early.due <= now;
         let due: Vec<AgentId> = self.cards.early.iter().filter(due).map(|(of, _)| *of).collect();
         for agent in due {
-            let Some(Early { teller, card, .. }) = self.cards.early.remove(&agent) else {
-                continue;
-            };
-            let link = self.peers.get(&teller).copied();
-            if let (Err(fault), Some(link)) = (self.card(now, teller, &card, effects), link) {
-                self.breach(link, &fault, effects);
+            if let Some(Early { teller, card, .. }) = self.cards.early.remove(&agent) {
+                // Its signature was good; whose key that was does not change.
+                let _taken = self.card(now, teller, &card, effects);
             }
         }
     }

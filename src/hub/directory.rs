@@ -11,13 +11,14 @@ use super::{Effect, Hub};
 use crate::replica;
 use crate::wire::Payload;
 
+/// For how long something goes by the members of one list, where both belong to several.
+const CARRIER_EVERY: Duration = Duration::from_secs(11);
+
 /// What was told last.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     members: BTreeSet<AgentId>,
     callable: BTreeSet<AgentId>,
-    /// Counts what was sent through others.
-    whispers: usize,
 }
 
 impl Hub {
@@ -35,7 +36,7 @@ impl Hub {
         let can_be_called = |agent: &&AgentId| !self.cards.addresses(**agent).is_empty();
         let callable: BTreeSet<AgentId> = members.iter().filter(can_be_called).copied().collect();
         if members != self.directory.members || callable != self.directory.callable {
-            (self.directory.members, self.directory.callable) = (members.clone(), callable.clone());
+            self.directory = Directory { members: members.clone(), callable: callable.clone() };
             effects.push(Effect::Members { members, callable });
         }
     }
@@ -51,10 +52,10 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let carriers = self.carriers(to, but);
-        // Not each of them may reach it: it goes by another the next time.
-        self.directory.whispers = self.directory.whispers.wrapping_add(1);
-        let at = self.directory.whispers % carriers.len().max(1);
-        if let Some(list) = carriers.get(at).copied() {
+        // Not each of them may reach it: by and by it goes by another. What is said in pieces keeps to one.
+        let period = now.as_secs() / CARRIER_EVERY.as_secs();
+        let at = period % carriers.len().max(1) as u64;
+        if let Some(list) = carriers.get(at as usize).copied() {
             self.broadcast(now, list, &Payload::Sealed { to, sealed }, effects);
         }
     }

@@ -15,7 +15,7 @@ use x0x_tracker::journal::stream::Item;
 
 #[cfg(doc)]
 use super::Input;
-use super::StreamId;
+use super::{FarPiece, StreamId};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId};
 use crate::wire::{JoinRefusal, Lane, Standing};
@@ -183,8 +183,6 @@ pub enum Effect {
         list: ListId,
         /// What was heard; its signature was verified.
         beat: Beat,
-        /// Whether it may have been made long ago.
-        is_late: bool,
     },
     /// Have the store judge claims of others by what is seen of them now.
     Around {
@@ -227,13 +225,13 @@ pub enum Effect {
         standing: Standing,
         /// The newest rules that it knows.
         rules: u16,
+        /// How many items to pass over.
+        skip: u32,
     },
     /// Store what a far member sent; answered by [`Input::FarStored`].
     StoreFar {
-        /// Of which list.
-        list: ListId,
-        /// Who sent it.
-        from: AgentId,
+        /// What it is.
+        piece: FarPiece,
         /// The items.
         items: Vec<Item>,
     },

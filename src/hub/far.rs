@@ -1,20 +1,26 @@
 //! Repair of a list with members that no link joins to this node: sealed, through members of another list that
 //! both belong to. Each is told now and then how far the other is, and asks for what it lacks, a piece at a time.
-//! Where a list has a linked member that is as far, nothing more is said than that.
+//! What is said is put together here, and what was said before is not heard again. What is stored is the store's.
+
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use x0x_tracker::claim::beat::{SignedBeat, Source, Turn};
 use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::commit::{Position, RULES_VERSION};
-use x0x_tracker::journal::stream::Item;
+use x0x_tracker::journal::stream::{Incoming, Item};
 
-use super::{Effect, Hub, attention::Part};
+use super::attention::Part;
+use super::beats::Frame;
+use super::{Effect, Hub};
 use crate::entropy;
-use crate::wire::{self, Control, Piece, Standing};
+use crate::wire::{self, FAR_BEATS_MAX, Standing};
+use words::Words;
 
 /// How often a far member of a list without linked members is told how far this node is, at least; up to as much
-/// later. Every member of the list that carries it has its bytes, about 5 KiB.
+/// later. Every member of the list that carries it has its bytes, about 8 KiB with the seal.
 const TELL_EVERY: Duration = Duration::from_secs(20);
 
 /// Where linked members share the list, which mostly know all that far ones do, they are told so many times less
@@ -24,43 +30,41 @@ const TELLS_LEFT_OUT: u32 = 15;
 /// The first time after a list is opened.
 const FIRST_AFTER: Duration = Duration::from_secs(5);
 
-/// How long an answer is waited for.
+/// How long an answer is waited for, and how often it is asked for again.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-
-/// How often what was asked for and did not come is asked for again.
 const ASKS_MAX: u32 = 3;
+
+/// How long the store may take for one.
+const STORE_MAX: Duration = Duration::from_secs(120);
 
 /// The pause before more is asked for: others carry it.
 const ASK_EVERY: Duration = Duration::from_millis(300);
 
-/// How often a member is served at most.
+/// How many members of a list are asked at once.
+const ASKED_MAX: usize = 4;
+
+/// How long one that was asked and brought nothing is not asked again for what it says that it has.
+const REST: Duration = Duration::from_secs(60);
+
+/// How many items of an answer are passed over at most.
+const SKIP_MAX: u32 = 2_048;
+
+/// How often a member is served at most, and how many at once.
 const SERVE_EVERY: Duration = Duration::from_millis(200);
+const SERVING_MAX: usize = 4;
 
-/// How many members are remembered to have been served lately.
-const SERVED_MAX: usize = 1_024;
-
-/// How many words in pieces are put together at once, of one member and of all; others are said again.
-const WORDS_PER_AGENT_MAX: usize = 4;
-const WORDS_MAX: usize = 16;
-
-/// How long the pieces of a word are waited for.
-const WORD_MAX: Duration = Duration::from_secs(30);
+/// How many members are remembered to have been served, or to rest.
+const REMEMBERED_MAX: usize = 1_024;
 
 /// What is said to far members, and comes from them.
 #[derive(Debug, Default)]
 pub(super) struct Far {
     /// Counts the words that were said.
     said: u64,
-    words: BTreeMap<(AgentId, u64), Word>,
+    words: Words,
     served: BTreeMap<(ListId, AgentId), Duration>,
-}
-
-/// A word of which pieces came.
-#[derive(Debug)]
-struct Word {
-    since: Duration,
-    count: u16,
-    pieces: BTreeMap<u16, Vec<u8>>,
+    /// Who is being served, for which ask, and which beats it has.
+    serving: BTreeMap<(ListId, AgentId), (u64, Vec<(Source, Turn)>)>,
 }
 
 /// What goes on with far members of one list.
@@ -68,93 +72,101 @@ struct Word {
 pub(super) struct FarList {
     tell_at: Duration,
     told: u32,
-    asked: Option<Asked>,
+    asked: BTreeMap<AgentId, Asked>,
+    resting: BTreeMap<AgentId, Duration>,
 }
 
-/// Whom this node asked for more.
+/// A member that was asked for more.
 #[derive(Debug)]
 struct Asked {
-    of: AgentId,
-    /// When it is asked again.
+    /// When it is asked again, or given up.
     again_at: Duration,
     /// How often it is asked yet.
     left: u32,
+    /// Which ask it was, and where this node stood then.
+    number: u64,
+    stood: [u8; 32],
+    /// How many items of its answers were no news, and what has to be known of them for those after.
+    skip: u32,
+    incoming: Incoming,
+    /// Whether the store has an answer of it.
+    is_storing: bool,
 }
 
-impl Far {
-    /// Takes a piece; returns the word that it is the last of.
-    fn piece(&mut self, now: Duration, from: AgentId, piece: Piece) -> Option<Vec<u8>> {
-        let Piece { message, index, count, bytes } = piece;
-        if count == 1 {
-            return Some(bytes);
-        }
-        self.words.retain(|_, word| now < word.since + WORD_MAX);
-        let key = (from, message);
-        if !self.words.contains_key(&key) {
-            let of_agent = |(agent, _): &&(AgentId, u64)| *agent == from;
-            if self.words.keys().filter(of_agent).count() >= WORDS_PER_AGENT_MAX {
-                // It begins a new one, so it gave the oldest up.
-                let oldest = self.words.keys().find(of_agent).copied();
-                oldest.and_then(|oldest| self.words.remove(&oldest));
-            }
-            if self.words.len() >= WORDS_MAX {
-                return None;
-            }
-        }
-        let new = || Word { since: now, count, pieces: BTreeMap::new() };
-        let word = self.words.entry(key).or_insert_with(new);
-        if word.count == count {
-            word.pieces.insert(index, bytes);
-        }
-        if word.pieces.len() < usize::from(word.count) {
-            return None;
-        }
-        let word = self.words.remove(&key)?;
-        Some(word.pieces.into_values().flatten().collect())
-    }
+/// A piece of an answer on its way to the store, and back.
+#[derive(Debug)]
+pub struct FarPiece {
+    /// Of which list.
+    pub list: ListId,
+    /// Who sent it.
+    pub from: AgentId,
+    /// What is known of the stream before it.
+    pub incoming: Incoming,
+    /// How many items it has.
+    pub count: u32,
 }
 
 impl FarList {
     pub(super) fn new(now: Duration) -> Self {
-        Self { tell_at: now + FIRST_AFTER, told: 0, asked: None }
+        let (asked, resting) = Default::default();
+        Self { tell_at: now + FIRST_AFTER, told: 0, asked, resting }
     }
 
     /// Returns when something is due.
     pub(super) fn deadline(&self) -> Duration {
-        let again_at = self.asked.as_ref().map(|asked| asked.again_at);
+        let again_at = self.asked.values().map(|asked| asked.again_at).min();
         again_at.map_or(self.tell_at, |again_at| self.tell_at.min(again_at))
+    }
+
+    /// Asks a member no more; one that brought nothing rests.
+    fn end(&mut self, now: Duration, of: AgentId) {
+        self.asked.remove(&of);
+        self.resting.retain(|_, until| now < *until);
+        if self.resting.len() < REMEMBERED_MAX {
+            self.resting.insert(of, now + REST);
+        }
     }
 }
 
 impl Hub {
     /// Does what is due with far members of a list.
     pub(super) fn tick_far(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
-        let Some(shared) = self.lists.get_mut(&list) else { return };
-        let far = &mut shared.far;
-        if let Some(asked) = far.asked.take_if(|asked| asked.again_at <= now)
-            && let Some(left) = asked.left.checked_sub(1)
-        {
-            let of = asked.of;
-            far.asked = Some(Asked { again_at: now + ANSWER_MAX, left, ..asked });
-            self.say_ask(list, of, effects);
-        }
+        self.ask_again(now, list, effects);
         let Some(shared) = self.lists.get_mut(&list) else { return };
         let (is_alone, far) = (!shared.has_any(), &mut shared.far);
         if now < far.tell_at {
             return;
         }
-        let draw: u64 = u64::from_le_bytes(entropy::draw(&mut self.rng));
+        let draw = u64::from_le_bytes(entropy::draw(&mut self.rng));
         far.tell_at = now + TELL_EVERY + TELL_EVERY * (draw % 1_000) as u32 / 1_000;
         far.told = far.told.wrapping_add(1);
         if !is_alone && !far.told.is_multiple_of(TELLS_LEFT_OUT) {
             return;
         }
         let members = self.far_members(list);
-        if members.is_empty() {
-            return;
+        if !members.is_empty() {
+            let to = members[(draw / 1_000 % members.len() as u64) as usize];
+            self.tell_far(list, to, effects);
         }
-        let to = members[(draw / 1_000 % members.len() as u64) as usize];
-        self.tell_far(list, to, effects);
+    }
+
+    fn ask_again(&mut self, now: Duration, list: ListId, effects: &mut Vec<Effect>) {
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        let (mut again, mut over) = (Vec::new(), Vec::new());
+        for (of, asked) in &mut shared.far.asked {
+            if now < asked.again_at {
+                continue;
+            }
+            match asked.left.checked_sub(1).filter(|_| !asked.is_storing) {
+                Some(left) => {
+                    (asked.left, asked.again_at) = (left, now + ANSWER_MAX);
+                    again.push(*of);
+                }
+                None => over.push(*of),
+            }
+        }
+        over.into_iter().for_each(|of| shared.far.end(now, of));
+        again.into_iter().for_each(|of| self.say_ask(list, of, effects));
     }
 
     /// Returns the members of a list that no link joins to this node and that something can be said to.
@@ -165,28 +177,29 @@ impl Hub {
     }
 
     fn is_far(&self, list: ListId, agent: AgentId) -> bool {
+        let Some(shared) = self.lists.get(&list) else { return false };
+        let charter = shared.replica.charter();
         agent != self.me
             && !self.peers.contains_key(&agent)
-            && self.are_members(list, agent)
+            && charter.role(agent).is_some()
+            && charter.role(self.me).is_some()
             && self.cards.is_sealable(agent)
             && !self.carriers(agent, Some(list)).is_empty()
     }
 
-    fn are_members(&self, list: ListId, agent: AgentId) -> bool {
-        let Some(shared) = self.lists.get(&list) else { return false };
-        let charter = shared.replica.charter();
-        charter.role(agent).is_some() && charter.role(self.me).is_some()
-    }
-
     /// Tells a far member how far this node is.
     fn tell_far(&mut self, list: ListId, to: AgentId, effects: &mut Vec<Effect>) {
-        let Some(shared) = self.lists.get(&list) else { return };
-        let hash = shared.replica.standing().digest(list);
-        self.say_far(list, to, &wire::Far::Digest { list, hash }, effects);
-        self.tell_beats(list, to, effects);
+        if let Some((hash, beats)) = self.far_digest(list) {
+            self.say_far(to, &wire::Far::Digest { list, hash, beats }, effects);
+        }
     }
 
-    /// Asks a far member for what is lacking here, where nobody is asked just now.
+    fn far_digest(&self, list: ListId) -> Option<([u8; 32], [u8; 32])> {
+        let shared = self.lists.get(&list)?;
+        Some((shared.replica.standing().digest(list), shared.beats.known.digest(list)))
+    }
+
+    /// Asks a far member for what is lacking here, unless it is asked just now.
     pub(super) fn ask_far(
         &mut self,
         now: Duration,
@@ -198,68 +211,80 @@ impl Hub {
             return;
         }
         let Some(shared) = self.lists.get_mut(&list) else { return };
-        if shared.far.asked.is_none() {
-            shared.far.asked = Some(Asked { of, again_at: now + ANSWER_MAX, left: ASKS_MAX });
+        let asked = &mut shared.far.asked;
+        if !asked.contains_key(&of) && asked.len() < ASKED_MAX {
+            asked.insert(of, Asked::new(of, now + ANSWER_MAX));
             self.say_ask(list, of, effects);
         }
     }
 
     fn say_ask(&mut self, list: ListId, of: AgentId, effects: &mut Vec<Effect>) {
-        let Some(shared) = self.lists.get(&list) else { return };
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        let Some(asked) = shared.far.asked.get_mut(&of) else { return };
         let standing = shared.replica.standing().clone();
-        let ask = wire::Far::Ask { list, standing, rules: RULES_VERSION };
-        self.say_far(list, of, &ask, effects);
+        let stood = standing.digest(list);
+        if asked.stood != stood {
+            // Another stream begins.
+            (asked.skip, asked.incoming, asked.stood) = (0, Incoming::from(of), stood);
+        }
+        // No other word has it.
+        asked.number = self.far.said.wrapping_add(1);
+        let (rules, skip, number) = (RULES_VERSION, asked.skip, asked.number);
+        let held = shared.beats.known.turns().collect();
+        let ask = wire::Far::Ask { list, number, standing, rules, skip, held };
+        self.say_far(of, &ask, effects);
     }
 
-    fn say_far(&mut self, about: ListId, to: AgentId, word: &wire::Far, effects: &mut Vec<Effect>) {
+    fn say_far(&mut self, to: AgentId, word: &wire::Far, effects: &mut Vec<Effect>) {
         self.far.said = self.far.said.wrapping_add(1);
+        let about = word.list();
         // What is too large for that waits for a link.
         let pieces = word.pieces(self.far.said).unwrap_or_default();
         let pieces = pieces.into_iter().map(|piece| wire::encode(&piece));
         effects.extend(pieces.map(|bytes| Effect::Whisper { to, bytes, about }));
     }
 
-    /// Says something about beats to a member, over its link or from afar.
-    pub(super) fn say_of_beats(
-        &mut self,
-        list: ListId,
-        to: AgentId,
-        frame: Control,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.peers.contains_key(&to) {
-            self.say(to, &frame, effects);
-        } else if self.is_far(list, to) {
-            self.say_far(list, to, &wire::Far::Beats(frame), effects);
-        }
-    }
-
-    /// A member said something through others.
+    /// A member said something through others, in a run of its node that has this number.
     pub(super) fn far(
         &mut self,
         now: Duration,
         from: AgentId,
+        run: u64,
         bytes: &[u8],
         effects: &mut Vec<Effect>,
     ) {
-        let Ok(piece) = Piece::read(bytes) else { return };
-        let Some(word) = self.far.piece(now, from, piece) else { return };
+        let Ok(piece) = wire::Piece::read(bytes) else { return };
+        let Some(word) = self.far.words.piece(now, from, run, piece) else { return };
         let Ok(word) = wire::Far::read(&word) else { return };
-        let Some(list) = word.list().filter(|list| self.are_members(*list, from)) else { return };
+        let list = word.list();
+        if !self.is_far(list, from) {
+            return;
+        }
         match word {
-            wire::Far::Digest { hash, .. } => {
-                let here = self.standing(list).map(|standing| standing.digest(list));
-                match here == Some(hash) {
-                    true => self.note_level(now, list, Part::Commits, from),
-                    false => self.ask_far(now, list, from, effects),
+            wire::Far::Digest { hash, beats, .. } => {
+                if self.far_digest(list) == Some((hash, beats)) {
+                    self.note_level(now, list, Part::Commits, from);
+                    self.note_level(now, list, Part::Beats, from);
+                    return;
+                }
+                if !self.rests(now, list, from) {
+                    self.ask_far(now, list, from, effects);
                 }
             }
-            wire::Far::Ask { standing, rules, .. } => {
-                self.asked_from_afar(now, list, from, standing, rules, effects);
+            wire::Far::Ask { number, standing, rules, skip, held, .. } => {
+                let asked = (standing, rules, skip);
+                self.asked_from_afar(now, list, from, asked, (number, held), effects);
             }
-            wire::Far::Items { items, .. } => self.far_items_came(now, list, from, items, effects),
-            wire::Far::Beats(frame) => self.beats_from_afar(now, list, from, frame, effects),
+            wire::Far::Items { number, items, beats, .. } => {
+                self.far_items_came(now, list, from, number, (items, beats), effects);
+            }
         }
+    }
+
+    /// Tells whether a member brought nothing when it was asked lately.
+    fn rests(&self, now: Duration, list: ListId, agent: AgentId) -> bool {
+        let far = self.lists.get(&list).map(|shared| &shared.far);
+        far.and_then(|far| far.resting.get(&agent)).is_some_and(|until| now < *until)
     }
 
     fn asked_from_afar(
@@ -267,38 +292,52 @@ impl Hub {
         now: Duration,
         list: ListId,
         from: AgentId,
-        standing: Standing,
-        rules: u16,
+        (standing, rules, skip): (Standing, u16, u32),
+        (number, held): (u64, Vec<(Source, Turn)>),
         effects: &mut Vec<Effect>,
     ) {
-        let served = &mut self.far.served;
+        let (served, serving) = (&mut self.far.served, &mut self.far.serving);
         served.retain(|_, at| now < *at + SERVE_EVERY);
-        if served.contains_key(&(list, from)) || served.len() >= SERVED_MAX {
+        let is_served = served.contains_key(&(list, from)) || serving.contains_key(&(list, from));
+        if is_served || served.len() >= REMEMBERED_MAX || serving.len() >= SERVING_MAX {
             return;
         }
-        served.insert((list, from), now);
         let Some(shared) = self.lists.get(&list) else { return };
         let here = shared.replica.standing().frontier().0;
         let is_ahead = |(log, at): &(LogId, Position)| {
             here.get(log).is_none_or(|here| here.number < at.number)
         };
+        let known = &shared.beats.known;
         let lacks = standing.logs.iter().any(is_ahead)
-            || shared.replica.charter().first_unknown(&standing.charter).is_some();
-        effects.push(Effect::ServeFar { list, to: from, standing, rules });
-        if lacks {
+            || shared.replica.charter().first_unknown(&standing.charter).is_some()
+            || held.iter().any(|((log, kind), turn)| {
+                log.agent != self.me && known.is_news((*log, *kind), *turn, true)
+            });
+        served.insert((list, from), now);
+        serving.insert((list, from), (number, held));
+        let skip = skip.min(SKIP_MAX);
+        effects.push(Effect::ServeFar { list, to: from, standing, rules, skip });
+        if lacks && !self.rests(now, list, from) {
             self.ask_far(now, list, from, effects);
         }
     }
 
-    /// Some of what a far member lacks was looked up.
+    /// Some of what a far member lacks was looked up; `None` where that failed.
     pub(super) fn far_items(
         &mut self,
         list: ListId,
         to: AgentId,
-        items: Vec<Item>,
+        items: Option<Vec<Item>>,
         effects: &mut Vec<Effect>,
     ) {
-        self.say_far(list, to, &wire::Far::Items { list, items }, effects);
+        let (number, held) = self.far.serving.remove(&(list, to)).unwrap_or_default();
+        let (Some(items), Some(shared)) = (items, self.lists.get(&list)) else { return };
+        let held: BTreeMap<Source, Turn> = held.into_iter().collect();
+        let known = &shared.beats.known;
+        let of_others = known.turns().filter(|((log, _), _)| log.agent != to);
+        let newer = of_others.filter_map(|(of, _)| known.newer_than(of, held.get(&of).copied()));
+        let beats = newer.take(FAR_BEATS_MAX).cloned().collect();
+        self.say_far(to, &wire::Far::Items { list, number, items, beats }, effects);
     }
 
     /// Only what was asked for is looked at.
@@ -307,128 +346,85 @@ impl Hub {
         now: Duration,
         list: ListId,
         from: AgentId,
-        items: Vec<Item>,
+        number: u64,
+        (items, beats): (Vec<Item>, Vec<SignedBeat>),
         effects: &mut Vec<Effect>,
     ) {
-        let Some(shared) = self.lists.get_mut(&list) else { return };
-        let Some(asked) = shared.far.asked.as_mut().filter(|asked| asked.of == from) else {
+        let asked = self.lists.get(&list).and_then(|shared| shared.far.asked.get(&from));
+        let Some(asked) = asked.filter(|asked| !asked.is_storing && asked.number == number) else {
             return;
         };
-        if items.is_empty() {
-            shared.far.asked = None;
-            return self.note_level(now, list, Part::Commits, from);
+        let is_whole = asked.skip == 0;
+        let has_more_beats = beats.len() >= FAR_BEATS_MAX;
+        for beat in beats {
+            if self.heard(now, list, from, Frame { beat, is_late: true }, effects).is_err() {
+                // There is no link that could be ended for it.
+                if let Some(shared) = self.lists.get_mut(&list) {
+                    shared.far.end(now, from);
+                }
+                return;
+            }
         }
-        // Until the store is done.
-        asked.again_at = now + ANSWER_MAX;
-        effects.push(Effect::StoreFar { list, from, items });
-    }
-
-    /// What a far member sent is stored: there may be more, where that was news.
-    pub(super) fn far_stored(&mut self, now: Duration, list: ListId, from: AgentId, is_news: bool) {
+        if !has_more_beats {
+            self.note_level(now, list, Part::Beats, from);
+        }
+        if items.is_empty() && is_whole {
+            self.note_level(now, list, Part::Commits, from);
+        }
         let Some(shared) = self.lists.get_mut(&list) else { return };
-        let far = &mut shared.far;
-        if far.asked.as_ref().is_some_and(|asked| asked.of == from) {
-            let again = Asked { of: from, again_at: now + ASK_EVERY, left: ASKS_MAX };
-            far.asked = is_news.then_some(again);
+        let Some(asked) = shared.far.asked.get_mut(&from) else { return };
+        if !items.is_empty() {
+            (asked.is_storing, asked.again_at) = (true, now + STORE_MAX);
+            let incoming = std::mem::take(&mut asked.incoming);
+            let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+            let piece = FarPiece { list, from, incoming, count };
+            effects.push(Effect::StoreFar { piece, items });
+        } else if has_more_beats {
+            asked.go_on(now);
+        } else if is_whole {
+            // It is level: whatever it says next is worth asking for.
+            shared.far.asked.remove(&from);
+        } else {
+            // There are some that cannot be taken.
+            shared.far.end(now, from);
         }
     }
 
-    fn beats_from_afar(
+    /// What a far member sent is stored, as far as it could be: there may be more.
+    pub(super) fn far_stored(
         &mut self,
         now: Duration,
-        list: ListId,
-        from: AgentId,
-        frame: Control,
-        effects: &mut Vec<Effect>,
+        piece: FarPiece,
+        is_news: bool,
+        is_stopped: bool,
     ) {
-        match frame {
-            Control::Beat { beat, is_late, .. } => {
-                // Nobody has a link that could be ended for it.
-                let frame = super::beats::Frame { beat, is_late };
-                let _faulty = self.heard(now, list, from, frame, effects);
-            }
-            Control::BeatDigest { hash, .. } => self.beat_digest(list, from, hash, effects),
-            Control::BeatsHeld { held, wants_answer, .. } => {
-                self.beats_held(now, list, from, held, wants_answer, effects);
-            }
-            _ => {}
+        let FarPiece { list, from, incoming, count } = piece;
+        let Some(shared) = self.lists.get_mut(&list) else { return };
+        let Some(asked) = shared.far.asked.get_mut(&from).filter(|asked| asked.is_storing) else {
+            return;
+        };
+        let skip = asked.skip.saturating_add(count);
+        if is_news {
+            // This node stands elsewhere, so another stream begins with the next ask.
+            asked.skip = 0;
+        } else if is_stopped || skip > SKIP_MAX {
+            return shared.far.end(now, from);
+        } else {
+            (asked.skip, asked.incoming) = (skip, incoming);
         }
+        asked.go_on(now);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::PIECE_BYTES_MAX;
-
-    fn agent(n: u8) -> AgentId {
-        AgentId([n; 32])
+impl Asked {
+    fn new(of: AgentId, again_at: Duration) -> Self {
+        let (number, stood, skip) = (0, [0; 32], 0);
+        let incoming = Incoming::from(of);
+        Self { again_at, left: ASKS_MAX, number, stood, skip, incoming, is_storing: false }
     }
 
-    fn word(bytes: usize) -> wire::Far {
-        let standing = Standing {
-            logs: (0..bytes as u64 / 80)
-                .map(|n| {
-                    let log = LogId { agent: agent(n as u8), nonce: n.to_be_bytes() };
-                    (log, Position { number: n + 1, hash: x0x_tracker::id::CommitHash([9; 32]) })
-                })
-                .collect(),
-            ..Standing::default()
-        };
-        wire::Far::Ask { list: ListId([5; 32]), standing, rules: 1 }
-    }
-
-    #[test]
-    fn a_word_in_pieces_is_put_together_in_whatever_order_they_come() {
-        let mut far = Far::default();
-        let word = word(3 * PIECE_BYTES_MAX);
-        let mut pieces = word.pieces(7).unwrap();
-        assert!(pieces.len() > 2);
-        pieces.rotate_left(1);
-        let last = pieces.pop().unwrap();
-        for piece in &pieces {
-            assert!(Piece::read(&wire::encode(piece)).is_ok());
-            for _ in 0..2 {
-                assert_eq!(far.piece(Duration::ZERO, agent(1), piece.clone()), None);
-            }
-            assert_eq!(far.piece(Duration::ZERO, agent(2), piece.clone()), None);
-        }
-        let whole = far.piece(Duration::ZERO, agent(1), last).unwrap();
-        assert_eq!(wire::Far::read(&whole).unwrap(), word);
-        assert_eq!(far.words.len(), 1, "that of the other goes on waiting");
-        assert!(super::wire::Far::read(&whole[1..]).is_err());
-    }
-
-    #[test]
-    fn unfinished_words_are_bounded_and_forgotten() {
-        let mut far = Far::default();
-        let piece = |message| Piece { message, index: 0, count: 2, bytes: vec![1] };
-        for n in 0..100 {
-            far.piece(Duration::ZERO, agent(1), piece(n));
-        }
-        assert_eq!(far.words.len(), WORDS_PER_AGENT_MAX);
-        assert!(far.words.contains_key(&(agent(1), 99)), "the newest are kept");
-        for n in 2..100 {
-            far.piece(Duration::ZERO, agent(n), piece(0));
-        }
-        assert_eq!(far.words.len(), WORDS_MAX);
-        assert_eq!(far.piece(WORD_MAX, agent(120), piece(0)), None);
-        assert_eq!(far.words.len(), 1);
-    }
-
-    #[test]
-    fn what_is_no_piece_or_too_large_a_word_is_refused() {
-        let piece = Piece { message: 1, index: 1, count: 2, bytes: vec![0; PIECE_BYTES_MAX] };
-        let read = |piece: &Piece| Piece::read(&wire::encode(piece));
-        assert!(read(&piece).is_ok());
-        assert!(read(&Piece { index: 2, ..piece.clone() }).is_err());
-        assert!(read(&Piece { bytes: vec![0; PIECE_BYTES_MAX + 1], ..piece.clone() }).is_err());
-        assert!(read(&Piece { count: crate::wire::PIECES_MAX + 1, ..piece }).is_err());
-        assert!(word(3 << 20).pieces(1).is_none());
-        let hello = wire::Far::Beats(Control::NotJoined {
-            list: ListId([1; 32]),
-            why: wire::JoinRefusal::Unknown,
-        });
-        assert_eq!(hello.list(), None, "not everything is said so");
+    /// It is asked for more, a little later.
+    fn go_on(&mut self, now: Duration) {
+        (self.is_storing, self.again_at, self.left) = (false, now + ASK_EVERY, ASKS_MAX);
     }
 }

@@ -15,7 +15,7 @@ use x0x_tracker::tasklist::Verdict;
 
 #[cfg(doc)]
 use super::Effect;
-use super::StreamId;
+use super::{FarPiece, StreamId};
 use crate::link::policy::{self, LinkId};
 use crate::wire::{JoinRefusal, Lane, Payload, SignedCard, Standing, Ticket};
 
@@ -241,6 +241,8 @@ pub enum Input {
     Far {
         /// Who.
         from: AgentId,
+        /// The run of its node in which it was said; a later one has a higher number.
+        run: u64,
         /// What: a piece.
         bytes: Vec<u8>,
     },
@@ -250,17 +252,17 @@ pub enum Input {
         list: ListId,
         /// Who.
         to: AgentId,
-        /// The items; none where it lacks nothing.
-        items: Vec<Item>,
+        /// The items; none where it lacks nothing, and `None` where that failed.
+        items: Option<Vec<Item>>,
     },
-    /// What a far member sent is stored.
+    /// What a far member sent is stored, as far as it could be.
     FarStored {
-        /// Of which list.
-        list: ListId,
-        /// Who.
-        from: AgentId,
+        /// What it was.
+        piece: FarPiece,
         /// Whether any of it was new.
         is_news: bool,
+        /// Whether nothing after it can be taken.
+        is_stopped: bool,
     },
     /// The node looks around: to be told at its start, and then each second at least. Without it, nothing that
     /// others hold is taken over.

@@ -49,6 +49,7 @@ use lists::Shared;
 
 pub use beats::BeatCounts;
 pub use effect::{Effect, Note, Peer};
+pub use far::FarPiece;
 pub use input::Input;
 
 /// Names a sync stream of a link, as the driver counts them.
@@ -162,9 +163,11 @@ impl Hub {
             Input::Reach(agent) => self.want(now, agent, effects),
             Input::Fetch { list, from } => self.fetch(now, list, from, effects),
             Input::Whisper { to, sealed, but } => self.whisper(now, to, sealed, but, effects),
-            Input::Far { from, bytes } => self.far(now, from, &bytes, effects),
+            Input::Far { from, run, bytes } => self.far(now, from, run, &bytes, effects),
             Input::FarItems { list, to, items } => self.far_items(list, to, items, effects),
-            Input::FarStored { list, from, is_news } => self.far_stored(now, list, from, is_news),
+            Input::FarStored { piece, is_news, is_stopped } => {
+                self.far_stored(now, piece, is_news, is_stopped);
+            }
             Input::Look { uptime_ms, wall_ms } => self.look(now, uptime_ms, wall_ms, effects),
             Input::Woke => self.ask_policy(now, policy::Input::Woke, effects),
             Input::Stop => self.stop(now, effects),

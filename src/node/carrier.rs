@@ -336,13 +336,11 @@ impl Carrier {
                 errands::state(&keeper, list, statements, are_shown);
             }
             Effect::Beat { list, kind, claims } => errands::beat(&keeper, list, kind, claims),
-            Effect::Hear { list, beat, is_late } => errands::hear(&keeper, list, beat, is_late),
-            Effect::ServeFar { list, to, standing, rules } => {
-                errands::serve_far(&keeper, list, to, standing, rules);
+            Effect::Hear { list, beat } => errands::hear(&keeper, list, beat),
+            Effect::ServeFar { list, to, standing, rules, skip } => {
+                errands::serve_far(&keeper, list, to, (standing, rules, skip));
             }
-            Effect::StoreFar { list, from, items } => {
-                errands::store_far(&keeper, list, from, items);
-            }
+            Effect::StoreFar { piece, items } => errands::store_far(&keeper, piece, items),
             Effect::NameLost { list, of } => errands::name_lost(&keeper, list, of),
             Effect::NameStatements { list, link } => errands::name_statements(&keeper, list, link),
             Effect::Redeem { list, link, secret, public_key } => {

@@ -18,7 +18,7 @@ use super::shelf::Shelf;
 use super::streams::{self, FrameReader, Reply};
 use super::{Told, forks};
 use crate::clerk::{self, PULL_MAX, STALL_MAX, Stored};
-use crate::hub::Input;
+use crate::hub::{FarPiece, Input};
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
 use crate::time;
@@ -94,33 +94,37 @@ fn store(
 }
 
 /// Has what a far member sent stored.
-pub(super) fn store_far(keeper: &Keeper, list: ListId, from: AgentId, items: Vec<Item>) {
+pub(super) fn store_far(keeper: &Keeper, mut piece: FarPiece, items: Vec<Item>) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let stored = store(shelf, &mut Incoming::from(from), list, from, items);
-        let is_news = stored.is_some_and(|(is_news, stopped_by)| {
-            if let Some(error) = stopped_by {
-                tracing::warn!(peer = %from.short(), %error, "what a far member sent was not taken");
-            }
-            is_news
-        });
-        shelf.report(Input::FarStored { list, from, is_news });
+        let (list, from) = (piece.list, piece.from);
+        let stored = store(shelf, &mut piece.incoming, list, from, items);
+        let (is_news, stopped_by) = stored.unzip();
+        if let Some(Some(error)) = &stopped_by {
+            tracing::warn!(peer = %from.short(), %error, "what a far member sent was not taken");
+        }
+        let is_stopped = !matches!(stopped_by, Some(None));
+        let is_news = is_news.unwrap_or(false);
+        shelf.report(Input::FarStored { piece, is_news, is_stopped });
     });
 }
 
-/// Has some of what a far member lacks looked up.
+/// Has some of what a far member lacks looked up, who is so far, knows these rules, and had so many items.
 pub(super) fn serve_far(
     keeper: &Keeper,
     list: ListId,
     to: AgentId,
-    standing: Standing,
-    rules: u16,
+    (standing, rules, skip): (Standing, u16, u32),
 ) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let Some(tracker) = shelf.list(list) else { return };
-        match clerk::answer_far(tracker, &standing, rules) {
-            Ok(items) => shelf.report(Input::FarItems { list, to, items }),
-            Err(error) => shelf.fail(list, &error),
-        }
+        let items = shelf.list(list).map(|it| clerk::answer_far(it, &standing, rules, skip));
+        let items = match items.transpose() {
+            Ok(items) => items,
+            Err(error) => {
+                shelf.fail(list, &error);
+                None
+            }
+        };
+        shelf.report(Input::FarItems { list, to, items });
     });
 }
 
@@ -251,9 +255,9 @@ pub(super) fn beat(keeper: &Keeper, list: ListId, kind: Kind, claims: Vec<Record
 }
 
 /// Has it noted that claims were heard of.
-pub(super) fn hear(keeper: &Keeper, list: ListId, beat: Beat, is_late: bool) {
+pub(super) fn hear(keeper: &Keeper, list: ListId, beat: Beat) {
     keeper.tell(move |shelf: &mut Shelf| {
-        let heard = shelf.list(list).map(|tracker| tracker.hear(&beat, is_late));
+        let heard = shelf.list(list).map(|tracker| tracker.hear(&beat));
         if let Some(Err(error)) = heard {
             shelf.fail(list, &error);
         }

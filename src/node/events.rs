@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::Held;
+use x0x_tracker::interface::claims::Note;
 use x0x_tracker::interface::report::Row;
 use x0x_tracker::journal::charter::Role;
 use x0x_tracker::state;
@@ -239,20 +240,32 @@ fn events_of(change: &Change) -> Vec<(&'static str, Value)> {
             claimed["renewed"] = false.into();
             events.push(("claimed", claimed));
         }
-        (Some(old), None) => {
-            let end = if is_handed_off { "handed_off" } else { "released" };
-            // What ended is the claim of another that came with its end: the row names nobody.
-            if after.tally.attempts() > before.tally.attempts() {
+        (Some(old), None) if is_handed_off => {
+            // A claim that came with its handoff may be of another.
+            let by = change.outcome.handed_off.as_ref().unwrap_or(old);
+            if (by.agent, &by.worker) != (old.agent, &old.worker) {
                 events.push(("lost", with(after, old, "holder")));
-                events.push((end, told(after)));
-            } else {
-                events.push((end, with(after, old, "holder")));
+            }
+            events.push(("handed_off", with(after, by, "holder")));
+        }
+        (Some(old), None) => {
+            let ended = change.outcome.ended.iter().find(|(claim, ..)| *claim == old.claim);
+            let mut over = with(after, old, "holder");
+            match ended {
+                Some((_, how, note)) => {
+                    over["how"] = (*how).into();
+                    over["by"] = note.json();
+                    events.push(("released", over));
+                }
+                // Another took it over, whose end came with that.
+                None => events.push(("lost", over)),
             }
         }
         _ => {}
     }
     if is_handed_off && before.held.is_none() {
-        events.push(("handed_off", told(after)));
+        let by = change.outcome.handed_off.as_ref();
+        events.push(("handed_off", by.map_or_else(|| told(after), |by| with(after, by, "holder"))));
     }
     let (was_over, is_over) = (is_over(before), is_over(after));
     if is_over && !was_over {
@@ -260,7 +273,9 @@ fn events_of(change: &Change) -> Vec<(&'static str, Value)> {
     }
     let is_sent_back = after.tally.rework > before.tally.rework;
     if was_over && !is_over || is_sent_back {
-        events.push(("reopened", told(after)));
+        let mut reopened = told(after);
+        reopened["by"] = change.outcome.reopened.as_ref().map(Note::json).into();
+        events.push(("reopened", reopened));
     }
     if after.deleted && !before.deleted {
         events.push(("removed", told(after)));
@@ -274,7 +289,8 @@ fn events_of(change: &Change) -> Vec<(&'static str, Value)> {
     let fields = edited(before, after);
     if !fields.is_empty() || events.is_empty() && before.version != after.version {
         let mut data = told(after);
-        data["fields"] = json!(fields);
+        // What is no field is a record of a claim, or of a slate.
+        data["fields"] = if fields.is_empty() { json!(["claims"]) } else { json!(fields) };
         events.push(("edited", data));
     }
     events
@@ -334,6 +350,8 @@ fn edited(before: &Row, after: &Row) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use x0x_tracker::store::Outcome;
+
     use super::*;
 
     fn list() -> ListId {
@@ -342,7 +360,11 @@ mod tests {
 
     fn one() -> Changes {
         Changes {
-            issues: vec![Change { before: None, after: Some(x0x_tracker::testing::row()) }],
+            issues: vec![Change {
+                before: None,
+                after: Some(x0x_tracker::testing::row()),
+                outcome: Outcome::default(),
+            }],
             ..Changes::default()
         }
     }
@@ -363,34 +385,60 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_came_with_its_end_is_told_as_no_deed_of_who_held_the_issue_before() {
-        let held = Held {
-            claim: x0x_tracker::id::RecordHash([3; 32]),
-            agent: AgentId([1; 32]),
-            worker: "w".to_owned(),
+    fn the_end_of_a_claim_is_told_of_the_one_whose_it_is_with_who_ended_it_and_why() {
+        let held = |n: u8, worker: &str| Held {
+            claim: x0x_tracker::id::RecordHash([n; 32]),
+            agent: AgentId([n; 32]),
+            worker: worker.to_owned(),
             at: x0x_tracker::timestamp::Timestamp(0),
             ttl_ms: 1_000,
             fence: 1,
             slot: 0,
         };
-        let before = Row { held: Some(held.clone()), ..x0x_tracker::testing::row() };
-        let mut after = Row { held: None, ..before.clone() };
-        after.tally.handoffs += 1;
-        let kinds = |after: &Row| {
-            let change = Change { before: Some(before.clone()), after: Some(after.clone()) };
-            let told =
-                |(kind, data): (&'static str, Value)| (kind, data["holder"]["claim"].clone());
-            events_of(&change).into_iter().map(told).collect::<Vec<_>>()
+        let (old, other) = (held(3, "w"), held(4, "w"));
+        let before = Row { held: Some(old.clone()), ..x0x_tracker::testing::row() };
+        let after = Row { held: None, ..before.clone() };
+        let told = |before: &Row, after: &Row, outcome: Outcome| {
+            let (before, after) = (Some(before.clone()), Some(after.clone()));
+            events_of(&Change { before, after, outcome })
         };
-        let claim = Value::from(held.claim.to_string());
-        assert_eq!(kinds(&after), [("handed_off", claim.clone())]);
-        after.tally.claims += 1;
-        after.tally.renewals += 1;
-        assert_eq!(kinds(&after), [("handed_off", claim.clone())], "it was renewed for that");
-        after.tally.claims += 1;
-        assert_eq!(kinds(&after), [("lost", claim.clone()), ("handed_off", Value::Null)]);
-        after.tally.handoffs -= 1;
-        assert_eq!(kinds(&after), [("lost", claim), ("released", Value::Null)]);
+        let names = |events: &[(&'static str, Value)]| {
+            let name =
+                |(kind, data): &(&'static str, Value)| (*kind, data["holder"]["claim"].clone());
+            events.iter().map(name).collect::<Vec<_>>()
+        };
+        let claim = |held: &Held| Value::from(held.claim.to_string());
+        let mut handed = after.clone();
+        handed.tally.handoffs += 1;
+        let of = |held: &Held| Outcome { handed_off: Some(held.clone()), ..Outcome::default() };
+        assert_eq!(names(&told(&before, &handed, of(&old))), [("handed_off", claim(&old))]);
+        let renewed = Held { claim: other.claim, ..old.clone() };
+        let events = told(&before, &handed, of(&renewed));
+        assert_eq!(names(&events), [("handed_off", claim(&other))], "it was renewed for that");
+        let events = told(&before, &handed, of(&other));
+        assert_eq!(names(&events), [("lost", claim(&old)), ("handed_off", claim(&other))]);
+        let unheld = Row { held: None, ..before.clone() };
+        let events = told(&unheld, &handed, of(&other));
+        assert_eq!(names(&events), [("handed_off", claim(&other))]);
+        let (by, at) = (AgentId([9; 32]), x0x_tracker::timestamp::Timestamp(7));
+        let note = Note { by, at, reason: Some("it was stuck".to_owned()) };
+        let ended = vec![
+            (other.claim, "released", Note { reason: None, ..note.clone() }),
+            (old.claim, "forced", note.clone()),
+        ];
+        assert_eq!(names(&told(&before, &after, Outcome::default())), [("lost", claim(&old))]);
+        let events = told(&before, &after, Outcome { ended, ..Outcome::default() });
+        assert_eq!(names(&events), [("released", claim(&old))]);
+        let data = &events[0].1;
+        assert_eq!(
+            (&data["how"], &data["by"]["reason"]),
+            (&"forced".into(), &"it was stuck".into())
+        );
+        let mut sent_back = handed.clone();
+        sent_back.tally.rework += 1;
+        let reopened = Some(note);
+        let events = told(&handed, &sent_back, Outcome { reopened, ..Outcome::default() });
+        assert_eq!((events[0].0, &events[0].1["by"]["by"]), ("reopened", &by.to_string().into()));
     }
 
     #[test]

@@ -96,13 +96,30 @@ pub(super) struct Mail {
     ops: std_mpsc::Sender<Op>,
     writer: std::thread::JoinHandle<()>,
     links: BTreeMap<AgentId, Vec<Open>>,
-    keys: BTreeMap<AgentId, Vec<u8>>,
+    keys: BTreeMap<AgentId, Keys>,
     answers: BTreeMap<u64, mpsc::UnboundedSender<Progress>>,
     unopened: u64,
     arrived: Vec<Arc<Envelope>>,
     keeper: Keeper,
     tasks: Tasks,
     origin: time::Moment,
+}
+
+/// With what something is sealed for an agent. Which of two is of its newest run nobody can tell: others may have
+/// kept back what it sent before. So it is sealed with both, where they differ.
+#[derive(Default)]
+struct Keys {
+    /// The key on its newest card that is known here.
+    card: Option<Vec<u8>>,
+    /// The one that came inside what it sealed for this agent last.
+    answer: Option<Vec<u8>>,
+}
+
+impl Keys {
+    fn all(&self) -> Vec<&[u8]> {
+        let answer = self.answer.as_ref().filter(|answer| self.card.as_ref() != Some(*answer));
+        self.card.iter().chain(answer).map(Vec::as_slice).collect()
+    }
 }
 
 /// A link that stands.
@@ -229,7 +246,7 @@ impl Mail {
                     Ok(seal::Opened { from, public_key, reply_key, frame }) => {
                         // Whatever becomes of it, the answer finds its way.
                         if self.post.members().contains(&from) {
-                            self.keys.insert(from, reply_key);
+                            self.keys.entry(from).or_default().answer = Some(reply_key);
                         }
                         let public_key = public_key.into();
                         Input::Frame { from, public_key, path: DmPath::Gossip, bytes: frame }
@@ -243,11 +260,12 @@ impl Mail {
                 }
             }
             Told::SealKey { agent, key } => {
-                self.keys.insert(agent, key);
+                self.keys.entry(agent).or_default().card = Some(key);
                 Input::Sealable(agent)
             }
             Told::Whisper { to, bytes, about } => {
-                return self.whisper(to, Frame::Far(bytes).write(), Some(about));
+                let run = self.post.run();
+                return self.whisper(to, Frame::Far { run, bytes }.write(), Some(about));
             }
             Told::View(answer) => {
                 let (rows, depth) = (self.post.rows(), self.post.depth());
@@ -316,7 +334,9 @@ impl Mail {
                     open.link.end(Farewell::Breach);
                 }
             }
-            Effect::Far(from, bytes) => self.tell_hub(hub::Input::Far { from, bytes }),
+            Effect::Far { from, run, bytes } => {
+                self.tell_hub(hub::Input::Far { from, run, bytes });
+            }
             Effect::Arrived(envelope) => self.arrived.push(envelope),
         }
         None
@@ -332,13 +352,16 @@ impl Mail {
     }
 
     fn whisper(&self, to: AgentId, frame: Vec<u8>, but: Option<ListId>) {
-        let Some(key) = self.keys.get(&to) else {
+        let keys = self.keys.get(&to).map(Keys::all).unwrap_or_default();
+        if keys.is_empty() {
             return tracing::debug!(to = %to.short(), "its key is not known: nothing is sealed");
-        };
-        tracing::debug!(to = %to.short(), bytes = frame.len(), "sealed, through others");
-        match self.key.seal(to, key, frame, self.identity.as_ref()) {
-            Ok(sealed) => self.tell_hub(hub::Input::Whisper { to, sealed, but }),
-            Err(error) => tracing::debug!(to = %to.short(), %error, "a message was not sealed"),
+        }
+        tracing::debug!(to = %to.short(), bytes = frame.len(), keys = keys.len(), "sealed, through others");
+        for key in keys {
+            match self.key.seal(to, key, frame.clone(), self.identity.as_ref()) {
+                Ok(sealed) => self.tell_hub(hub::Input::Whisper { to, sealed, but }),
+                Err(error) => tracing::debug!(to = %to.short(), %error, "a message was not sealed"),
+            }
         }
     }
 

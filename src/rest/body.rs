@@ -41,6 +41,10 @@ impl Unread {
     /// Reads a JSON object of known fields.
     pub(super) async fn object<T: DeserializeOwned>(self) -> Result<T, Failure> {
         let bytes = self.json().await?;
+        // An array would be read as the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Failure::bad_request("the body is not an object", JSON_HINT));
+        }
         serde_json::from_slice(&bytes).map_err(|error| {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Failure::new(status, "invalid", &error.to_string(), "see /openapi.json for its fields")
@@ -61,8 +65,12 @@ impl Unread {
         if !kind.eq_ignore_ascii_case("application/json")
             && !kind.eq_ignore_ascii_case("application/merge-patch+json")
         {
-            let (status, detail) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not JSON");
-            return Err(Failure::new(status, "wrong_type", detail, JSON_HINT));
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let detail = match kind {
+                "" => "the request does not say that its body is JSON".to_owned(),
+                kind => format!("the request says that its body is {kind}, not JSON"),
+            };
+            return Err(Failure::new(status, "wrong_type", &detail, JSON_HINT));
         }
         let limited = Limited::new(self.body, BODY_BYTES_MAX);
         let bytes = match tokio::time::timeout(self.wait, limited.collect()).await {

@@ -17,7 +17,7 @@ use x0x_tracker::id::ListId;
 use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
-use crate::node::{Events, Found};
+use crate::node::{Events, Found, KINDS};
 use crate::time;
 
 /// The header in which a program names the last event that it had.
@@ -45,6 +45,18 @@ pub(super) struct Followed {
     after: Option<String>,
 }
 
+/// Returns the types that are named.
+fn types_of(types: &str) -> Result<Vec<String>, Failure> {
+    let known = |name: &str| match KINDS.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => {
+            let detail = format!("there are no events of type '{name}': {}", KINDS.join(", "));
+            Err(bad_query(&detail))
+        }
+    };
+    types.split(',').map(|part| known(part.trim())).collect()
+}
+
 /// What happens from now on, or since the event that `Last-Event-ID` names. Types: created, edited,
 /// commented, claimed, confirmed, lost, released, handed_off, ended, reopened, removed, conflict, member; and reset,
 /// which says that something was missed, so that issues are to be listed again.
@@ -59,7 +71,7 @@ pub(super) async fn events(
         Some(name) => Some(node.keeper().named(Some(&name)).await??),
         None => None,
     };
-    let types = types.map(|types| types.split(',').map(|part| part.trim().to_owned()).collect());
+    let types = types.map(|types| types_of(&types)).transpose()?;
     let header = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let last = header.or(after.as_deref());
     let events = node.events().clone();

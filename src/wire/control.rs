@@ -163,12 +163,7 @@ impl Control {
     /// Where it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let frame: Self = decode("control frame", bytes)?;
-        frame.check()?;
-        Ok(frame)
-    }
-
-    pub(super) fn check(&self) -> Result<(), WireError> {
-        match self {
+        match &frame {
             Self::Hello(hello) => hello.check()?,
             Self::News { places, .. } | Self::Lost { places, .. } => {
                 at_most("list of places", places.len(), NEWS_MAX)?;
@@ -185,6 +180,6 @@ impl Control {
             Self::Beat { .. } | Self::BeatDigest { .. } => {}
             Self::Digest(_) | Self::Join { .. } | Self::NotJoined { .. } => {}
         }
-        Ok(())
+        Ok(frame)
     }
 }

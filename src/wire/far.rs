@@ -2,12 +2,13 @@
 //! list that both belong to.
 
 use serde::{Deserialize, Serialize};
+use x0x_tracker::claim::beat::{BEATS_MAX, SignedBeat, Source, Turn};
 use x0x_tracker::id::ListId;
 use x0x_tracker::journal::bounded;
 use x0x_tracker::journal::stream::Item;
 
 use super::sync::ITEMS_MAX;
-use super::{Control, Standing, WireError, at_most, decode, encode};
+use super::{Standing, WireError, at_most, decode, encode};
 
 /// The most bytes of a piece: with its seal it fits into an envelope of the gossip.
 pub const PIECE_BYTES_MAX: usize = 40 << 10;
@@ -15,50 +16,56 @@ pub const PIECE_BYTES_MAX: usize = 40 << 10;
 /// The most pieces of what is said at once: together 2 MiB, more than any commit and what proves it.
 pub const PIECES_MAX: u16 = 52;
 
+/// The most frames of beats in one answer: about as many bytes as items.
+pub const FAR_BEATS_MAX: usize = 24;
+
 /// What one says to the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Far {
-    /// What is equal where both are equally far with commits and statements; who is not asks for more.
+    /// In one word how far the sender is; who is elsewhere asks for more.
     Digest {
         /// In which list.
         list: ListId,
         /// See [`Standing::digest`].
         hash: [u8; 32],
+        /// What is equal on two nodes that know the same beats.
+        beats: [u8; 32],
     },
     /// Asks for some of what the sender lacks.
     Ask {
         /// Of which list.
         list: ListId,
+        /// Which ask it is: the answer names it.
+        number: u64,
         /// How far the sender is.
         standing: Standing,
         /// The newest rules that it knows.
         rules: u16,
+        /// How many items of the answer it had already, and can do nothing more with.
+        skip: u32,
+        /// The newest turn of each kind of frame of beats of each log; at most [`BEATS_MAX`].
+        held: Vec<(Source, Turn)>,
     },
-    /// Some of what the other side lacks, in an order in which it can be taken; nothing where it lacks nothing.
+    /// Some of what the other side lacks; nothing of that of which it lacks nothing.
     Items {
         /// Of which list.
         list: ListId,
-        /// The items.
+        /// Which ask they answer.
+        number: u64,
+        /// Items, in an order in which they can be taken.
         #[serde(deserialize_with = "bounded::at_most::<_, _, ITEMS_MAX>")]
         items: Vec<Item>,
+        /// Frames of beats; at most [`FAR_BEATS_MAX`].
+        #[serde(deserialize_with = "bounded::at_most::<_, _, FAR_BEATS_MAX>")]
+        beats: Vec<SignedBeat>,
     },
-    /// Something about beats, as over a link.
-    Beats(Control),
 }
 
 impl Far {
-    /// Returns the list that it is about; `None` where it may not be said so.
-    pub fn list(&self) -> Option<ListId> {
+    /// Returns the list that it is about.
+    pub fn list(&self) -> ListId {
         match self {
-            Self::Digest { list, .. } | Self::Ask { list, .. } | Self::Items { list, .. } => {
-                Some(*list)
-            }
-            Self::Beats(
-                Control::Beat { list, .. }
-                | Control::BeatDigest { list, .. }
-                | Control::BeatsHeld { list, .. },
-            ) => Some(*list),
-            Self::Beats(_) => None,
+            Self::Digest { list, .. } | Self::Ask { list, .. } | Self::Items { list, .. } => *list,
         }
     }
 
@@ -68,10 +75,9 @@ impl Far {
     /// Where it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let far: Self = decode("word between far members", bytes)?;
-        match &far {
-            Self::Ask { standing, .. } => standing.check()?,
-            Self::Beats(control) => control.check()?,
-            Self::Digest { .. } | Self::Items { .. } => {}
+        if let Self::Ask { standing, held, .. } = &far {
+            standing.check()?;
+            at_most("list of beats", held.len(), BEATS_MAX)?;
         }
         Ok(far)
     }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub use card::{ADDRESSES_MAX, Card, SEAL_KEY_BYTES, SignedCard};
 pub use control::{CARDS_HELD_MAX, CARDS_MAX, Control, Digest, JoinRefusal, STATEMENTS_MAX};
-pub use far::{Far, PIECE_BYTES_MAX, PIECES_MAX, Piece};
+pub use far::{FAR_BEATS_MAX, Far, PIECE_BYTES_MAX, PIECES_MAX, Piece};
 pub use hello::{Hello, LISTS_MAX, shared_tag};
 pub use payload::{BROADCAST_BYTES_MAX, Payload, SEALED_BYTES_MAX};
 pub use sync::{Answer, Request, Standing};

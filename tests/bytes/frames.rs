@@ -9,7 +9,8 @@ use x0x::dm::wire::{Ack, Frame as DirectFrame, Message, Place, Refusal, SignedAc
 use x0x::dm::{Carried, Form, PAYLOAD_BYTES_MAX};
 use x0x::mesh::{Gate, Input, Mesh, MeshConfig, Verdict, payload_of};
 use x0x::wire::{
-    Answer, Card, Control, Far, Payload, Piece, Request, SignedCard, Ticket, decode, encode,
+    Answer, Card, Control, FAR_BEATS_MAX, Far, Payload, Piece, Request, SignedCard, Ticket, decode,
+    encode,
 };
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::journal::signature::Signer;
@@ -57,16 +58,16 @@ fn check_direct(frame: &DirectFrame) {
             let ack = signed.verified(key.public_key(), &StandInVerifier);
             assert!(ack.is_none_or(|ack| ack.from == key.agent()));
         }
-        DirectFrame::Refused { .. } | DirectFrame::Far(_) => {}
+        DirectFrame::Refused { .. } | DirectFrame::Far { .. } => {}
     }
 }
 
-/// Sees that nothing but beats is said about control.
+/// Sees that what far members say is within its bounds.
 fn check_far(far: &Far) {
     match far {
-        Far::Beats(control) => check_control(control),
         Far::Ask { standing, .. } => drop(standing.frontier()),
-        Far::Digest { .. } | Far::Items { .. } => assert!(far.list().is_some()),
+        Far::Items { beats, .. } => assert!(beats.len() <= FAR_BEATS_MAX),
+        Far::Digest { .. } => {}
     }
 }
 
@@ -222,15 +223,15 @@ mod seeds {
             Item::Run(run.clone()),
             Item::Body { log, number: 1, body: vec![6; 9] },
         ];
+        let (frames, beat) = beats(list, log);
+        all.extend(frames.iter().map(|frame| of(0, encode(frame))));
+        let held = vec![((log, Kind::Worked), Turn { start: 1, counter: 2 })];
         let far = [
-            Far::Digest { list, hash: [2; 32] },
-            Far::Ask { list, standing: standing.clone(), rules: 1 },
-            Far::Items { list, items: items.clone() },
+            Far::Digest { list, hash: [2; 32], beats: [3; 32] },
+            Far::Ask { list, number: 7, standing: standing.clone(), rules: 1, skip: 5, held },
+            Far::Items { list, number: 7, items: items.clone(), beats: vec![beat] },
         ];
-        let beats = beats(list, log);
-        all.extend(beats.iter().map(|frame| of(0, encode(frame))));
-        let far = far.into_iter().chain(beats.into_iter().map(Far::Beats));
-        all.extend(far.map(|far| of(9, encode(&far))));
+        all.extend(far.iter().map(|far| of(9, encode(far))));
         let piece = Piece { message: 3, index: 1, count: 2, bytes: vec![4; 9] };
         all.push(of(8, encode(&piece)));
         let answers = [
@@ -264,15 +265,16 @@ mod seeds {
     }
 
     /// Each frame about beats.
-    fn beats(list: ListId, log: LogId) -> [Control; 3] {
+    fn beats(list: ListId, log: LogId) -> ([Control; 3], SignedBeat) {
         let (turn, kind) = (Turn { start: 1, counter: 2 }, Kind::Worked);
         let beat = Beat { list, log, turn, kind, claims: vec![[7; 8]] };
         let beat = SignedBeat::new(&beat, &StandIn::new(1)).expect("a stand-in signs all");
-        [
-            Control::Beat { list, beat, is_late: true },
+        let frames = [
+            Control::Beat { list, beat: beat.clone(), is_late: true },
             Control::BeatDigest { list, hash: [5; 32] },
             Control::BeatsHeld { list, held: vec![((log, kind), turn)], wants_answer: true },
-        ]
+        ];
+        (frames, beat)
     }
 
     /// Each frame of the direct lane.
@@ -300,7 +302,7 @@ mod seeds {
             DirectFrame::Message { message, after: Some(Place { log: 9, number: 1 }) },
             DirectFrame::Ack(ack.expect("a stand-in signs all")),
             DirectFrame::Refused { place, why: Refusal::Gap },
-            DirectFrame::Far(vec![1, 3, 0, 1, 1, 7]),
+            DirectFrame::Far { run: 4, bytes: vec![1, 3, 0, 1, 1, 7] },
         ]
     }
 

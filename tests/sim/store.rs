@@ -85,8 +85,8 @@ impl World {
             Effect::Beat { kind, claims, .. } => self.store(node, move |world, node| {
                 world.sign_beat(node, kind, &claims);
             }),
-            Effect::Hear { beat, is_late, .. } => self.store(node, move |world, node| {
-                world.nodes[node].tracker().hear(&beat, is_late).unwrap();
+            Effect::Hear { beat, .. } => self.store(node, move |world, node| {
+                world.nodes[node].tracker().hear(&beat).unwrap();
             }),
             Effect::NameLost { of, .. } => self.store(node, move |world, node| {
                 for told in clerk::name_lost(world.nodes[node].tracker(), list, &of) {

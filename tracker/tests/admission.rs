@@ -420,7 +420,7 @@ fn put_state(forge: &Forge, state: &str) -> Op {
 
 #[test]
 fn a_worker_neither_ends_an_issue_nor_opens_one_by_its_stored_state() {
-    let refused = "is not a member that may do this";
+    let refused = "has no role in this list that allows it";
     let mut forge = Forge::in_role(Role::Worker, "\"todo\"");
     for state in ["done", " Cancelled", "duplicate"] {
         forge.sees_refused(forge.change(vec![put_state(&forge, state)]), refused);

@@ -85,7 +85,7 @@ impl Post {
                 Written::In { envelope, own } => {
                     lost.insert(envelope.number);
                     if let Some((order, _)) = own {
-                        self.unknow(self.me, &envelope.message.message_id);
+                        self.unknow(self.me, &envelope.message.message_id, order);
                         self.tell_last(order, &Progress::Failed(error()), effects);
                     }
                 }
@@ -111,9 +111,9 @@ impl Post {
                 }
                 self.message(now, from, path, message, after, effects);
             }
-            Frame::Far(bytes) => match path {
+            Frame::Far { run, bytes } => match path {
                 DmPath::Gossip if self.members.contains(&from) => {
-                    effects.push(Effect::Far(from, bytes));
+                    effects.push(Effect::Far { from, run, bytes });
                 }
                 DmPath::Gossip => self.strangers += 1,
                 // Whoever has a link says it there.

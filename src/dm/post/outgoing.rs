@@ -67,7 +67,7 @@ impl Post {
         }
         self.numbers.insert(to, place.number);
         let order = self.next_order();
-        self.know(&message, order);
+        self.know(&message, order, is_named);
         let ttl = ttl_ms.map_or(TTL_DEFAULT, Duration::from_millis).min(TTL_MAX);
         let expires_at_ms = self.now_ms.saturating_add(ttl.as_millis() as i64);
         let message = Arc::new(message);
@@ -109,7 +109,7 @@ impl Post {
             return Err(DmError::InboxFull { to: self.me });
         };
         let order = self.next_order();
-        self.know(&message, order);
+        self.know(&message, order, is_named);
         self.counts.count(self.me, path, |count| {
             (count.sent, count.received) = (count.sent + 1, count.received + 1)
         });
@@ -189,7 +189,7 @@ impl Post {
     /// A message is given up.
     pub(super) fn end(&mut self, pending: &Pending, error: DmError, effects: &mut Vec<Effect>) {
         self.write(Op::DropOut(pending.order), Written::Other, effects);
-        self.unknow(pending.message.to, &pending.message.message_id);
+        self.unknow(pending.message.to, &pending.message.message_id, pending.order);
         self.tell_last(pending.order, &Progress::Failed(error), effects);
     }
 
@@ -227,27 +227,37 @@ impl Post {
     }
 
     /// Remembers the id of a message.
-    pub(super) fn know(&mut self, message: &Message, order: Order) {
+    pub(super) fn know(&mut self, message: &Message, order: Order, is_named: bool) {
         let key = (message.to, message.message_id.clone());
-        self.remember(key, Known { digest: digest_of_message(message), order, receipt: None });
+        let known = Known { digest: digest_of_message(message), order, receipt: None };
+        self.remember(key, known, is_named);
     }
 
-    pub(super) fn remember(&mut self, key: (AgentId, String), known: Known) {
-        self.known_order.push_back((key.0, key.1.clone(), known.order));
+    /// Remembers an id that was given or drawn. Of too many, the oldest is forgotten whose message does not wait.
+    pub(super) fn remember(&mut self, key: (AgentId, String), known: Known, is_named: bool) {
+        let ids = &mut self.known_order[usize::from(is_named)];
+        ids.push_back((key.0, key.1.clone(), known.order));
         self.known.insert(key, known);
-        if self.known_order.len() > IDS_MAX
-            && let Some((to, id, order)) = self.known_order.pop_front()
+        // Fewer may wait than are remembered.
+        while ids.len() > IDS_MAX
+            && let Some((to, id, order)) = ids.pop_front()
         {
             let key = (to, id);
             // It may have been used again since.
-            if self.known.get(&key).is_some_and(|known| known.order == order) {
-                self.known.remove(&key);
+            match self.known.get(&key).filter(|known| known.order == order) {
+                Some(known) if known.receipt.is_none() => ids.push_back((key.0, key.1, order)),
+                Some(_) => drop(self.known.remove(&key)),
+                None => {}
             }
         }
     }
 
-    pub(super) fn unknow(&mut self, to: AgentId, message_id: &str) {
-        self.known.remove(&(to, message_id.to_owned()));
+    /// Forgets the id of a message that was given up.
+    pub(super) fn unknow(&mut self, to: AgentId, message_id: &str, order: Order) {
+        let key = (to, message_id.to_owned());
+        if self.known.get(&key).is_some_and(|known| known.order == order) {
+            self.known.remove(&key);
+        }
     }
 
     pub(super) fn wait(&mut self, request: u64, order: Order) {

@@ -29,6 +29,14 @@ pub const RETURNS_MAX: usize = 16;
 /// asks for a beat about once within it, and what was sent before came with the comparison.
 const WAIT_PARTS: u64 = 4;
 
+/// After frames of an agent were missed, one waits this part of a claim's time to live: its frames may go on
+/// coming late, or not at all by this way, a little further apart than a beat.
+const MISSED_WAIT_PARTS: u64 = 2;
+
+/// A claim that was not heard of for so many times of its life is not waited for, whatever is heard of its agent: its
+/// frames would have named it.
+const MISSED_LIVES_MAX: u64 = 3;
+
 /// A cut that lasted this part of a claim's time to live or less hid no more than a beat of it or two: then
 /// silence is none of its making.
 const CUT_PARTS: u64 = 2;
@@ -70,10 +78,9 @@ impl Returns {
         self.0.iter().all(|back| back.is_over(now_ms))
     }
 
-    /// Returns in how long the silence of a claim that lives so long says something.
-    fn settles_in_ms(&self, ttl_ms: u64, now: Uptime) -> u64 {
+    /// Returns in how long the silence of a claim that lives so long says something, where one waits so long.
+    fn settles_in_ms(&self, ttl_ms: u64, wait_ms: u64, now: Uptime) -> u64 {
         let long = self.0.iter().filter(|back| back.away_ms > ttl_ms / CUT_PARTS);
-        let wait_ms = wait_ms(ttl_ms);
         let left = |back: &Return| wait_ms.saturating_sub(now.ms.saturating_sub(back.at_ms));
         long.map(left).max().unwrap_or(0)
     }
@@ -81,7 +88,7 @@ impl Returns {
 
 impl Return {
     fn is_over(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.at_ms) > TTL_MS_MAX / WAIT_PARTS
+        now_ms.saturating_sub(self.at_ms) > TTL_MS_MAX / MISSED_WAIT_PARTS
     }
 }
 
@@ -125,13 +132,22 @@ impl Around {
     /// does: the node was level since it last could have missed something of that agent, and waited for a beat
     /// since then. A frame names the claims that were worked on since the one before, so the newest alone does
     /// not tell of each claim when it was last worked on.
-    pub fn settles_in_ms(&self, holder: AgentId, ttl_ms: u64, now: Uptime) -> u64 {
+    pub fn settles_in_ms(
+        &self,
+        holder: AgentId,
+        ttl_ms: u64,
+        silent_ms: Option<u64>,
+        now: Uptime,
+    ) -> u64 {
         if self.is_catching_up(now) {
             return wait_ms(ttl_ms);
         }
-        let of_holder = self.returns_of.get(&holder).into_iter();
-        let returns = of_holder.chain([&self.returns]);
-        returns.map(|returns| returns.settles_in_ms(ttl_ms, now)).max().unwrap_or(0)
+        let missed_wait_ms = ttl_ms / MISSED_WAIT_PARTS + 1;
+        let is_over = |silent_ms| silent_ms > ttl_ms.saturating_mul(MISSED_LIVES_MAX);
+        let of_holder = self.returns_of.get(&holder).filter(|_| !silent_ms.is_some_and(is_over));
+        let of_holder = of_holder.map(|back| back.settles_in_ms(ttl_ms, missed_wait_ms, now));
+        let of_all = self.returns.settles_in_ms(ttl_ms, wait_ms(ttl_ms), now);
+        of_holder.unwrap_or(0).max(of_all)
     }
 
     /// Tells whether the node may not know yet what others did while it could not hear them.
@@ -231,7 +247,7 @@ mod tests {
         // Five hours of sleep, before and after they are noted.
         let woken = 10_000 + 5 * 3_600_000;
         assert_eq!(around.age_ms(seen, at(woken)), 6_000);
-        assert_eq!(around.settles_in_ms(X, 1_000, at(woken)), 251);
+        assert_eq!(around.settles_in_ms(X, 1_000, None, at(woken)), 251);
         assert_eq!(around.look(woken), Some(5 * 3_600_000));
         assert_eq!(around.age_ms(seen, at(woken + 300)), 6_300);
         assert_eq!(around.age_ms(Sighting(at(woken - 100)), at(woken + 300)), 300);
@@ -268,11 +284,11 @@ mod tests {
     fn silence_says_nothing_until_a_quarter_of_a_life_after_a_return() {
         let mut around = looking(0, 10_000);
         around.is_comparing = true;
-        assert_eq!(around.settles_in_ms(X, 1_000, at(10_000)), 251);
+        assert_eq!(around.settles_in_ms(X, 1_000, None, at(10_000)), 251);
         around.is_comparing = false;
         around.note_return(None, Return { away_ms: 60_000, at_ms: 10_000 });
         look_until(&mut around, 12_000);
-        let settles = |ttl_ms| around.settles_in_ms(X, ttl_ms, at(12_000));
+        let settles = |ttl_ms| around.settles_in_ms(X, ttl_ms, None, at(12_000));
         assert_eq!([settles(8_000), settles(7_996)], [1, 0]);
         assert_eq!(settles(120_000), 0, "a short cut hid no more than a beat or two");
     }
@@ -283,7 +299,11 @@ mod tests {
         around.note_return(None, Return { away_ms: 600_000, at_ms: 9_000 });
         around.note_return(None, Return { away_ms: 2_000, at_ms: 10_000 });
         assert_eq!(around.returns.0.len(), 2);
-        assert_eq!(around.settles_in_ms(X, 8_000, at(10_500)), 501, "the long one is not over");
+        assert_eq!(
+            around.settles_in_ms(X, 8_000, None, at(10_500)),
+            501,
+            "the long one is not over"
+        );
         around.note_return(None, Return { away_ms: 700_000, at_ms: 10_100 });
         assert_eq!(around.returns.0, [Return { away_ms: 700_000, at_ms: 10_100 }]);
         for n in 0..2 * RETURNS_MAX as u64 {
@@ -299,11 +319,13 @@ mod tests {
         let mut around = looking(0, 10_000);
         let other = AgentId([8; 32]);
         around.note_return(Some(X), Return { away_ms: 600_000, at_ms: 9_500 });
-        let settles = |around: &Around, of| around.settles_in_ms(of, 8_000, at(10_000));
-        assert_eq!([settles(&around, X), settles(&around, other)], [1_501, 0]);
+        let settles = |around: &Around, of| around.settles_in_ms(of, 8_000, None, at(10_000));
+        assert_eq!([settles(&around, X), settles(&around, other)], [3_501, 0]);
         around.note_return(None, Return { away_ms: 5_000, at_ms: 9_000 });
-        assert_eq!([settles(&around, X), settles(&around, other)], [1_501, 1_001]);
-        let later = 9_500 + TTL_MS_MAX / WAIT_PARTS;
+        assert_eq!([settles(&around, X), settles(&around, other)], [3_501, 1_001]);
+        let silent = |ms| around.settles_in_ms(X, 8_000, Some(ms), at(10_000));
+        assert_eq!([silent(24_000), silent(24_001)], [3_501, 1_001], "not without end");
+        let later = 9_500 + TTL_MS_MAX / MISSED_WAIT_PARTS;
         assert!(
             !around.returns_of[&X].are_over(later) && around.returns_of[&X].are_over(later + 1)
         );

@@ -5,7 +5,6 @@
 //! Of the frames of a log and a kind the one with the highest start and counter counts; others are old news.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +19,7 @@ pub const BEAT_CLAIMS_MAX: usize = 4_096;
 pub const BEATS_MAX: usize = 1_024;
 
 /// The most sources of one agent whose newest frame is kept: of its logs, few are written at a time. Of more,
-/// those that were heard of longest ago are forgotten.
+/// those with the lowest turns are forgotten.
 pub const SOURCES_MAX: usize = 16;
 
 /// What is signed begins with this.
@@ -140,6 +139,15 @@ fn signed_bytes(beat: &[u8]) -> Vec<u8> {
 /// What says one thing and is told anew: the frames of a log that are of one kind.
 pub type Source = (LogId, Kind);
 
+/// The newest turn of a log that is known, and when a frame of it last came on time, by the caller's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// The turn.
+    pub turn: Turn,
+    /// When; `None` where none did.
+    pub on_time_ms: Option<u64>,
+}
+
 /// The newest frame of each kind of each log of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Beats {
@@ -153,40 +161,56 @@ struct Known {
     turn: Turn,
     beat: SignedBeat,
     taken: u64,
-    at_ms: u64,
+    is_late: bool,
+    on_time_ms: Option<u64>,
 }
 
 impl Beats {
-    /// Tells whether a frame of this turn would be news.
-    pub fn is_news(&self, of: Source, turn: Turn) -> bool {
-        self.known.get(&of).is_none_or(|known| known.turn < turn)
-    }
-
-    /// Returns the newest turn of a log, whatever its kind, and when that frame was taken.
-    pub fn last_of(&self, log: LogId) -> Option<(Turn, u64)> {
-        let kinds = [Kind::Worked, Kind::Promised].map(|kind| self.known.get(&(log, kind)));
-        kinds.into_iter().flatten().map(|known| (known.turn, known.at_ms)).max()
-    }
-
-    /// Takes a frame that was verified, at a time of the caller's; returns whether it is news.
-    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat, at_ms: u64) -> bool {
-        let known = Known { turn, beat, taken: self.taken, at_ms };
-        match self.known.entry(of) {
-            Entry::Occupied(before) if before.get().turn >= turn => return false,
-            Entry::Occupied(mut before) => *before.get_mut() = known,
-            Entry::Vacant(place) => drop(place.insert(known)),
+    /// Tells whether a frame of this turn would be news: also one that comes on time, where it is known late.
+    pub fn is_news(&self, of: Source, turn: Turn, is_late: bool) -> bool {
+        match self.known.get(&of) {
+            Some(known) => known.turn < turn || known.turn == turn && known.is_late && !is_late,
+            None => {
+                let lowest = self.lowest_of(of.0.agent);
+                lowest.is_none_or(|lowest| lowest < (turn, of))
+            }
         }
+    }
+
+    /// Returns the lowest source of an agent, where it has as many as are kept.
+    fn lowest_of(&self, agent: AgentId) -> Option<(Turn, Source)> {
+        let of_agent = self.known.iter().filter(|((log, _), _)| log.agent == agent);
+        let turns: Vec<(Turn, Source)> = of_agent.map(|(of, known)| (known.turn, *of)).collect();
+        turns.iter().min().copied().filter(|_| turns.len() >= SOURCES_MAX)
+    }
+
+    /// Returns what is known of a log, whatever the kind of its frames.
+    pub fn last_of(&self, log: LogId) -> Option<Last> {
+        let kinds = [Kind::Worked, Kind::Promised].map(|kind| self.known.get(&(log, kind)));
+        let kinds = || kinds.iter().flatten();
+        let turn = kinds().map(|known| known.turn).max()?;
+        Some(Last { turn, on_time_ms: kinds().filter_map(|known| known.on_time_ms).max() })
+    }
+
+    /// Takes a frame that was verified and is news, at a time of the caller's. Of more sources of an agent than are
+    /// kept the lowest is forgotten, which is the same everywhere.
+    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat, is_late: bool, at_ms: u64) {
+        if !self.is_news(of, turn, is_late) {
+            return;
+        }
+        let is_known = self.known.contains_key(&of);
+        let lowest = if is_known { None } else { self.lowest_of(of.0.agent) };
+        let before = self.known.get(&of).and_then(|known| known.on_time_ms);
+        let on_time_ms = if is_late { before } else { Some(at_ms) };
+        self.known.insert(of, Known { turn, beat, taken: self.taken, is_late, on_time_ms });
         self.taken += 1;
-        let of_agent = || self.known.iter().filter(|((log, _), _)| log.agent == of.0.agent);
-        if of_agent().count() > SOURCES_MAX {
-            let oldest = of_agent().min_by_key(|(_, known)| known.taken).map(|(of, _)| *of);
-            oldest.and_then(|of| self.known.remove(&of));
+        if let Some((_, lowest)) = lowest {
+            self.known.remove(&lowest);
         }
         if self.known.len() > BEATS_MAX {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.taken);
             oldest.map(|(of, _)| *of).and_then(|of| self.known.remove(&of));
         }
-        true
     }
 
     /// Forgets the frames of agents that are not to be heard any more.
@@ -255,8 +279,7 @@ mod tests {
             order.rotate_left(first);
             for (start, counter) in order {
                 let (of, turn, signed) = beat(1, start, counter);
-                let is_news = beats.is_news(of, turn);
-                assert_eq!(beats.take(of, turn, signed, 0), is_news);
+                beats.take(of, turn, signed, false, 0);
             }
             assert_eq!(beats.turns().next().unwrap().1, Turn { start: 2, counter: 3 });
             digests.push(beats.digest(ListId([1; 32])));
@@ -288,11 +311,26 @@ mod tests {
         let mut beats = Beats::default();
         let (worked, turn, signed) = beat(1, 1, 2);
         let promised = (worked.0, Kind::Promised);
-        assert!(beats.take(promised, Turn { start: 1, counter: 3 }, signed.clone(), 5));
+        beats.take(promised, Turn { start: 1, counter: 3 }, signed.clone(), false, 5);
         let before = beats.digest(ListId([1; 32]));
-        assert!(beats.take(worked, turn, signed, 9) && beats.len() == 2);
-        assert_ne!(beats.digest(ListId([1; 32])), before);
-        assert_eq!(beats.last_of(worked.0), Some((Turn { start: 1, counter: 3 }, 5)));
+        beats.take(worked, turn, signed, true, 9);
+        assert!(beats.len() == 2 && beats.digest(ListId([1; 32])) != before);
+        let last = Last { turn: Turn { start: 1, counter: 3 }, on_time_ms: Some(5) };
+        assert_eq!(beats.last_of(worked.0), Some(last));
+    }
+
+    #[test]
+    fn a_frame_that_is_known_late_is_news_when_it_comes_on_time_and_late_ones_keep_that_time() {
+        let mut beats = Beats::default();
+        let (of, turn, signed) = beat(1, 1, 2);
+        beats.take(of, turn, signed.clone(), true, 3);
+        assert_eq!(beats.last_of(of.0), Some(Last { turn, on_time_ms: None }));
+        assert!(beats.is_news(of, turn, false) && !beats.is_news(of, turn, true));
+        beats.take(of, turn, signed, false, 4);
+        assert!(!beats.is_news(of, turn, false));
+        let (_, later, signed) = beat(1, 1, 3);
+        beats.take(of, later, signed, true, 90);
+        assert_eq!(beats.last_of(of.0), Some(Last { turn: later, on_time_ms: Some(4) }));
     }
 
     #[test]
@@ -315,22 +353,29 @@ mod tests {
             (LogId { agent: AgentId(bytes), nonce: nonce.to_be_bytes() }, Kind::Worked)
         };
         for n in 0..BEATS_MAX as u64 + 5 {
-            assert!(beats.take(of(n, 0), turn, signed.clone(), 0));
+            beats.take(of(n, 0), turn, signed.clone(), false, 0);
         }
         assert_eq!(beats.len(), BEATS_MAX);
         assert!(beats.newer_than(of(0, 0), None).is_none(), "the first is forgotten");
-        // Whoever makes up logs drives out its own frames alone.
-        for n in 0..200 {
-            assert!(beats.take(of(7, n + 1), turn, signed.clone(), 0));
+        // Whoever makes up logs drives out its own frames alone, and the same everywhere.
+        let mut logs: Vec<u64> = (1..=200).collect();
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            logs.rotate_left(77);
+            let mut beats = beats.clone();
+            for n in &logs {
+                let turn = Turn { start: 1, counter: n % 50 + 2 };
+                if beats.is_news(of(7, *n), turn, false) {
+                    beats.take(of(7, *n), turn, signed.clone(), false, 0);
+                }
+            }
+            assert!(beats.newer_than(of(100, 0), None).is_some());
+            let agent = of(7, 0).0.agent;
+            let own: Vec<_> = beats.turns().filter(|((log, _), _)| log.agent == agent).collect();
+            assert_eq!(own.len(), SOURCES_MAX);
+            kept.push(own);
         }
-        assert!(beats.newer_than(of(100, 0), None).is_some());
-        assert_eq!(
-            beats
-                .turns()
-                .filter(|((log, _), _)| *log != of(7, 0).0 && log.agent == of(7, 0).0.agent)
-                .count(),
-            SOURCES_MAX
-        );
+        assert!(kept[0] == kept[1] && kept[1] == kept[2]);
         beats.retain(|_| false);
         assert!(beats.is_empty());
     }

@@ -127,21 +127,38 @@ impl Tree {
     /// Returns why one rival counts rather than another.
     fn edge(&self, best: RecordHash, other: RecordHash) -> Edge {
         let (best_leaf, other_leaf) = (self.leaf(best), self.leaf(other));
+        if self.is_handed_off(best_leaf) && !self.is_handed_off(other_leaf) {
+            return Edge::HandedOff;
+        }
+        let by_place = self.edge_by_place(best, other);
+        if self.is_live(best_leaf) && !self.is_live(other_leaf) {
+            // That it was given up since it had lost is not why it had.
+            let before = by_place.filter(|_| self.gave_up(other_leaf));
+            return before.unwrap_or(Edge::Live);
+        }
+        by_place.unwrap_or(Edge::Hash)
+    }
+
+    /// Returns in what one rival comes before another, whatever became of both; `None` where it does not.
+    fn edge_by_place(&self, best: RecordHash, other: RecordHash) -> Option<Edge> {
         let agent = |claim| self.claim(claim).map(|(record, _)| record.by);
         let distance = |claim| agent(claim).map(|agent| slate::distance(self.issue(), agent));
-        if self.is_handed_off(best_leaf) && !self.is_handed_off(other_leaf) {
-            Edge::HandedOff
-        } else if self.is_live(best_leaf) && !self.is_live(other_leaf) {
-            Edge::Live
-        } else if !self.is_contested(best) && self.is_contested(other) {
-            Edge::Contested
-        } else if self.slot(best) != self.slot(other) {
-            Edge::Slot
-        } else if distance(best) != distance(other) {
-            Edge::Distance
-        } else {
-            Edge::Hash
-        }
+        let contested = (self.is_contested(best), self.is_contested(other));
+        let (slots, distances) =
+            ((self.slot(best), self.slot(other)), (distance(best), distance(other)));
+        let steps = [
+            (contested.0.cmp(&contested.1), Edge::Contested),
+            (slots.0.cmp(&slots.1), Edge::Slot),
+            (distances.0.cmp(&distances.1), Edge::Distance),
+            (best.cmp(&other), Edge::Hash),
+        ];
+        let (order, edge) = steps.into_iter().find(|(order, _)| order.is_ne())?;
+        order.is_lt().then_some(edge)
+    }
+
+    /// Tells whether a claim ended since its holder found that it had lost: that is not why it had.
+    fn gave_up(&self, claim: RecordHash) -> bool {
+        self.ended_how(claim) == Some("abandoned")
     }
 
     /// Returns the words for how a claim ended; `None` of one that is live.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::claims::{Holder, Kept, Loss, Rival};
+use super::claims::{Holder, Kept, Loss, Note, Rival};
 use super::report::{Held, Shown};
 use crate::id::RecordHash;
 use crate::jsonl::record::{ATTEMPTS_FIELD, CLAIMS_FIELD, REST_FIELD, VERSION_FIELD};
@@ -12,7 +12,7 @@ use crate::jsonl::record::{ATTEMPTS_FIELD, CLAIMS_FIELD, REST_FIELD, VERSION_FIE
 impl Shown {
     /// Returns the record in the form that programs get: `identifier` is the name that is not
     /// ambiguous, `claim` of an issue that is held also says how the claim stands here; `_attempts`
-    /// of an issue that was claimed, `_claims` of one that several workers claimed, `_rest` of one that
+    /// of an issue that was claimed, `_claims` of one that was claimed, where it is asked for alone, `_rest` of one that
     /// is left alone after a failure, and `_version` is added.
     pub fn answer_json(&self) -> Option<String> {
         let standing = self.row.held.as_ref().map(|held| standing(held, self));
@@ -103,7 +103,16 @@ impl Rival {
             "counts": self.counts,
             "instead": self.instead.map(|claim| claim.to_string()),
             "why": self.why,
+            "end": self.end.as_ref().map(Note::json),
+            "sent_back": self.sent_back.as_ref().map(Note::json),
         })
+    }
+}
+
+impl Note {
+    /// Returns who did something in the form that programs get: {by, at, reason}.
+    pub fn json(&self) -> Value {
+        json!({"by": self.by.to_string(), "at": self.at.to_string(), "reason": self.reason})
     }
 }
 

@@ -185,6 +185,21 @@ pub struct Rival {
     pub instead: Option<RecordHash>,
     /// Why.
     pub why: String,
+    /// Who ended it, and why; `None` of one that is live.
+    pub end: Option<Note>,
+    /// Who sent back the work that was handed off by it, and why.
+    pub sent_back: Option<Note>,
+}
+
+/// Who did something, when, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Who.
+    pub by: AgentId,
+    /// When, by its clock.
+    pub at: Timestamp,
+    /// Why, where it was said.
+    pub reason: Option<String>,
 }
 
 /// How sure a claim is.

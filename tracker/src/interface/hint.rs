@@ -47,7 +47,9 @@ impl TrackerError {
                  --claim`"
                     .to_owned()
             }
-            Self::ClaimLost { .. } => "`x0x issues claim ID` claims it anew, if it is ready".to_owned(),
+            Self::ClaimLost { name, .. } => {
+                format!("`x0x issues show {name}` says what became of it; `x0x issues claim {name}` claims it anew, if it is ready")
+            }
             Self::UnknownClaim { .. } => {
                 "give `id` of the claim as `claim` answered it (X0X_CLAIM holds it in a command of \
                  `run`); `x0x issues show ID` names the claim that holds an issue"

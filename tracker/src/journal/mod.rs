@@ -89,7 +89,7 @@ pub enum JournalError {
         agent: crate::id::AgentId,
     },
     /// The author may not do this under the charter that the commit names.
-    #[error("agent {agent} is not a member that may do this")]
+    #[error("agent {} has no role in this list that allows it", .agent.short())]
     NotAllowed {
         /// Who.
         agent: crate::id::AgentId,

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::id::RecordHash;
-use crate::interface::report::Row;
+use crate::interface::claims::Note;
+use crate::interface::report::{Held, Row};
 
 /// How many changes are kept at most until they are taken; of more it is only known that there were.
 pub const CHANGES_MAX: usize = 4_096;
@@ -17,6 +18,29 @@ pub struct Change {
     pub before: Option<Row>,
     /// The row now; `None` where the issue is not here any more, since what made it does not count.
     pub after: Option<Row>,
+    /// What the rows do not say.
+    pub outcome: Outcome,
+}
+
+/// What became of claims in a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The claim whose handoff counts now; the newest.
+    pub handed_off: Option<Held>,
+    /// How claims ended that held the issue before, by whom, and why.
+    pub ended: Vec<(RecordHash, &'static str, Note)>,
+    /// Who opened the issue again, and why.
+    pub reopened: Option<Note>,
+}
+
+impl Outcome {
+    /// Adds what came after.
+    fn follow(&mut self, later: Self) {
+        let Self { handed_off, ended, reopened } = later;
+        self.handed_off = handed_off.or(self.handed_off.take());
+        self.ended.extend(ended);
+        self.reopened = reopened.or(self.reopened.take());
+    }
 }
 
 impl Change {
@@ -106,7 +130,14 @@ impl Pending {
         let mut changes = self.changes.borrow_mut();
         match changes.issues.last_mut() {
             Some(last) if key_of(&last.before, &last.after) == key => last.after = after,
-            _ => changes.add(Change { before, after }),
+            _ => changes.add(Change { before, after, outcome: Outcome::default() }),
+        }
+    }
+
+    /// Adds what became of claims in the change that was added last.
+    pub(super) fn add_outcome(&self, outcome: Outcome) {
+        if let Some(last) = self.changes.borrow_mut().issues.last_mut() {
+            last.outcome.follow(outcome);
         }
     }
 
@@ -158,7 +189,7 @@ mod tests {
         assert!(watched.take().is_empty());
         pending.written();
         let changes = watched.take();
-        let change = |before, after| Change { before, after };
+        let change = |before, after| Change { before, after, outcome: Outcome::default() };
         assert_eq!(changes.issues, [change(row(1, "a"), row(1, "b")), change(None, row(2, "c"))]);
         assert!(changes.statements == 1 && !changes.is_cut && watched.take().is_empty());
     }

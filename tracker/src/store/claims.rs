@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::changes::PromiseNews;
+use super::changes::{Outcome, PromiseNews};
 use super::rows::{RowKey, damaged, decode, encode};
 use super::tables::{Table, Tables, Writing};
 use crate::claim::Sighting;
@@ -247,6 +247,18 @@ impl Writing {
     /// Forgets who promised what of a claim.
     pub fn remove_promises(&self, claim: RecordHash) -> Result<(), TrackerError> {
         self.remove(Table::Promises, &claim.0)
+    }
+
+    /// Tells whoever watches this store what became of claims in the change that was written last.
+    pub fn note_outcome(&self, outcome: Outcome) {
+        if let Some(pending) = &self.pending {
+            pending.add_outcome(outcome);
+        }
+    }
+
+    /// Tells whether somebody watches this store.
+    pub fn is_watched(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// Tells whoever watches this store what became of promises.

@@ -25,7 +25,7 @@ mod tables;
 mod upgrade;
 
 pub use barrier::{catches_panics, unpanicked};
-pub use changes::{CHANGES_MAX, Change, Changes, PromiseNews};
+pub use changes::{CHANGES_MAX, Change, Changes, Outcome, PromiseNews};
 pub use charters::Charters;
 pub use claims::{Claims, Promises, Proof, Watched, Whose};
 pub use disk::{Disk, Moment};

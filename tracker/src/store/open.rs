@@ -337,11 +337,12 @@ impl Writing {
         self.put(Table::Meta, META_SEEN, &encode(&entries)?)
     }
 
-    /// Counts one more start of a program that beats, and returns its number; the first is 1.
-    pub fn next_start(&self) -> Result<u64, TrackerError> {
+    /// Counts one more start of a program that beats, and returns its number: more than any before, and no less than
+    /// that.
+    pub fn next_start(&self, at_least: u64) -> Result<u64, TrackerError> {
         let before = self.get(Table::Meta, META_START)?;
         let before: u64 = before.map_or(Ok(0), |bytes| decode(&bytes, "the number of a start"))?;
-        let start = before.saturating_add(1);
+        let start = before.saturating_add(1).max(at_least);
         self.put(Table::Meta, META_START, &encode(&start)?)?;
         Ok(start)
     }

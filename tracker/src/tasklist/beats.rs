@@ -17,8 +17,11 @@ impl LocalTracker {
     /// Returns the number of this start, which no frame that was ever sent before has: it is on disk when
     /// this returns.
     pub fn start_beating(&mut self) -> Result<u64, TrackerError> {
+        let host = self.host()?;
+        // A store that was put back does not use a number again.
+        let at_least = u64::try_from((host.clock)().0).unwrap_or(0);
         let writing = self.store.write()?;
-        let start = writing.next_start()?;
+        let start = writing.next_start(at_least)?;
         writing.commit()?;
         Ok(start)
     }
@@ -96,9 +99,8 @@ impl LocalTracker {
     }
 
     /// Notes what a frame of another agent says, which was verified; returns of how many of its claims it is
-    /// of use here. One that came before is of none. One that others passed on late says of no claim that it
-    /// was worked on lately.
-    pub fn hear(&mut self, beat: &Beat, is_late: bool) -> Result<usize, TrackerError> {
+    /// of use here. One that came before is of none.
+    pub fn hear(&mut self, beat: &Beat) -> Result<usize, TrackerError> {
         let seen = Sighting((self.host()?.uptime)());
         let writing = self.store.write()?;
         let source = (beat.log, beat.kind);
@@ -111,7 +113,6 @@ impl LocalTracker {
         let mut heard = 0;
         for tag in &beat.claims {
             heard += match beat.kind {
-                Kind::Worked if is_late => 0,
                 Kind::Worked => note_worked(&writing, tag, beat.log.agent, seen)?,
                 Kind::Promised => note_promised(&writing, tag, beat.log.agent)?,
             };
@@ -167,13 +168,24 @@ pub(super) fn watch(
             }
             continue;
         }
-        match (holds, writing.heard_beat(claim)?.is_some()) {
-            (true, false) => writing.put_heard(claim, Sighting(outlook.uptime), record.by)?,
-            (false, true) => writing.remove_heard(claim)?,
-            _ => {}
-        }
+        note_heard(writing, claim, holds, record.by, outlook)?;
     }
     Ok(())
+}
+
+/// Notes when something of another agent was first seen that counts, and forgets it once it does not.
+fn note_heard(
+    writing: &Writing,
+    record: RecordHash,
+    counts: bool,
+    by: AgentId,
+    outlook: &Outlook,
+) -> Result<(), TrackerError> {
+    match (counts, writing.heard_beat(record)?.is_some()) {
+        (true, false) => writing.put_heard(record, Sighting(outlook.uptime), by),
+        (false, true) => writing.remove_heard(record),
+        _ => Ok(()),
+    }
 }
 
 fn watch_promises(

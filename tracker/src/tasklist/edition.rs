@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exchange::{LOGS_PER_AGENT_MAX, logs_of};
 use super::watching::Outlook;
-use super::{Host, beats, names, row};
+use super::{Host, beats, names, outcomes, row};
 use crate::claim::{Act, Phase, Record, link};
 use crate::document::{Birth, Content, Document, DocumentError, Edit, Heads, creation};
 use crate::id::{CommitHash, DocumentKey, ListId, LogId, RecordHash, StatementHash};
@@ -300,6 +300,11 @@ impl<'a> Edition<'a> {
             self.unproved.push(row.key);
         }
         self.outlook().note_change(before.as_ref(), &row);
+        if self.writing.is_watched()
+            && let Some(before) = &before
+        {
+            self.writing.note_outcome(outcomes::of(&content.tree, before, &row));
+        }
         beats::watch(&self.writing, &content, &row, &self.outlook())?;
         if matches!(content.tree.phase(), Phase::Ruled(_)) {
             self.rouse(&content)?;

@@ -26,6 +26,7 @@ mod import;
 mod losses;
 mod members;
 mod names;
+mod outcomes;
 mod outgoing;
 mod query;
 mod reissue;

@@ -56,7 +56,11 @@ fn holder_of(claim: &str) -> Option<String> {
 }
 
 fn held(tree: &Tree) -> Option<Held> {
-    let hash = tree.holder()?;
+    held_by(tree, tree.holder()?)
+}
+
+/// Returns a claim as the one that holds its issue.
+pub(super) fn held_by(tree: &Tree, hash: crate::id::RecordHash) -> Option<Held> {
     let (record, claim) = tree.claim(hash)?;
     Some(Held {
         claim: hash,

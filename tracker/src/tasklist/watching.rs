@@ -187,7 +187,7 @@ impl<'a, T: Tables> Watching<'a, T> {
         let is_other = |other: &&AgentId| Some(**other) != agent;
         // What was claimed here, nobody else beats.
         let settles_in_ms = match held.filter(|held| Some(held.agent) != agent) {
-            Some(held) => around.settles_in_ms(held.agent, held.ttl_ms, uptime),
+            Some(held) => around.settles_in_ms(held.agent, held.ttl_ms, silent_ms, uptime),
             None => settles_in_ms,
         };
         Ok(Sight {
