@@ -89,6 +89,12 @@ pub enum CliError {
         /// Its process.
         pid: u64,
     },
+    /// The node that has the data directory says nothing, not even that it is there.
+    #[error("the node here (process {pid}) does not answer")]
+    Silent {
+        /// Its process.
+        pid: u32,
+    },
     /// A node that was started in the background does not answer yet.
     #[error("the node (process {pid}) does not answer yet")]
     Slow {
@@ -357,7 +363,7 @@ impl CliError {
             Self::Tracker(error) => error.code(),
             Self::Home(error) => error.code(),
             Self::Client(ClientError::Refused(body)) => &body.error,
-            Self::Client(_) => "node_unreachable",
+            Self::Client(_) | Self::Silent { .. } => "node_unreachable",
             Self::Node(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Runs { .. } => "node_runs",
@@ -389,6 +395,9 @@ impl CliError {
             Self::Node(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Runs { .. } => "`x0x status` shows it, `x0x stop` ends it".to_owned(),
+            Self::Silent { pid } => format!(
+                "it was stopped by a signal or a debugger: `kill -CONT {pid}` lets it go on"
+            ),
             Self::Slow { log, .. } => format!(
                 "it goes on: `x0x status` tells once it answers; what it says is in {}",
                 log.display()
@@ -413,7 +422,7 @@ impl CliError {
             Self::Home(error) => error.is_retryable(),
             Self::Client(error) => error.is_retryable(),
             Self::NotJoined { is_late, .. } => *is_late,
-            Self::Slow { .. } => true,
+            Self::Slow { .. } | Self::Silent { .. } => true,
             Self::Git { fault, .. } => *fault == GitFault::Locked,
             Self::Partly { source, .. }
             | Self::InLine { source, .. }
@@ -438,7 +447,7 @@ impl CliError {
                 _ => Exit::Invalid,
             },
             Self::Runs { .. } => Exit::Conflict,
-            Self::Slow { .. } => Exit::Unreachable,
+            Self::Slow { .. } | Self::Silent { .. } => Exit::Unreachable,
             Self::Usage { .. } => Exit::Usage,
             Self::Missing { .. } => Exit::NotFound,
             Self::Invalid { .. } => Exit::Invalid,

@@ -1,12 +1,13 @@
 //! What is meant: the data directory, the repository, the task list and the file. Changes nothing.
 
+pub mod answering;
 pub mod binding;
 #[cfg(test)]
 mod hostile;
 pub mod repository;
 mod spelled;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Session {
     list: Option<String>,
     /// Whether it was told that a writer had been interrupted.
     told_repair: Cell<bool>,
+    /// The process of a node that does not answer, once it was looked for one.
+    silent: OnceCell<Option<u32>>,
 }
 
 impl Session {
@@ -55,7 +58,19 @@ impl Session {
             lock_timeout,
             list: global.list,
             told_repair: Cell::new(false),
+            silent: OnceCell::new(),
         })
+    }
+
+    /// Fails where a node has the data directory and does not answer: whatever is asked of it would be waited
+    /// for in vain, for minutes. It is looked once.
+    pub fn check_node(&self) -> Result<(), CliError> {
+        let look = || {
+            answering::silent(&self.home, |pid| {
+                self.output.note(&format!("waiting for the node here (process {pid}) to answer"));
+            })
+        };
+        self.silent.get_or_init(look).map_or(Ok(()), |pid| Err(CliError::Silent { pid }))
     }
 
     /// Returns the nearest `.x0x.toml`, searched upwards.
@@ -70,6 +85,7 @@ impl Session {
 
     /// Returns the task list that is meant, which the data directory holds.
     pub fn list(&self) -> Result<ListId, CliError> {
+        self.check_node()?;
         if let Some(name) = &self.list {
             return Ok(self.home.list_named(Some(name), self.lock_timeout)?);
         }
@@ -106,6 +122,7 @@ impl Session {
     /// Starts to hold the task list that `.x0x.toml` names, and says so.
     pub fn attach(&self, binding: &Binding) -> Result<(), CliError> {
         let Binding { list, name, prefix, .. } = binding;
+        self.check_node()?;
         self.home.attach(*list, name, prefix, self.lock_timeout)?;
         self.output.note(&format!(
             "Task list '{name}' ({}) is new here: its issues come from the file alone until this \
@@ -149,7 +166,7 @@ impl Session {
         };
         let is_meant = match &self.list {
             None => true,
-            Some(name) => self.home.list_named(Some(name), self.lock_timeout)? == binding.list,
+            Some(_) => self.list()? == binding.list,
         };
         if is_meant { binding.canonical_jsonl().map(Some) } else { Ok(None) }
     }

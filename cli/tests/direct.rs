@@ -54,7 +54,7 @@ fn a_direct_message_is_sent_heard_read_and_released_as_it_is_typed() {
     assert!(sent.contains("delivered over quic in"), "{sent}");
     let listed = b.ok(&["direct", "inbox"]);
     assert!(listed.contains(&of_a[..8]) && listed.ends_with("look at this\n"), "{listed}");
-    std::fs::write(a.dir.path().join("repo/r.json"), "{\"ok\": 1.0}\n").unwrap();
+    std::fs::write(a.dir.path().join("repo/r.json"), "{\"ok\": 1.0,\"a\":[]}\n").unwrap();
     a.ok(&["direct", "send", &of_b, "@r.json", "--form", "json", "--message-id", "r7"]);
     let heard = b.ok(&["direct", "listen", "--after", "1", "--limit", "2", "--json", "--ack"]);
     let heard: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -64,11 +64,17 @@ fn a_direct_message_is_sent_heard_read_and_released_as_it_is_typed() {
     );
     assert_eq!((&heard[1]["from"], &heard[1]["verified"]), (&of_a.clone().into(), &true.into()));
     assert!(heard[1]["json"].is_object());
+    assert_eq!(heard[1]["payload"], "eyJvayI6IDEuMCwiYSI6W119", "as it was spelled");
     assert_eq!(json_of(&b, &["direct", "inbox"])["unread"], 0);
     // An issue travels with it.
     let issue = a.create("Mend the pump");
     a.ok(&["direct", "send", &of_b, "yours", "--issue", &issue]);
     assert_eq!(json_of(&b, &["issues", "show", &issue])["title"], "Mend the pump");
+    // What begins with @ is a file, unless that is typed twice.
+    let refused = a.run(&["direct", "send", &of_b, "@ann"]);
+    assert!(refused.code == 3 && refused.stderr.contains("'@@ann, look'"), "{refused:?}");
+    a.ok(&["direct", "send", &of_b, "@@ann"]);
+    assert!(b.ok(&["direct", "inbox"]).contains("  @ann\n"));
     let told = b.ok(&["diagnostics", "dm"]);
     assert!(told.contains("loopback") && told.contains("quic") && told.contains("inbox"), "{told}");
     let code = |site: &Site, args: &[&str]| site.run(args).code;

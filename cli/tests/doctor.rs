@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs::{self, File, Permissions};
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
@@ -122,6 +123,23 @@ fn each_thing_that_is_broken_has_its_line() {
     assert_eq!(said(&checks(&place), "store").0, "fail");
     fs::write(&key, "no key").unwrap();
     assert_eq!(said(&checks(&place), "key").0, "fail");
+}
+
+#[test]
+fn the_port_is_looked_at_that_a_node_would_take_here() {
+    let place = healthy();
+    let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let named = format!("UDP {port}");
+    fs::write(place.data().join("peers.json"), format!("{{\"port\":{port},\"agents\":{{}}}}"))
+        .unwrap();
+    let (status, detail) = said(&checks(&place), "ports");
+    assert_eq!((status.as_str(), detail.contains(&named)), ("warn", true), "{detail}");
+    // What the configuration says goes before what is remembered.
+    fs::write(place.data().join("config.toml"), "[node]\nlisten = '127.0.0.1:0'\n").unwrap();
+    assert_eq!(said(&checks(&place), "ports").0, "pass");
+    fs::write(place.data().join("config.toml"), "[node]\nlisen = 1\n").unwrap();
+    assert_eq!(said(&checks(&place), "ports").0, "fail");
 }
 
 #[test]

@@ -13,11 +13,13 @@ mod harness;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::site::{Site, level};
 use common::{LONG, until};
 use harness::{Conditions, Direction, Network};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 #[test]
@@ -30,6 +32,40 @@ fn a_node_whose_stores_are_borrowed_is_stopped_all_the_same() {
     site.stop();
     drop(borrowed);
     site.ok(&["issues", "create", "--title", "afterwards"]);
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_named_by_every_command_that_needs_it() {
+    let mut site = Site::founder();
+    site.create("one");
+    site.up();
+    let node = Pid::from_child(site.up.as_ref().unwrap());
+    kill_process(node, Signal::STOP).unwrap();
+    let named = format!("the node here (process {}) does not answer", node.as_raw_nonzero());
+    let commands: [&[&str]; 6] = [
+        &["issues", "list"],
+        &["issues", "create", "two"],
+        &["direct", "send", "ab", "hello"],
+        &["direct", "inbox"],
+        &["status"],
+        &["stop"],
+    ];
+    let site = &site;
+    thread::scope(|scope| {
+        let run = |args: &'static [&'static str]| scope.spawn(move || (args, site.run(args)));
+        let answers: Vec<_> =
+            commands.map(run).into_iter().map(|run| run.join().unwrap()).collect();
+        for (args, answer) in answers {
+            assert_eq!(answer.code, 6, "{args:?}: {answer:?}");
+            assert!(answer.stderr.contains(&named), "{args:?}: {answer:?}");
+            assert!(answer.stderr.contains("waiting for the node here"), "{args:?}: {answer:?}");
+            assert!(answer.stderr.contains(&format!("`kill -CONT {}`", node.as_raw_nonzero())));
+        }
+    });
+    let doctor = site.run(&["doctor"]);
+    assert!(doctor.code == 1 && doctor.stdout.contains(&named), "{doctor:?}");
+    kill_process(node, Signal::CONT).unwrap();
+    assert!(site.ok(&["issues", "list"]).contains("one"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::process::Stdio;
 
 use common::site::{Site, level};
 use common::until;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn json(site: &Site, args: &[&str]) -> Value {
@@ -127,6 +128,25 @@ fn a_runner_that_is_to_stop_in_isolation_takes_nothing_and_says_why() {
     assert!(answer.code == 1 && answer.stderr.contains("no other member was heard"), "{answer:?}");
     assert!(answer.stderr.contains("x0x peers"), "{answer:?}");
     assert_eq!(json(&a, &["issues", "show", "PUMP-0001"])["state"], "todo");
+}
+
+#[test]
+fn a_runner_whose_node_dies_says_once_what_others_may_do() {
+    let (mut a, _b, _c) = three();
+    let args = ["issues", "run", "PUMP-0001", "--worker", "w", "--ttl", "2s", "--", "sleep", "600"];
+    let said = a.dir.path().join("said");
+    let mut command = a.command(&args);
+    command.stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap());
+    let mut runner = command.spawn().unwrap();
+    until("it works on the issue", || proofs(&a).len() == 1);
+    a.kill();
+    let text = "no node runs here any more: others do not hear that PUMP-0001 is worked on, and may take \
+                it over after 2 s";
+    let told = || fs::read_to_string(&said).unwrap().matches(text).count();
+    until("it is said", || told() > 0);
+    kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
+    runner.wait().unwrap();
+    assert_eq!(told(), 1);
 }
 
 /// Returns the directories of proofs of a site.

@@ -122,7 +122,7 @@ pub struct ReleaseArgs {
     /// End the claim of somebody else; for maintainers, and with a reason
     #[arg(long)]
     pub force: bool,
-    /// How long the issue is not handed out again, as 90s or 15m; a day at most
+    /// How long the issue is not handed out again on this machine, as 90s or 15m; a day at most
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub retry_after: Option<u64>,
 }

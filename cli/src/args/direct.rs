@@ -11,6 +11,7 @@ pub enum DirectCommand {
     #[command(
         after_help = "The node here keeps the message until the other one has it on disk, and tries for 10 minutes, over a link
 or sealed through others. Without --wait it is waited for 30 s at most; what is still queued then goes on.
+A JSON value is sent as it is spelled. A text that begins with @ is typed with another one: @@text.
 With --json: {\"ok\", \"message_id\", \"path\", \"tried\", \"accepted_at\", \"delivered_at\", \"attempts\", \"latency_us\"}.
 
 Examples:
@@ -89,7 +90,7 @@ pub struct SendArgs {
     /// To whom: an agent's id, or the first digits of a member's
     #[arg(value_name = "AGENT")]
     pub to: String,
-    /// The text, of 48 KiB at most; @FILE reads a file, - reads stdin
+    /// The text, of 48 KiB at most; @FILE reads a file, - reads stdin, @@text is the text @text
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     pub text: String,
     /// How the text is meant

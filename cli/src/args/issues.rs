@@ -117,16 +117,15 @@ with all that it builds on.")]
   x0x issues comment X0X-0042 'Reproduced on a 2-core machine'
   cargo test 2>&1 | x0x issues comment X0X-0042 -")]
     Comment(CommentArgs),
-    /// Mark issues as done
-    #[command(
-        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+    /// Mark issues as done; for maintainers
+    #[command(after_help = "Only a maintainer may; `x0x members` shows who is one.
+With --json, one ID answers the issue, several answer {\"issues\": [...]}.
 A claim on the issue ends, and its worker is told. With --claim-next the issue that was claimed is
 answered, as by `next --claim`.
 
 Examples:
   x0x issues done X0X-0042 X0X-0043
-  x0x issues done X0X-0042 --reason 'merged' --claim-next --worker w1"
-    )]
+  x0x issues done X0X-0042 --reason 'merged' --claim-next --worker w1")]
     Done(Box<DoneArgs>),
     /// Mark issues as given up
     #[command(
@@ -139,13 +138,12 @@ Example:
     /// Mark an issue as the same work as another
     #[command(after_help = "Example:\n  x0x issues duplicate X0X-0042 --of X0X-0007")]
     Duplicate(DuplicateArgs),
-    /// Open ended issues again, and send back what was handed off
-    #[command(
-        after_help = "With --json, one ID answers the issue, several answer {\"issues\": [...]}.
+    /// Open ended issues again, and send back what was handed off; for maintainers
+    #[command(after_help = "Only a maintainer may; `x0x members` shows who is one.
+With --json, one ID answers the issue, several answer {\"issues\": [...]}.
 
 Example:
-  x0x issues reopen X0X-0042 --reason 'the test fails on one core'"
-    )]
+  x0x issues reopen X0X-0042 --reason 'the test fails on one core'")]
     Reopen(RuleArgs),
     /// Let an issue wait for others
     #[command(after_help = "Examples:

@@ -50,8 +50,8 @@ pub struct RunArgs {
     /// How long the command may take [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = values::period)]
     pub timeout: Option<Duration>,
-    /// What to do once this machine has heard no other member for as long as the claim lives without a beat, so
-    /// that others may take it over: go on, or end the command and give the issue back
+    /// What to do once this machine has heard no other member, or its node was gone, for as long as the claim
+    /// lives without a beat, so that others may take it over: go on, or end the command and give the issue back
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnIsolation::Continue)]
     pub on_isolation: OnIsolation,
     /// How long the command has between SIGTERM and SIGKILL

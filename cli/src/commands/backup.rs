@@ -36,6 +36,7 @@ pub fn restore(session: &Session, args: &RestoreArgs) -> Result<Exit, CliError> 
     let bytes = fs::metadata(&args.file)
         .map_err(|error| CliError::file("cannot read", &args.file, error))?
         .len();
+    session.check_node()?;
     let mut meter = Meter::start("restoring", bytes, &session.output);
     let progress = &mut |bytes| meter.tell_bytes(bytes);
     let restored = session.home.restore(&args.file, args.replace, session.lock_timeout, progress);

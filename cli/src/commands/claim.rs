@@ -8,6 +8,7 @@ use x0x_tracker::interface::{Holding, Kept, Pick, Standing, Terms, TrackerError}
 use crate::args::claims::{ClaimArgs, HoldingArgs};
 use crate::args::filter::ShapeArgs;
 use crate::error::{CliError, Exit};
+use crate::output::progress::Waiting;
 use crate::output::{claim, record};
 use crate::resolve::Session;
 
@@ -36,7 +37,12 @@ pub fn take(
     shape: &ShapeArgs,
 ) -> Result<Exit, CliError> {
     let mut tracker = session.writer()?;
-    match tracker.claim(pick, terms) {
+    let waiting = terms
+        .confirm_ms
+        .map(|_| Waiting::start(session.output, "waiting for others to confirm it"));
+    let claimed = tracker.claim(pick, terms);
+    drop(waiting);
+    match claimed {
         Ok(kept) => {
             answer(session, &*tracker, kept, shape, Some(terms))?;
             Ok(Exit::Done)

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use x0x::rest::client::ClientError;
 use x0x::rest::follow::Told;
@@ -15,6 +17,7 @@ use crate::args::direct::{
 use crate::error::{CliError, Exit};
 use crate::input::Texts;
 use crate::output::plain::one_line;
+use crate::output::progress::Waiting;
 use crate::resolve::Session;
 
 /// How many messages of the inbox are read at once.
@@ -43,31 +46,50 @@ pub fn run(session: &Session, command: &DirectCommand) -> Result<Exit, CliError>
     }
 }
 
+/// A message as the node is asked to send it, with a text or a JSON value.
+#[derive(Serialize)]
+struct Letter<'a> {
+    to: &'a str,
+    text: Option<String>,
+    /// It goes as it was spelled; without one the name is missing too, since null is a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json: Option<Box<RawValue>>,
+    wait: &'static str,
+    ttl_ms: Option<u64>,
+    message_id: Option<&'a str>,
+    issues: &'a [String],
+    list: Option<String>,
+}
+
 fn send(session: &Session, args: &SendArgs) -> Result<Exit, CliError> {
     let node = client(session)?;
-    let text = Texts::default().read(&args.text)?;
-    let (form, value) = match args.form {
-        FormOf::Text => ("text", Value::from(text)),
-        FormOf::Json => ("json", parsed(&text)?),
+    let said = Texts::default().read(&args.text).map_err(|error| unread(error, &args.text))?;
+    let (text, json) = match args.form {
+        FormOf::Text => (Some(said), None),
+        FormOf::Json => (None, Some(parsed(said)?)),
     };
     let wait = match args.wait {
         WaitFor::None => "none",
         WaitFor::Accepted => "accepted",
         WaitFor::Delivered => "delivered",
     };
-    let mut body = json!({"to": args.to, form: value, "wait": wait});
-    if let Some(ttl_ms) = args.ttl {
-        body["ttl_ms"] = ttl_ms.into();
-    }
-    if let Some(message_id) = &args.message_id {
-        body["message_id"] = message_id.as_str().into();
-    }
-    if !args.issues.is_empty() {
-        body["issues"] = args.issues.clone().into();
-        body["list"] = session.list()?.to_string().into();
-    }
-    let receipt: Value = node.post("/direct/send", &body)?;
+    let list = match args.issues.is_empty() {
+        true => None,
+        false => Some(session.list()?.to_string()),
+    };
+    let SendArgs { to, ttl: ttl_ms, message_id, issues, .. } = args;
+    let (ttl_ms, message_id) = (*ttl_ms, message_id.as_deref());
+    let letter = Letter { to, text, json, wait, ttl_ms, message_id, issues, list };
     let output = session.output;
+    let waiting = (args.wait == WaitFor::Delivered).then(|| {
+        let to = short(to);
+        let text = format!(
+            "waiting 30 s at most for {to} to take it; what is not delivered by then goes on"
+        );
+        Waiting::start(output, text)
+    });
+    let receipt: Value = node.post("/direct/send", &letter)?;
+    drop(waiting);
     if output.json {
         output.json(&receipt)?;
         return Ok(Exit::Done);
@@ -85,8 +107,24 @@ fn send(session: &Session, args: &SendArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn parsed(text: &str) -> Result<Value, CliError> {
-    serde_json::from_str(text).map_err(|error| CliError::Invalid {
+/// Returns the error of a text that could not be read; one that begins with @ may have been meant as it is.
+fn unread(error: CliError, typed: &str) -> CliError {
+    match error {
+        CliError::Missing { .. } | CliError::Io { .. } if typed.starts_with('@') => {
+            CliError::Hinted {
+                hint: "check the path; a text that begins with @ is typed with another one, as in \
+                       '@@ann, look'"
+                    .to_owned(),
+                source: Box::new(error),
+            }
+        }
+        error => error,
+    }
+}
+
+/// Returns a JSON value as it was spelled.
+fn parsed(text: String) -> Result<Box<RawValue>, CliError> {
+    RawValue::from_string(text).map_err(|error| CliError::Invalid {
         detail: format!("the text is no JSON value: {error}"),
         hint: "quote it for the shell, or name a file with @FILE".to_owned(),
     })
@@ -234,4 +272,22 @@ fn blocked(session: &Session, answer: &Value) -> Result<Exit, CliError> {
         output.data(|stdout| writeln!(stdout, "{agent}  not taken"))?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_value_leaves_as_it_was_spelled() {
+        let spelled = "{\"b\":1.0,\"a\":[1,2],\"b\": 1e400}";
+        let json = Some(parsed(format!(" {spelled}\n")).unwrap());
+        let (to, wait, issues): (_, _, &[String]) = ("ab", "none", &[]);
+        let (text, ttl_ms, message_id, list) = (None, None, None, None);
+        let letter = Letter { to, text, json, wait, ttl_ms, message_id, issues, list };
+        // The way to the node lays out what is around it.
+        let sent = serde_json::to_string_pretty(&letter).unwrap();
+        assert!(sent.contains(&format!("\"json\": {spelled},\n")), "{sent}");
+        assert!(parsed("{".to_owned()).is_err());
+    }
 }

@@ -121,6 +121,7 @@ fn found(
     };
     // Begun before the list is founded: where nothing can be written, nothing is founded.
     let mut pending = Pending::of(&file).map_err(io)?;
+    session.check_node()?;
     let list = session.home.found(&name, &prefix, session.lock_timeout)?;
     let branch = repository::branch_of(root);
     let binding = Binding { file: file.clone(), list, name, prefix, jsonl, branch };

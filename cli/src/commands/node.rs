@@ -9,14 +9,16 @@ use x0x::rest::client::{Client, ClientError};
 use crate::error::CliError;
 use crate::resolve::Session;
 
-/// Returns the node that runs in the data directory.
+/// Returns the node that runs in the data directory; an error too where it does not answer at all.
 pub fn client(session: &Session) -> Result<Client, CliError> {
+    session.check_node()?;
     Ok(Client::of(session.home.dir())?)
 }
 
 /// Returns the node that runs in the data directory; `None` where none answers.
 pub fn running(session: &Session) -> Result<Option<Client>, CliError> {
-    let Ok(client) = client(session) else { return Ok(None) };
+    session.check_node()?;
+    let Ok(client) = Client::of(session.home.dir()) else { return Ok(None) };
     match client.get::<Value>("/agent") {
         Ok(agent) if agent["agent_id"].is_string() => Ok(Some(client)),
         Err(ClientError::Unreachable { .. } | ClientError::Refused(_)) => Ok(None),

@@ -131,6 +131,24 @@ fn line(data: &Value) -> String {
     line
 }
 
+/// Returns how a claim ended, where its holder did not give it up itself.
+fn ended(data: &Value) -> String {
+    match data["how"].as_str() {
+        None | Some("released") => match data["by"]["reason"].as_str() {
+            Some(reason) => format!(": {}", one_line(reason)),
+            None => String::new(),
+        },
+        Some(how) => format!(", {} {}", one_line(&how.replace('_', " ")), by_whom(&data["by"])),
+    }
+}
+
+/// Returns who did something, and why.
+fn by_whom(note: &Value) -> String {
+    let by = short(note["by"].as_str().unwrap_or_default());
+    let reason = note["reason"].as_str().map(|reason| format!(": {}", one_line(reason)));
+    format!("by {by}{}", reason.unwrap_or_default())
+}
+
 /// Returns what an event says beside the issue.
 fn detail(kind: &str, data: &Value) -> Option<String> {
     let holder = &data["holder"];
@@ -143,9 +161,9 @@ fn detail(kind: &str, data: &Value) -> Option<String> {
             let again = if data["renewed"] == true { " again" } else { "" };
             Some(format!("by {}{again}, fence {}", who(), holder["fence"]))
         }
-        "confirmed" | "lost" | "released" | "handed_off" if holder.is_object() => {
-            Some(format!("by {}", who()))
-        }
+        "released" if holder.is_object() => Some(format!("by {}{}", who(), ended(data))),
+        "confirmed" | "lost" | "handed_off" if holder.is_object() => Some(format!("by {}", who())),
+        "reopened" if data["by"].is_object() => Some(by_whom(&data["by"])),
         "ended" => data["state"].as_str().map(|state| one_line(state).into_owned()),
         "edited" => {
             let fields = data["fields"].as_array()?.iter().filter_map(Value::as_str);

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use x0x_tracker::interface::claims::{Rival, duration};
+use x0x_tracker::id::AgentId;
+use x0x_tracker::interface::claims::{Note, Rival, duration};
 use x0x_tracker::interface::report::Row;
 use x0x_tracker::interface::{Held, Shown, Standing, Watch};
 use x0x_tracker::issue::{as_text, elements_of};
@@ -99,7 +100,9 @@ pub fn part(
     look: Look,
 ) -> io::Result<()> {
     let mut facts = facts(shown, shard);
-    facts.extend(shown.rivals.iter().map(rival_fact));
+    // Of a claim that stands alone the holder is told already.
+    let is_told = |rival: &&Rival| shown.rivals.len() > 1 || rival.end.is_some();
+    facts.extend(shown.rivals.iter().filter(is_told).map(rival_fact));
     if facts.is_empty() {
         return Ok(());
     }
@@ -112,6 +115,13 @@ pub fn part(
     Ok(())
 }
 
+/// Returns who did something to a claim of an agent, where that is somebody else, and why.
+fn note(note: &Note, holder: AgentId) -> String {
+    let by = if note.by == holder { String::new() } else { format!(" by {}", note.by.short()) };
+    let reason = note.reason.as_ref().map(|reason| format!(" ({reason})"));
+    format!("{by}{}", reason.unwrap_or_default())
+}
+
 /// Returns what became of one claim of several.
 fn rival_fact(rival: &Rival) -> (&'static str, String) {
     let Rival { claim, agent, worker, ended, why, counts, .. } = rival;
@@ -119,10 +129,16 @@ fn rival_fact(rival: &Rival) -> (&'static str, String) {
     let label = match counts {
         true if stands => "counts",
         // What comes after it starts from it; it holds nothing.
-        true => "last",
+        true => "ended",
         false => "claimed",
     };
-    let ended = ended.as_ref().map(|how| format!(", {}", how.replace('_', " ")));
+    let ended = ended.as_ref().map(|how| {
+        let how = how.replace('_', " ");
+        let end = rival.end.as_ref().map(|end| note(end, *agent)).unwrap_or_default();
+        let back =
+            rival.sent_back.as_ref().map(|back| format!(", sent back{}", note(back, *agent)));
+        format!(", {how}{end}{}", back.unwrap_or_default())
+    });
     let place = slot(rival.slot);
     let (whose, ended) = (agent.short(), ended.unwrap_or_default());
     // That it counts is said already.

@@ -1,6 +1,9 @@
-//! How far a long task is, told on stderr once it takes long. The task knows nothing of it.
+//! How far a long task is, or what is waited for, told on stderr once it takes long. The task knows nothing of it.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use x0x::time;
 use x0x_tracker::interface::{Progress, Share};
@@ -9,6 +12,8 @@ use super::Output;
 
 /// What takes less is not talked about.
 const PATIENCE_MS: i64 = 1_000;
+/// See [`PATIENCE_MS`].
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a terminal's line is written anew.
 const TERMINAL_MS: i64 = 200;
 /// How often a line is written where nothing can be rewritten.
@@ -88,5 +93,28 @@ impl Drop for Meter {
         if self.terminal && self.told_ms.is_some() {
             let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
         }
+    }
+}
+
+/// Says once what is waited for, if that takes long; dropped when the wait is over.
+pub struct Waiting {
+    /// Whoever waits to say it hears when this is gone.
+    _over: mpsc::Sender<()>,
+}
+
+impl Waiting {
+    /// Starts the clock of a wait, on a thread of its own: the answer waits for nobody.
+    pub fn start(output: Output, text: impl Into<String>) -> Self {
+        let (over, is_over) = mpsc::channel::<()>();
+        let text = text.into();
+        if output.notes() {
+            // Without a thread nothing is said, which keeps nobody from waiting.
+            let _unsaid = thread::Builder::new().spawn(move || {
+                if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    output.note(&text);
+                }
+            });
+        }
+        Self { _over: over }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use x0x::home::{Home, HomeError};
 use x0x::time;
-use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX};
+use x0x_tracker::claim::record::{REASON_BYTES_MAX, RETRY_AFTER_MS_MAX, TTL_MS_DEFAULT};
 use x0x_tracker::id::{AgentId, DocumentKey, ListId, RecordHash};
 use x0x_tracker::interface::error::Fault;
 use x0x_tracker::interface::report::Held;
@@ -21,7 +21,12 @@ use super::foreman::{Act, Beat, Job, Outcome};
 use super::handoff::{self, Seen};
 use super::haste::Haste;
 use super::proofs::{self, Closing, Proofs};
+use super::reach::Reach;
 use crate::error::CliError;
+use crate::resolve::answering;
+
+/// How long a node may be away that starts again, or takes its stores back, before that is spoken of.
+const NODE_BACK_MAX: Duration = Duration::from_secs(4);
 
 /// How long it waits for other writers before it looks whether to go on.
 const WAIT_AT_A_STRETCH: Duration = Duration::from_millis(500);
@@ -50,6 +55,8 @@ pub struct Desk {
     pub stops_isolated: bool,
     /// How much the end of the runner is wanted.
     pub haste: Haste,
+    /// Whether what is written reaches others.
+    pub reach: Reach,
 }
 
 /// An issue that was claimed.
@@ -63,6 +70,18 @@ pub struct Taken {
     pub claim: RecordHash,
     /// How often in a row it failed before.
     pub failures: u32,
+}
+
+impl Taken {
+    /// Returns the name of the issue, and how long the claim lives without a beat.
+    pub fn named(&self) -> (String, u64) {
+        (self.issue.name.clone(), self.ttl_ms())
+    }
+
+    /// Returns how long the claim lives without a beat.
+    pub fn ttl_ms(&self) -> u64 {
+        self.issue.row.held.as_ref().map_or(TTL_MS_DEFAULT, |held| held.ttl_ms)
+    }
 }
 
 /// What is to be stored of a job.
@@ -109,11 +128,19 @@ impl Desk {
 
     /// Opens a list to read.
     pub fn reader(&self, list: ListId) -> Result<Box<dyn Tracker>, CliError> {
+        self.check_node()?;
         Ok(self.home.reader(list, self.wait)?.tracker)
+    }
+
+    /// Fails where a node has the store and does not answer: beats, signals and all else would wait behind it.
+    fn check_node(&self) -> Result<(), CliError> {
+        let silent = answering::silent(&self.home, |_pid| {});
+        silent.map_or(Ok(()), |pid| Err(CliError::Silent { pid }))
     }
 
     /// Opens the list to write; does not wait for other writers once haste is so great.
     fn open_unless(&self, haste: u8) -> Result<Box<dyn Tracker>, CliError> {
+        self.check_node()?;
         let mut left = self.wait;
         loop {
             let wait = left.min(WAIT_AT_A_STRETCH);
@@ -145,6 +172,12 @@ impl Desk {
         let confirm_ms = name.is_none().then_some(CONFIRM_MS);
         let (worker, ttl_ms, resume) = (self.worker.clone(), self.ttl_ms, name.is_some());
         let unless_isolated = self.stops_isolated;
+        let life_ms = ttl_ms.unwrap_or(TTL_MS_DEFAULT);
+        let lost_for = self.reach.lost_for(&self.home, &*tracker);
+        if unless_isolated && lost_for.is_some_and(|lost| lost > Duration::from_millis(life_ms)) {
+            // The store alone does not know of anybody who could be heard.
+            return Err(TrackerError::Isolated { ttl_ms: life_ms }.into());
+        }
         let terms = Terms { worker, ttl_ms, resume, confirm_ms, unless_isolated };
         let Kept { issue, claim, .. } = tracker.claim(&Pick::Issue(wanted.name), &terms)?;
         let issue = if issue.json.is_some() { issue } else { tracker.show(&issue.name)? };
@@ -157,7 +190,10 @@ impl Desk {
         let Ok(mut tracker) = self.open_unless(Haste::ENDING) else {
             return claims.iter().map(|(job, _)| (*job, Beat::Later)).collect();
         };
+        let lost_for = self.reach.lost_for(&self.home, &*tracker);
+        let is_untold = lost_for.is_some_and(|lost| lost > NODE_BACK_MAX);
         let mut beat = |claim| match self.by(claim, |holding| tracker.heartbeat(holding)) {
+            Ok(kept) if is_untold => Beat::Untold(kept.claim),
             Ok(kept) => {
                 let standing = kept.issue.watch.map(|watch| watch.standing);
                 match standing == Some(Standing::Isolated) {
@@ -165,6 +201,8 @@ impl Desk {
                     false => Beat::Kept(kept.claim),
                 }
             }
+            // It has lapsed, and stays as it is until a node asks others.
+            Err(TrackerError::NobodyAsked { .. }) if is_untold => Beat::Untold(claim),
             Err(TrackerError::ClaimLost { by_holder: true, .. }) => Beat::Settled,
             Err(error) if is_loss(&error) => Beat::Lost(error.to_string()),
             Err(_) => Beat::Later,

@@ -56,7 +56,7 @@ pub struct Plan {
     pub poll_ms: u64,
     /// How long a command may take.
     pub timeout_ms: Option<u64>,
-    /// Whether a command is ended once no other member was heard for the life of its claim.
+    /// Whether a command is ended once no other member was heard, or could hear of it, for the life of its claim.
     pub stops_isolated: bool,
     /// How long an issue is left alone after a failure.
     pub backoff: Backoff,
@@ -88,6 +88,8 @@ struct Work {
     /// Failures before this attempt, one after another.
     failures: u32,
     beat_due_ms: u64,
+    /// When others could hear of it last.
+    told_ms: u64,
     stop: Option<Stop>,
     /// The claim is over, and why; nothing more is to be said about it.
     lost: Option<String>,
@@ -250,6 +252,7 @@ impl Foreman {
             ttl_ms,
             failures,
             beat_due_ms: now_ms + beat_after_ms(ttl_ms),
+            told_ms: now_ms,
             stop: None,
             lost: None,
             is_settled_by_command: false,
@@ -301,16 +304,22 @@ impl Foreman {
             let Some(work) = self.jobs.get_mut(&job) else { continue };
             match beat {
                 Beat::Kept(claim) => {
-                    work.claim = claim;
-                    work.beat_due_ms = now_ms + beat_after_ms(work.ttl_ms);
+                    work.keep(now_ms, claim);
+                    work.told_ms = now_ms;
                 }
                 Beat::Isolated(claim) => {
-                    work.claim = claim;
-                    work.beat_due_ms = now_ms + beat_after_ms(work.ttl_ms);
-                    let runs = matches!(work.phase, Phase::Starting | Phase::Running { .. });
-                    if self.plan.stops_isolated && runs && work.stop.is_none() {
-                        work.stop = Some(Stop::Isolated);
-                        effects.push(Effect::Stop { job, at_once: false });
+                    work.keep(now_ms, claim);
+                    work.told_ms = now_ms;
+                    if self.plan.stops_isolated {
+                        work.stop_isolated(job, effects);
+                    }
+                }
+                Beat::Untold(claim) => {
+                    work.keep(now_ms, claim);
+                    // From then on others may take it over.
+                    let is_over = now_ms >= work.told_ms.saturating_add(work.ttl_ms);
+                    if self.plan.stops_isolated && is_over {
+                        work.stop_isolated(job, effects);
                     }
                 }
                 Beat::Later => {
@@ -438,6 +447,21 @@ fn beat_after_ms(ttl_ms: u64) -> u64 {
 }
 
 impl Work {
+    /// Notes that the claim lives, and when its next beat is due.
+    fn keep(&mut self, now_ms: u64, claim: RecordHash) {
+        self.claim = claim;
+        self.beat_due_ms = now_ms + beat_after_ms(self.ttl_ms);
+    }
+
+    /// Has the command ended, of which no other member hears.
+    fn stop_isolated(&mut self, job: Job, effects: &mut Vec<Effect>) {
+        let runs = matches!(self.phase, Phase::Starting | Phase::Running { .. });
+        if runs && self.stop.is_none() {
+            self.stop = Some(Stop::Isolated);
+            effects.push(Effect::Stop { job, at_once: false });
+        }
+    }
+
     fn wants_beats(&self) -> bool {
         let is_ours = self.lost.is_none() && !self.is_settled_by_command;
         is_ours && !matches!(self.phase, Phase::Settling { .. })

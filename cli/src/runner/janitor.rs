@@ -11,6 +11,7 @@ use x0x_tracker::id::{AgentId, ListId};
 
 use super::desk::Desk;
 use super::haste::Haste;
+use super::reach::Reach;
 use super::recovery::{Found, Recovered, recover_others};
 
 /// How long an issue is left alone that such a runner had: a runner's first backoff.
@@ -63,8 +64,9 @@ fn recover(home: Home, agent: AgentId, wait: Duration) -> Recovered {
     // Each that is gone left which list is meant, and from where its proofs are named.
     let list = ListId([0; 32]);
     let (worker, root) = (String::new(), home.dir().to_owned());
-    let (ttl_ms, stops_isolated, haste) = (None, false, Haste::default());
-    let desk = Desk { home, agent, list, wait, worker, ttl_ms, root, stops_isolated, haste };
+    let (ttl_ms, stops_isolated) = (None, false);
+    let (haste, reach) = (Haste::default(), Reach::default());
+    let desk = Desk { home, agent, list, wait, worker, ttl_ms, root, stops_isolated, haste, reach };
     recover_others(&desk, RETRY_AFTER_MS)
 }
 

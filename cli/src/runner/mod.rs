@@ -15,7 +15,9 @@ mod haste;
 mod janitor;
 pub mod keeper;
 mod leftover;
+mod others;
 mod proofs;
+mod reach;
 mod reaper;
 mod recovery;
 mod shift;
@@ -41,6 +43,7 @@ use desk::Desk;
 use foreman::{Plan, Verdict};
 use haste::Haste;
 pub use janitor::look_after;
+use reach::Reach;
 use shift::{Channels, Done, Heard, Shift};
 use sweeper::Sweeper;
 use told::Told;
@@ -99,6 +102,7 @@ pub fn run(settings: Settings) -> Result<Verdict, CliError> {
         root: settings.root.clone(),
         stops_isolated: settings.plan.stops_isolated,
         haste: Haste::default(),
+        reach: Reach::default(),
     };
     let retry_after_ms = settings.plan.backoff.first_ms;
     told.recovered(&recovery::recover(&desk, &mut worker, retry_after_ms));

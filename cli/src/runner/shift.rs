@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use x0x::time;
 use x0x_tracker::TrackerError;
+use x0x_tracker::interface::claims::duration;
 use x0x_tracker::timestamp::Timestamp;
 
 use super::clerk::{Answer, Ask};
 use super::crew::{self, Crew, NotStarted};
 use super::desk::{Record, Settlement, Taken};
-use super::foreman::{self, Beat, Claimed, Effect, Event, Foreman, Job, Outcome, Settled, Verdict};
+use super::foreman::{self, Claimed, Effect, Event, Foreman, Job, Outcome, Plan, Settled, Verdict};
 use super::haste::Haste;
 use super::keeper::{self, Ending, Task};
+use super::others::Others;
 use super::proofs::{Closing, FORMAT, Manifest, Proofs, Stage};
 use super::signals::Wish;
 use super::sweeper::{Sweeper, Swept};
@@ -24,6 +26,7 @@ use super::told::Told;
 use super::worker::Worker;
 use super::{Settings, environment};
 use crate::error::CliError;
+use crate::output::plain::one_line;
 
 /// How often it is swept.
 const SWEEP_EVERY_MS: u64 = 3_600_000;
@@ -95,8 +98,10 @@ pub struct Shift {
     is_idle: bool,
     /// Whether it was said that another writer keeps the store.
     is_busy: bool,
-    /// Whether no other member was heard for the life of a claim.
-    is_isolated: bool,
+    /// What was said of other members.
+    others: Others,
+    /// Until when issues rest that failed here.
+    resting: BTreeMap<String, u64>,
     fatal: Option<CliError>,
     leaves_claims: bool,
 }
@@ -128,7 +133,8 @@ impl Shift {
             sweep_due_ms: 0,
             is_idle: false,
             is_busy: false,
-            is_isolated: false,
+            others: Others::default(),
+            resting: BTreeMap::new(),
             fatal: None,
             leaves_claims: false,
         })
@@ -360,7 +366,9 @@ impl Shift {
             Answer::Claimed(Ok(taken)) => self.on_taken(taken),
             Answer::Claimed(Err(error)) => self.on_nothing_taken(error),
             Answer::Beaten(beats) => {
-                self.note_isolation(&beats);
+                let jobs = &self.jobs;
+                let of = |job: Job| jobs.get(&job).map(|ongoing| ongoing.taken.named());
+                self.others.beaten(&self.told, &beats, of);
                 self.handle(Event::Beaten(beats));
             }
             Answer::Settled(settlement, None) => {
@@ -381,47 +389,33 @@ impl Shift {
         }
     }
 
-    /// Says once, each time that it begins or ends, that no other member is heard.
-    fn note_isolation(&mut self, beats: &[(Job, Beat)]) {
-        let isolated = |beat: &Beat| match beat {
-            Beat::Isolated(_) => Some(true),
-            Beat::Kept(_) => Some(false),
-            Beat::Later | Beat::Settled | Beat::Lost(_) => None,
-        };
-        if let Some(is_isolated) = beats.iter().find_map(|(_, beat)| isolated(beat)) {
-            let why = "no other member was heard for the life of a claim: others may take it over";
-            self.note_isolated(is_isolated, why);
-        }
-    }
-
-    fn note_isolated(&mut self, is_isolated: bool, why: &str) {
-        match (std::mem::replace(&mut self.is_isolated, is_isolated), is_isolated) {
-            (false, true) => self.told.note("isolated", why),
-            (true, false) => self.told.note("connected", "other members are heard again"),
-            _ => {}
-        }
-    }
-
     fn on_closed(&mut self, job: Job, record: &Record) {
+        let (outcome, retry_after_ms) = (record.outcome, record.retry_after_ms);
         if let Some(ongoing) = self.jobs.remove(&job) {
             let issue = &ongoing.taken.issue;
             self.told.settled(&issue.row.id, &issue.name, record);
+            let Plan { until_idle, backoff, .. } = &self.settings.plan;
+            if let Some(after_ms) =
+                retry_after_ms.filter(|ms| *until_idle && !backoff.is_given_up(*ms))
+            {
+                let until_ms = time::uptime().ms.saturating_add(after_ms);
+                self.resting.insert(issue.name.clone(), until_ms);
+            }
         }
         self.leaves_claims |= record.outcome == Outcome::Unrecorded || record.is_open;
-        let (outcome, retry_after_ms) = (record.outcome, record.retry_after_ms);
         self.handle(Event::Settled(job, Settled::Done { outcome, retry_after_ms }));
     }
 
     fn on_taken(&mut self, taken: Box<Taken>) {
         self.jobs_begun += 1;
         (self.is_idle, self.is_busy) = (false, false);
+        self.resting.remove(&taken.issue.name);
         if self.settings.plan.stops_isolated {
-            self.note_isolated(false, "");
+            self.others.isolated(&self.told, false, "");
         }
         let job = self.jobs_begun;
-        let held = taken.issue.row.held.as_ref();
-        let ttl_ms = held.map_or(x0x_tracker::claim::record::TTL_MS_DEFAULT, |held| held.ttl_ms);
-        let claimed = Claimed { job, claim: taken.claim, ttl_ms, failures: taken.failures };
+        let (claim, ttl_ms, failures) = (taken.claim, taken.ttl_ms(), taken.failures);
+        let claimed = Claimed { job, claim, ttl_ms, failures };
         let ongoing = Ongoing {
             taken,
             proofs: None,
@@ -440,7 +434,7 @@ impl Shift {
                 self.is_busy = false;
                 if !self.is_idle && self.jobs.is_empty() && !self.settings.plan.asks_once {
                     self.is_idle = true;
-                    self.told.note("idle", "nothing is ready");
+                    self.told.note("idle", &self.idle_text());
                 }
                 Event::NothingReady
             }
@@ -448,7 +442,7 @@ impl Shift {
             Some(TrackerError::Isolated { .. })
                 if !self.settings.plan.asks_once && !self.settings.plan.until_idle =>
             {
-                self.note_isolated(true, &error.to_string());
+                self.others.isolated(&self.told, true, &error.to_string());
                 Event::ClaimLater
             }
             // So was another machine, as was heard before anything was begun.
@@ -458,8 +452,8 @@ impl Shift {
                 Event::ClaimLater
             }
             // Another writer keeps the store: whoever wants one issue hears of it at once.
-            Some(TrackerError::Busy { .. }) if self.foreman.is_interrupted() => Event::ClaimLater,
-            Some(TrackerError::Busy { .. }) if !self.settings.plan.asks_once => {
+            _ if is_kept(&error) && self.foreman.is_interrupted() => Event::ClaimLater,
+            _ if is_kept(&error) && !self.settings.plan.asks_once => {
                 if !std::mem::replace(&mut self.is_busy, true) {
                     self.told.note("busy", &format!("{error}; waiting for it"));
                 }
@@ -473,8 +467,29 @@ impl Shift {
         self.handle(event);
     }
 
+    /// Returns what to say where nothing is ready: until it is idle, a runner waits for what rests.
+    fn idle_text(&self) -> String {
+        let now_ms = time::uptime().ms;
+        let resting = self.resting.iter().filter(|(_, until_ms)| **until_ms > now_ms);
+        match resting.min_by_key(|(_, until_ms)| **until_ms) {
+            None => "nothing is ready".to_owned(),
+            Some((name, until_ms)) => {
+                let (name, rest) = (one_line(name), duration(until_ms - now_ms));
+                format!(
+                    "nothing is ready; waiting for {name}, which is left alone for another {rest}"
+                )
+            }
+        }
+    }
+
     /// Asks the clerk; that it is gone is noticed by the main loop.
     fn ask(&self, ask: Ask) {
         let _ = self.asks.send(ask);
     }
+}
+
+/// Tells whether somebody else has the store, for now.
+fn is_kept(error: &CliError) -> bool {
+    matches!(error.tracker(), Some(TrackerError::Busy { .. }))
+        || matches!(error, CliError::Silent { .. })
 }

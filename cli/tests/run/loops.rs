@@ -46,6 +46,18 @@ fn a_loop_until_idle_tries_again_what_failed() {
 }
 
 #[test]
+fn a_loop_until_idle_says_which_issue_it_waits_for_and_how_long() {
+    let scene = scene_of(1);
+    let args = ["--loop", "--until-idle", "--backoff", "2s"];
+    let (code, events) = scene.run(&args, "test $X0X_ISSUE_ATTEMPT -gt 1");
+    assert_eq!(code, 0, "{events:?}");
+    let idle = events.iter().find(|event| event["event"] == "idle").unwrap();
+    let said = idle["detail"].as_str().unwrap();
+    assert!(said.contains("waiting for T-0001") && said.ends_with(" s"), "{said}");
+    scene.leaves_nothing();
+}
+
+#[test]
 fn a_loop_takes_what_becomes_ready_and_no_more_than_its_limit() {
     let scene = scene_of(1);
     let args = ["--loop", "--poll", "0.05", "--limit", "2"];

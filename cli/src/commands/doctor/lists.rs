@@ -45,6 +45,7 @@ fn one(
     is_deep: bool,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
+    session.check_node()?;
     let tracker = session.home.reader(list, session.lock_timeout)?.tracker;
     let info = tracker.info()?;
     let name = format!("{} ({})", info.name, short(&list.to_string()));

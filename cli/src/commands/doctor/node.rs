@@ -3,13 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use serde_json::Value;
+use x0x::config::Given;
 use x0x::node::PORT;
 use x0x_tracker::id::ListId;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::Findings;
-use crate::commands::node::{running, short};
+use crate::commands::node::{running, settings, short};
 use crate::resolve::Session;
+
+/// Where a node remembers the port that it listened on, in the data directory.
+const PEERS_FILE: &str = "peers.json";
 
 /// What a node says of itself.
 pub(super) struct Running {
@@ -38,7 +42,7 @@ pub(super) fn look(session: &Session, findings: &mut Findings) -> Option<Running
     };
     let Some(client) = client else {
         lock(session, findings);
-        ports(findings);
+        ports(session, findings);
         return None;
     };
     let asked = |path: &str| client.get::<Value>(path);
@@ -81,16 +85,35 @@ fn lock(session: &Session, findings: &mut Findings) {
     }
 }
 
-fn ports(findings: &mut Findings) {
-    let usual = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-    match UdpSocket::bind(usual) {
-        Ok(_free) => findings.pass("ports", format!("UDP {PORT} is free for a node")),
+fn ports(session: &Session, findings: &mut Findings) {
+    let told = match settings(session, Given::default(), None, "off") {
+        Ok(settings) => settings.listen.value,
+        Err(error) => return findings.fail("ports", &error),
+    };
+    let port = remembered_port(session).unwrap_or(PORT);
+    let address = told.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let port = address.port();
+    match UdpSocket::bind(address) {
+        Ok(_free) if port == 0 => findings.pass("ports", "a node takes any free UDP port"),
+        Ok(_free) => findings.pass("ports", format!("UDP {port} is free for a node")),
         Err(error) => findings.warn(
             "ports",
-            format!("UDP {PORT}: {error}"),
-            "a node takes another port then; name one that others can reach with --listen",
+            format!("UDP {port}: {error}"),
+            match told {
+                Some(_) => "a node does not start then; config.toml says where it listens",
+                None => {
+                    "a node takes another port then; name one that others can reach with --listen"
+                }
+            },
         ),
     }
+}
+
+/// Returns the port on which the node listened here before, which it takes again.
+fn remembered_port(session: &Session) -> Option<u16> {
+    let bytes = std::fs::read(session.home.dir().join(PEERS_FILE)).ok()?;
+    let peers: Value = serde_json::from_slice(&bytes).ok()?;
+    peers["port"].as_u64().and_then(|port| u16::try_from(port).ok())
 }
 
 fn addresses(agent: &Value, findings: &mut Findings) {

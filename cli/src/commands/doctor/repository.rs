@@ -56,6 +56,7 @@ fn file(session: &Session, binding: &Binding, findings: &mut Findings) -> Result
             .unwrap_or_else(|| format!("`x0x issues validate` names them; line {}", problem.line));
         return Err(CliError::Invalid { detail, hint });
     }
+    session.check_node()?;
     let tracker = session.home.reader(binding.list, session.lock_timeout)?.tracker;
     let from = ExportFrom::File(file_name(&path)?.to_owned());
     let report = tracker.export(&from, &mut std::io::sink())?;

@@ -67,6 +67,8 @@ pub enum Beat {
     Kept(RecordHash),
     /// The same, and this machine has heard no other member for as long as the claim lives without a beat.
     Isolated(RecordHash),
+    /// The same, and no node runs here any more that tells others of it.
+    Untold(RecordHash),
     /// The store could not be written just now.
     Later,
     /// The command has released its claim or handed it off.

@@ -435,6 +435,28 @@ fn in_isolation_a_command_goes_on_or_is_stopped_as_was_wanted() {
 }
 
 #[test]
+fn without_a_node_a_command_is_stopped_once_others_may_have_taken_the_issue_over() {
+    let untold = || Event::Beaten(vec![(1, Beat::Untold(claim(1)))]);
+    let beaten_at = |scene: &mut Scene, ms: u64, event: Event| {
+        let effects = scene.pass(ms);
+        assert!(matches!(effects[..], [] | [Effect::Beat(_)]), "{effects:?}");
+        scene.hear(event)
+    };
+    let mut scene = Scene::of(Plan { stops_isolated: true, ..plan() });
+    scene.begin(1, 0);
+    let kept = Event::Beaten(vec![(1, Beat::Kept(claim(1)))]);
+    assert_eq!(beaten_at(&mut scene, TTL_MS / 4, kept), [], "a node told others");
+    for _ in 0..3 {
+        assert_eq!(beaten_at(&mut scene, TTL_MS / 4, untold()), []);
+    }
+    let stop = Effect::Stop { job: 1, at_once: false };
+    assert_eq!(beaten_at(&mut scene, TTL_MS / 4, untold()), [stop]);
+    let mut scene = Scene::of(plan());
+    scene.begin(1, 0);
+    assert_eq!(beaten_at(&mut scene, TTL_MS * 2, untold()), [], "it goes on where that is wanted");
+}
+
+#[test]
 fn a_claim_that_lives_for_long_is_beaten_often_enough_to_hear_that_it_is_lost() {
     let mut scene = Scene::of(plan());
     scene.hear(Event::Tick);
