@@ -316,6 +316,8 @@ impl Mail {
                 Err(error) => tracing::error!(%error, "an acknowledgement could not be signed"),
             },
             Effect::Tell(request, progress) => {
+                // Whoever is told that a message arrived finds it there.
+                self.mailbox.shown.show(&mut self.arrived);
                 if let Some(answers) = self.answers.get(&request) {
                     let _gone = answers.send(progress);
                 }
