@@ -56,6 +56,9 @@ const SERVING_MAX: usize = 4;
 /// How many members are remembered to have been served, or to rest.
 const REMEMBERED_MAX: usize = 1_024;
 
+/// Which frames of beats somebody has: the newest turn of each source.
+type HeldBeats = Vec<(Source, Turn)>;
+
 /// What is said to far members, and comes from them.
 #[derive(Debug, Default)]
 pub(super) struct Far {
@@ -64,7 +67,7 @@ pub(super) struct Far {
     words: Words,
     served: BTreeMap<(ListId, AgentId), Duration>,
     /// Who is being served, for which ask, and which beats it has.
-    serving: BTreeMap<(ListId, AgentId), (u64, Vec<(Source, Turn)>)>,
+    serving: BTreeMap<(ListId, AgentId), (u64, HeldBeats)>,
 }
 
 /// What goes on with far members of one list.
@@ -293,7 +296,7 @@ impl Hub {
         list: ListId,
         from: AgentId,
         (standing, rules, skip): (Standing, u16, u32),
-        (number, held): (u64, Vec<(Source, Turn)>),
+        (number, held): (u64, HeldBeats),
         effects: &mut Vec<Effect>,
     ) {
         let (served, serving) = (&mut self.far.served, &mut self.far.serving);
