@@ -194,7 +194,7 @@ impl Hub {
         let at_ms = self.looks.uptime_ms(now);
         let away_ms = last_ms.map_or(u64::MAX, |last_ms| at_ms.saturating_sub(last_ms));
         if let Some(shared) = self.lists.get_mut(&list) {
-            shared.attention.missed(agent, Return { away_ms, at_ms });
+            shared.attention.note_return(Some(agent), Return { away_ms, at_ms });
         }
     }
 

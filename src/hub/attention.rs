@@ -163,12 +163,8 @@ impl Attention {
         self.back.get(&peer).is_some_and(|back| back.is_here && !back.told.beats)
     }
 
-    /// Notes that a frame came which shows that others of its agent were missed for so long.
-    pub(super) fn missed(&mut self, agent: AgentId, back: Return) {
-        self.note_return(Some(agent), back);
-    }
-
-    fn note_return(&mut self, of: Option<AgentId>, back: Return) {
+    /// Notes that an agent, or anybody, may have been at work unheard until then.
+    pub(super) fn note_return(&mut self, of: Option<AgentId>, back: Return) {
         self.around.note_return(of, back);
         self.is_changed = true;
     }
@@ -398,9 +394,9 @@ mod tests {
     fn returns_of_agents_that_left_and_those_that_are_long_over_are_forgotten() {
         let mut attention = opened();
         let back = |at_ms| Return { away_ms: 9, at_ms };
-        attention.missed(agent(1), back(5));
-        attention.missed(agent(2), back(u64::MAX / 2));
-        attention.missed(agent(3), back(u64::MAX / 2));
+        attention.note_return(Some(agent(1)), back(5));
+        attention.note_return(Some(agent(2)), back(u64::MAX / 2));
+        attention.note_return(Some(agent(3)), back(u64::MAX / 2));
         attention.forget(u64::MAX / 2, |of| of != agent(3));
         assert_eq!(attention.around.returns_of.keys().copied().collect::<Vec<_>>(), [agent(2)]);
     }

@@ -142,10 +142,8 @@ impl Hub {
     pub(super) fn beat(&mut self, list: ListId, beat: SignedBeat, effects: &mut Vec<Effect>) {
         let Ok(read) = beat.peek() else { return };
         if let Some(shared) = self.lists.get_mut(&list)
-            && shared.beats.known.is_news((read.log, read.kind), read.turn, false)
+            && shared.beats.known.take((read.log, read.kind), read.turn, beat.clone(), false, 0)
         {
-            let of = (read.log, read.kind);
-            shared.beats.known.take(of, read.turn, beat.clone(), false, 0);
             self.pass_beat(list, Frame { beat, is_late: false }, &[], effects);
         }
     }

@@ -1,6 +1,6 @@
 //! Repair of a list with members that no link joins to this node: sealed, through members of another list that
 //! both belong to. Each is told now and then how far the other is, and asks for what it lacks, a piece at a time.
-//! What is said is put together here, and what was said before is not heard again. What is stored is the store's.
+//! Not: how a word is cut and put together (`words.rs`), and what the store makes of it.
 
 mod words;
 

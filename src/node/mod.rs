@@ -62,6 +62,7 @@ pub use error::{JoinError, NodeError};
 pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use mailbox::{Follower, Heard, MESSAGES_SHOWN, MailView, Mailbox, Wait};
+pub use peers_file::remembered_port;
 pub use runtime::block_on;
 pub use shelf::Shelf;
 pub(crate) use views::unopened;

@@ -132,6 +132,12 @@ impl PeersFile {
     }
 }
 
+/// Returns the port on which the node of a data directory listened before, which it takes again where it is not told
+/// another.
+pub fn remembered_port(dir: &Path) -> Option<u16> {
+    PeersFile::load(dir).port()
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read;
     let mut text = Vec::new();

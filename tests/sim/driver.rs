@@ -99,8 +99,7 @@ impl World {
             Effect::Refuse { link, stream } => {
                 self.reply(node, link, stream, Some(&Answer::NotServed));
             }
-            // Nobody writes to anybody here.
-            // Cards name no keys here: nothing is sealed.
+            // Nobody writes to anybody here, and cards name no keys: nothing is sealed.
             Effect::Members { .. }
             | Effect::SealKey { .. }
             | Effect::Sealed(_)

@@ -11,9 +11,8 @@ use x0x_tracker::interface::{Progress, Share};
 use super::Output;
 
 /// What takes less is not talked about.
+pub const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS.unsigned_abs());
 const PATIENCE_MS: i64 = 1_000;
-/// See [`PATIENCE_MS`].
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a terminal's line is written anew.
 const TERMINAL_MS: i64 = 200;
 /// How often a line is written where nothing can be rewritten.

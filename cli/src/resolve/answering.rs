@@ -7,11 +7,10 @@ use std::time::Duration;
 use x0x::home::Home;
 use x0x_tracker::store::StoreLock;
 
+use crate::output::progress::PATIENCE;
+
 /// How long the first byte of an answer that needs nothing is waited for of a process that was stopped: it may go on.
 const STOPPED_MAX: Duration = Duration::from_secs(5);
-
-/// What takes longer is talked about.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns the process of a node that has the data directory, was stopped by a signal or a debugger, and does not
 /// answer; `late` is told it once that takes long. One that runs is waited for as ever: it may open large stores.

@@ -56,8 +56,7 @@ pub struct Return {
 pub struct Returns(Vec<Return>);
 
 impl Returns {
-    /// Notes one.
-    pub fn note(&mut self, back: Return) {
+    fn note(&mut self, back: Return) {
         // A longer one that came later says all that a shorter one says.
         self.0.retain(|before| before.away_ms > back.away_ms && !before.is_over(back.at_ms));
         self.0.push(back);

@@ -192,11 +192,18 @@ impl Beats {
         Some(Last { turn, on_time_ms: kinds().filter_map(|known| known.on_time_ms).max() })
     }
 
-    /// Takes a frame that was verified and is news, at a time of the caller's. Of more sources of an agent than are
-    /// kept the lowest is forgotten, which is the same everywhere.
-    pub fn take(&mut self, of: Source, turn: Turn, beat: SignedBeat, is_late: bool, at_ms: u64) {
+    /// Takes a frame that was verified, at a time of the caller's, where it is news; tells whether it was. Of more
+    /// sources of an agent than are kept the lowest is forgotten, which is the same everywhere.
+    pub fn take(
+        &mut self,
+        of: Source,
+        turn: Turn,
+        beat: SignedBeat,
+        is_late: bool,
+        at_ms: u64,
+    ) -> bool {
         if !self.is_news(of, turn, is_late) {
-            return;
+            return false;
         }
         let is_known = self.known.contains_key(&of);
         let lowest = if is_known { None } else { self.lowest_of(of.0.agent) };
@@ -211,6 +218,7 @@ impl Beats {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.taken);
             oldest.map(|(of, _)| *of).and_then(|of| self.known.remove(&of));
         }
+        true
     }
 
     /// Forgets the frames of agents that are not to be heard any more.
@@ -279,7 +287,8 @@ mod tests {
             order.rotate_left(first);
             for (start, counter) in order {
                 let (of, turn, signed) = beat(1, start, counter);
-                beats.take(of, turn, signed, false, 0);
+                let is_news = beats.is_news(of, turn, false);
+                assert_eq!(beats.take(of, turn, signed, false, 0), is_news);
             }
             assert_eq!(beats.turns().next().unwrap().1, Turn { start: 2, counter: 3 });
             digests.push(beats.digest(ListId([1; 32])));
@@ -365,9 +374,7 @@ mod tests {
             let mut beats = beats.clone();
             for n in &logs {
                 let turn = Turn { start: 1, counter: n % 50 + 2 };
-                if beats.is_news(of(7, *n), turn, false) {
-                    beats.take(of(7, *n), turn, signed.clone(), false, 0);
-                }
+                beats.take(of(7, *n), turn, signed.clone(), false, 0);
             }
             assert!(beats.newer_than(of(100, 0), None).is_some());
             let agent = of(7, 0).0.agent;

@@ -12,8 +12,8 @@ use crate::jsonl::record::{ATTEMPTS_FIELD, CLAIMS_FIELD, REST_FIELD, VERSION_FIE
 impl Shown {
     /// Returns the record in the form that programs get: `identifier` is the name that is not
     /// ambiguous, `claim` of an issue that is held also says how the claim stands here; `_attempts`
-    /// of an issue that was claimed, `_claims` of one that was claimed, where it is asked for alone, `_rest` of one that
-    /// is left alone after a failure, and `_version` is added.
+    /// of an issue that was claimed, `_claims` of one that was claimed, where it is asked for alone,
+    /// `_rest` of one that is left alone after a failure, and `_version` is added.
     pub fn answer_json(&self) -> Option<String> {
         let standing = self.row.held.as_ref().map(|held| standing(held, self));
         self.answer_with(standing.unwrap_or_default())

@@ -250,15 +250,11 @@ impl Writing {
     }
 
     /// Tells whoever watches this store what became of claims in the change that was written last.
-    pub fn note_outcome(&self, outcome: Outcome) {
+    /// It is worked out where somebody does.
+    pub fn note_outcome(&self, outcome: impl FnOnce() -> Outcome) {
         if let Some(pending) = &self.pending {
-            pending.add_outcome(outcome);
+            pending.add_outcome(outcome());
         }
-    }
-
-    /// Tells whether somebody watches this store.
-    pub fn is_watched(&self) -> bool {
-        self.pending.is_some()
     }
 
     /// Tells whoever watches this store what became of promises.

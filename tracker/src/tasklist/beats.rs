@@ -168,24 +168,13 @@ pub(super) fn watch(
             }
             continue;
         }
-        note_heard(writing, claim, holds, record.by, outlook)?;
+        match (holds, writing.heard_beat(claim)?.is_some()) {
+            (true, false) => writing.put_heard(claim, Sighting(outlook.uptime), record.by)?,
+            (false, true) => writing.remove_heard(claim)?,
+            _ => {}
+        }
     }
     Ok(())
-}
-
-/// Notes when something of another agent was first seen that counts, and forgets it once it does not.
-fn note_heard(
-    writing: &Writing,
-    record: RecordHash,
-    counts: bool,
-    by: AgentId,
-    outlook: &Outlook,
-) -> Result<(), TrackerError> {
-    match (counts, writing.heard_beat(record)?.is_some()) {
-        (true, false) => writing.put_heard(record, Sighting(outlook.uptime), by),
-        (false, true) => writing.remove_heard(record),
-        _ => Ok(()),
-    }
 }
 
 fn watch_promises(

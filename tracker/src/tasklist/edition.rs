@@ -300,10 +300,8 @@ impl<'a> Edition<'a> {
             self.unproved.push(row.key);
         }
         self.outlook().note_change(before.as_ref(), &row);
-        if self.writing.is_watched()
-            && let Some(before) = &before
-        {
-            self.writing.note_outcome(outcomes::of(&content.tree, before, &row));
+        if let Some(before) = &before {
+            self.writing.note_outcome(|| outcomes::of(&content.tree, before, &row));
         }
         beats::watch(&self.writing, &content, &row, &self.outlook())?;
         if matches!(content.tree.phase(), Phase::Ruled(_)) {

@@ -4,16 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use serde_json::Value;
 use x0x::config::Given;
-use x0x::node::PORT;
+use x0x::node::{PORT, remembered_port};
 use x0x_tracker::id::ListId;
 use x0x_tracker::journal::commit::RULES_VERSION;
 
 use super::Findings;
 use crate::commands::node::{running, settings, short};
 use crate::resolve::Session;
-
-/// Where a node remembers the port that it listened on, in the data directory.
-const PEERS_FILE: &str = "peers.json";
 
 /// What a node says of itself.
 pub(super) struct Running {
@@ -90,7 +87,7 @@ fn ports(session: &Session, findings: &mut Findings) {
         Ok(settings) => settings.listen.value,
         Err(error) => return findings.fail("ports", &error),
     };
-    let port = remembered_port(session).unwrap_or(PORT);
+    let port = remembered_port(session.home.dir()).unwrap_or(PORT);
     let address = told.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     let port = address.port();
     match UdpSocket::bind(address) {
@@ -107,13 +104,6 @@ fn ports(session: &Session, findings: &mut Findings) {
             },
         ),
     }
-}
-
-/// Returns the port on which the node listened here before, which it takes again.
-fn remembered_port(session: &Session) -> Option<u16> {
-    let bytes = std::fs::read(session.home.dir().join(PEERS_FILE)).ok()?;
-    let peers: Value = serde_json::from_slice(&bytes).ok()?;
-    peers["port"].as_u64().and_then(|port| u16::try_from(port).ok())
 }
 
 fn addresses(agent: &Value, findings: &mut Findings) {
