@@ -16,6 +16,7 @@ pub mod logs;
 pub mod mesh;
 mod naming;
 pub mod node;
+pub mod pump;
 pub mod replica;
 pub mod rest;
 pub mod service;

