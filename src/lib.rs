@@ -17,6 +17,7 @@ pub mod mesh;
 mod naming;
 pub mod node;
 pub mod pump;
+pub mod rate;
 pub mod replica;
 pub mod rest;
 pub mod service;

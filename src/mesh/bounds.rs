@@ -6,13 +6,7 @@ use std::time::Duration;
 
 use super::config::MeshConfig;
 use super::wire::BroadcastId;
-
-/// How often something may happen: so many at once, so many a second on the long run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    pub(super) burst: u64,
-    pub(super) per_second: u64,
-}
+use crate::rate::{Bucket, Rate};
 
 /// Messages about neighbours from one peer. When 1,000 nodes start and join through one, that one sends
 /// each neighbour 1,000 at once; what is dropped then, shuffles make up for.
@@ -31,47 +25,6 @@ pub(super) const QUESTION_RATE: Rate = Rate { burst: 12 * QUESTION_COST, per_sec
 
 /// What one such question costs.
 pub(super) const QUESTION_COST: u64 = 20;
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
-    rate: Rate,
-    /// In millionths, so that what a microsecond brings is a whole number.
-    level: u64,
-    at: Duration,
-}
-
-impl Bucket {
-    const SCALE: u64 = 1_000_000;
-
-    /// Returns a full one.
-    pub(super) fn new(rate: Rate, now: Duration) -> Self {
-        Self { rate, level: rate.burst.saturating_mul(Self::SCALE), at: now }
-    }
-
-    /// Takes `cost` if there is that much, and tells whether there was.
-    pub(super) fn take(&mut self, now: Duration, cost: u64) -> bool {
-        self.fill(now);
-        let rest = self.level.checked_sub(cost.saturating_mul(Self::SCALE));
-        self.level = rest.unwrap_or(self.level);
-        rest.is_some()
-    }
-
-    /// Tells whether nothing is missing.
-    pub(super) fn is_full(&mut self, now: Duration) -> bool {
-        self.fill(now);
-        self.level == self.rate.burst.saturating_mul(Self::SCALE)
-    }
-
-    fn fill(&mut self, now: Duration) {
-        let passed_us = now.saturating_sub(self.at).as_micros();
-        let gained =
-            u64::try_from(passed_us).unwrap_or(u64::MAX).saturating_mul(self.rate.per_second);
-        let full = self.rate.burst.saturating_mul(Self::SCALE);
-        self.level = self.level.saturating_add(gained).min(full);
-        self.at = now.max(self.at);
-    }
-}
 
 /// What one peer may still cause.
 #[derive(Debug)]
@@ -269,21 +222,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let mut bucket = Bucket::new(Rate { burst: 3, per_second: 2 }, SECOND);
-        let taken = |bucket: &mut Bucket, now| (0..10).filter(|_| bucket.take(now, 1)).count();
-        assert_eq!(taken(&mut bucket, SECOND), 3);
-        assert!(!bucket.is_full(SECOND));
-        assert_eq!(taken(&mut bucket, SECOND * 2), 2);
-        assert_eq!(taken(&mut bucket, SECOND), 0, "time that goes back brings nothing");
-        for step in 1..=4 {
-            assert_eq!(bucket.take(SECOND * 2 + SECOND / 8 * step, 1), step == 4, "{step}");
-        }
-        assert!(bucket.is_full(SECOND * 99));
-        assert_eq!(taken(&mut bucket, SECOND * 99), 3);
-    }
 
     #[test]
     fn timers_come_in_the_order_of_their_time_and_then_of_their_setting() {

@@ -9,11 +9,12 @@ use iroh_gossip::proto::Scope;
 use iroh_gossip::proto::topic::{self, Command, Event, InEvent, OutEvent, State};
 use x0x_tracker::id::AgentId;
 
-use super::bounds::{Bucket, Memory, Peer, QUESTION_COST, QUESTION_RATE, Timers};
+use super::bounds::{Memory, Peer, QUESTION_COST, QUESTION_RATE, Timers};
 use super::config::{MeshConfig, PAYLOAD_BYTES_MAX};
 use super::wire::{self, Gossip, Message, NONCE_BYTES, Priority, Swarm};
 use super::{Effect, Gate, Held, Input, MeshError, Tally};
 use crate::entropy::{self, Seeded};
+use crate::rate::Bucket;
 use crate::time::{self, Moment};
 
 /// The gossip of one task list. The same seed and inputs give the same effects.

@@ -1,0 +1,69 @@
+//! What a receive pump does with more than it can take: the policy that nodes follow, and those that it was measured
+//! against.
+
+/// The most frames that wait of one peer in one lane.
+pub const FRAMES_MAX: usize = 2_048;
+
+/// The most bytes that wait of one peer in one lane.
+pub const BYTES_MAX: usize = 8 << 20;
+
+/// From where on gossip is left out that others can do without, in percent of a queue.
+pub(super) const SHED_PCT: u64 = 90;
+
+/// What is done with a frame of gossip that finds no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Its sender is held back by flow control.
+    Hold,
+    /// The oldest frames are dropped until so many percent of the queue are left, and a repair makes good for all of
+    /// them.
+    DropTo(u64),
+}
+
+/// What a receive pump does with more than it can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether everything waits in one queue, in the order in which it came.
+    pub is_shared: bool,
+    /// What becomes of gossip where there is no room.
+    pub on_full: OnFull,
+    /// Whether signatures are checked by workers; else by whoever takes the frame.
+    pub has_workers: bool,
+}
+
+impl Policy {
+    /// A queue for each peer and lane, workers, and gossip that is dropped and repaired: what nodes follow.
+    pub const FAIR: Self =
+        Self { name: "fair", is_shared: false, on_full: OnFull::DropTo(25), has_workers: true };
+
+    /// One queue, and senders that are held back.
+    pub const NAIVE: Self =
+        Self { name: "naive", is_shared: true, on_full: OnFull::Hold, has_workers: false };
+
+    /// One queue of which the oldest gossip is dropped, one frame for another.
+    pub const DROP_OLDEST: Self = Self {
+        name: "drop-oldest",
+        is_shared: true,
+        on_full: OnFull::DropTo(100),
+        has_workers: false,
+    };
+
+    /// One queue, senders that are held back, and workers.
+    pub const WORKERS: Self =
+        Self { name: "workers", is_shared: true, on_full: OnFull::Hold, has_workers: true };
+
+    /// A queue for each peer and lane, and senders that are held back.
+    pub const QUOTA: Self =
+        Self { name: "quota", is_shared: false, on_full: OnFull::Hold, has_workers: false };
+
+    /// Every policy there is.
+    pub const ALL: [Self; 5] =
+        [Self::FAIR, Self::NAIVE, Self::DROP_OLDEST, Self::WORKERS, Self::QUOTA];
+
+    /// Returns the policy of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name == name)
+    }
+}

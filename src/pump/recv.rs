@@ -1,0 +1,475 @@
+//! The receive pump: what waits between the sockets and those who decide. A state machine without IO; it does not
+//! know what a frame says.
+//!
+//! # What the driver does
+//!
+//! - It offers every frame that came over a link, in the order in which a stream brought them. Of a stream whose
+//!   frame is [`Offered::Held`] it reads no more, and offers that frame again once something was taken.
+//! - Workers take [`Job`]s and give back what they found. Whoever decides takes frames; those of one peer and lane
+//!   come in the order in which they were let in, whichever was checked first. Of two peers, or two lanes, nothing is
+//!   said about the order.
+//! - What was dropped is made good by [`RecvPump::repairs`]: it names the peers to compare with, and hears of the end
+//!   by [`RecvPump::repaired`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use x0x_tracker::id::AgentId;
+
+use super::Kind;
+use super::gauge::{Gauge, HIGH_PCT};
+use super::policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy, SHED_PCT};
+use super::pressure::{Fill, Pressure, Report};
+use super::proofs::Proofs;
+use super::queue::{Check, Entry, Queue};
+use super::repairs::Repairs;
+use super::turns::Turns;
+use super::view::{LaneView, LanesView, RepairsView};
+use crate::link::policy::LinkId;
+use crate::rate::{Bucket, Rate};
+use crate::wire::Lane;
+
+/// How many frames of control one peer may send.
+const CONTROL_RATE: Rate = Rate { burst: 2_048, per_second: 1_000 };
+
+/// How many peers without a link are kept account of.
+const GONE_MAX: usize = 64;
+
+/// The lanes whose frames wait here, and all lanes.
+const QUEUED: [Lane; 3] = [Lane::Control, Lane::Pubsub, Lane::Direct];
+const LANES: usize = 4;
+
+/// Whose account the queue has that all share.
+const ALL: AgentId = AgentId([0; 32]);
+
+/// A frame that came.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// Over which link.
+    pub link: LinkId,
+    /// Over which lane; not sync.
+    pub lane: Lane,
+    /// The frame.
+    pub bytes: Bytes,
+    /// What is lost with it.
+    pub kind: Kind,
+}
+
+/// What became of a frame that was offered.
+#[derive(Debug)]
+pub enum Offered {
+    /// It waits.
+    In,
+    /// It was left out, and is made good later.
+    Left,
+    /// There is no room for it, and it must not be left out.
+    Held(Arrived),
+}
+
+/// A frame that was taken.
+#[derive(Debug)]
+pub struct Taken {
+    /// Who sent it.
+    pub peer: AgentId,
+    /// Over which link.
+    pub link: LinkId,
+    /// Over which lane.
+    pub lane: Lane,
+    /// The frame.
+    pub bytes: Bytes,
+    /// What is known of its signatures.
+    pub proofs: Proofs,
+}
+
+/// A frame whose signatures are to be looked at.
+#[derive(Debug)]
+pub struct Job {
+    key: AgentId,
+    queue: Lane,
+    number: u64,
+    /// Over which link it came.
+    pub link: LinkId,
+    /// Over which lane.
+    pub lane: Lane,
+    /// The frame.
+    pub bytes: Bytes,
+}
+
+/// The receive pump of a node.
+#[derive(Debug)]
+pub struct RecvPump {
+    policy: Policy,
+    peers: BTreeMap<AgentId, Peer>,
+    lanes: [Gauge; LANES],
+    /// Whose frames are taken next, by lane, and whose are checked.
+    taking: [Turns; 3],
+    checking: [Turns; 3],
+    pressure: Pressure,
+    repairs: Repairs,
+}
+
+/// What is known of one peer.
+#[derive(Debug)]
+struct Peer {
+    links: usize,
+    queues: [Queue; 3],
+    /// What waits of its sync lane, which has no queue of its own.
+    sync: Account,
+    gauges: [Gauge; LANES],
+    control: Bucket,
+    /// When its last link ended.
+    gone_at: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    frames: usize,
+    bytes: usize,
+    is_high: bool,
+}
+
+impl Account {
+    fn fill(&self) -> Fill {
+        fill_of(self.frames, self.bytes)
+    }
+}
+
+fn fill_of(frames: usize, bytes: usize) -> Fill {
+    Fill::of((frames as u64, FRAMES_MAX as u64), (bytes as u64, BYTES_MAX as u64))
+}
+
+impl Peer {
+    fn new(now: Duration) -> Self {
+        Self {
+            links: 0,
+            queues: Default::default(),
+            sync: Account::default(),
+            gauges: std::array::from_fn(|_| Gauge::new(now)),
+            control: Bucket::new(CONTROL_RATE, now),
+            gone_at: now,
+        }
+    }
+}
+
+impl RecvPump {
+    /// Returns a pump through which nothing went yet.
+    pub fn new(now: Duration, policy: Policy) -> Self {
+        let mut pump = Self {
+            policy,
+            peers: BTreeMap::new(),
+            lanes: std::array::from_fn(|_| Gauge::new(now)),
+            taking: Default::default(),
+            checking: Default::default(),
+            pressure: Pressure::default(),
+            repairs: Repairs::default(),
+        };
+        if policy.is_shared {
+            pump.open(now, ALL);
+        }
+        pump
+    }
+
+    /// Returns what it does with more than it can take.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// A link to a peer stands.
+    pub fn open(&mut self, now: Duration, peer: AgentId) {
+        self.peers.entry(peer).or_insert_with(|| Peer::new(now)).links += 1;
+        self.taking.iter_mut().chain(&mut self.checking).for_each(|turns| turns.join(peer));
+    }
+
+    /// A link to a peer has ended: what it brought and nobody took is let go of.
+    pub fn close(&mut self, now: Duration, peer: AgentId, link: LinkId) {
+        for lane in QUEUED {
+            let (key, lane) = self.queue_of(peer, lane);
+            let Some(of) = self.peers.get_mut(&key) else { continue };
+            let (frames, bytes) = of.queues[lane as usize].forget(link);
+            of.gauges[lane as usize].left(frames, bytes);
+            self.lanes[lane as usize].left(frames, bytes);
+            self.mark(now, key, lane);
+        }
+        let Some(of) = self.peers.get_mut(&peer) else { return };
+        of.links = of.links.saturating_sub(1);
+        of.gone_at = now;
+        if of.links > 0 {
+            return;
+        }
+        self.taking.iter_mut().chain(&mut self.checking).for_each(|turns| turns.leave(peer));
+        self.repairs.forget(peer);
+        self.pressure.forget(peer);
+        let gone = self.peers.iter().filter(|(_, of)| of.links == 0);
+        if gone.clone().count() > GONE_MAX
+            && let Some(oldest) = gone.min_by_key(|(_, of)| of.gone_at).map(|(peer, _)| *peer)
+        {
+            self.peers.remove(&oldest);
+        }
+    }
+
+    /// Offers a frame that a peer sent; `is_again` where it was held before. What is to be told of the queue is
+    /// added to `reports`.
+    pub fn offer(
+        &mut self,
+        now: Duration,
+        peer: AgentId,
+        frame: Arrived,
+        is_again: bool,
+        reports: &mut Vec<Report>,
+    ) -> Offered {
+        let (key, lane) = self.queue_of(peer, frame.lane);
+        let at = lane as usize;
+        let Some(of) = self.peers.get_mut(&key) else { return Offered::Left };
+        if !is_again {
+            of.gauges[at].produced(now);
+            self.lanes[frame.lane as usize].produced(now);
+        }
+        let is_light = frame.kind == Kind::Light && self.policy.on_full != OnFull::Hold;
+        let is_late =
+            frame.lane == Lane::Control && !self.policy.is_shared && !of.control.take(now, 1);
+        let queue = &of.queues[at];
+        let fill = fill_of(queue.len(), queue.bytes());
+        if is_light && (is_late || fill.is_above(SHED_PCT)) {
+            of.gauges[at].shed(1);
+            self.lanes[frame.lane as usize].shed(1);
+            self.repairs.dropped(now, peer);
+            return Offered::Left;
+        }
+        if is_late || !self.make_room(now, (key, lane), peer, &frame) {
+            return Offered::Held(frame);
+        }
+        let Some(of) = self.peers.get_mut(&key) else { return Offered::Left };
+        let is_checked =
+            self.policy.has_workers && (self.policy.is_shared || frame.lane != Lane::Control);
+        let Arrived { link, lane: came_over, bytes, kind } = frame;
+        let check = if is_checked { Check::Waiting } else { Check::Done(Proofs::default()) };
+        of.gauges[at].enqueued(bytes.len());
+        self.lanes[at].enqueued(bytes.len());
+        of.queues[at].put(Entry {
+            number: 0,
+            peer,
+            link,
+            lane: came_over,
+            bytes,
+            at: now,
+            kind,
+            check,
+        });
+        let fill = self.mark(now, key, lane);
+        reports.extend(self.pressure.sample(now, key, lane, fill).into_iter().flatten());
+        Offered::In
+    }
+
+    /// Makes room for a frame, if that is how it is made, and tells whether there is some.
+    fn make_room(
+        &mut self,
+        now: Duration,
+        (key, lane): (AgentId, Lane),
+        peer: AgentId,
+        frame: &Arrived,
+    ) -> bool {
+        let at = lane as usize;
+        let Some(of) = self.peers.get_mut(&key) else { return false };
+        let queue = &mut of.queues[at];
+        let bytes_max = BYTES_MAX.saturating_sub(frame.bytes.len());
+        let has_room = |queue: &Queue| queue.len() < FRAMES_MAX && queue.bytes() <= bytes_max;
+        if has_room(queue) {
+            return true;
+        }
+        let OnFull::DropTo(pct) = self.policy.on_full else { return false };
+        let part = |of: usize| usize::try_from(of as u64 * pct / 100).unwrap_or(of);
+        let (frames, bytes) = match frame.lane {
+            Lane::Pubsub => (part(FRAMES_MAX).min(FRAMES_MAX - 1), part(BYTES_MAX).min(bytes_max)),
+            Lane::Control => (FRAMES_MAX - 1, bytes_max),
+            Lane::Direct | Lane::Sync => return false,
+        };
+        let mut gone = queue.drop_oldest(
+            frames,
+            bytes,
+            match frame.lane {
+                Lane::Control => |entry| entry.lane == Lane::Control && entry.kind == Kind::Light,
+                _ => |entry| entry.lane == Lane::Pubsub && entry.kind != Kind::Firm,
+            },
+        );
+        if !has_room(queue) && frame.lane == Lane::Pubsub {
+            let more = queue.drop_oldest(frames, bytes, |entry| entry.lane == Lane::Pubsub);
+            gone = (gone.0 + more.0, gone.1 + more.1);
+        }
+        let has_room = has_room(queue);
+        of.gauges[at].left(gone.0, gone.1);
+        self.lanes[at].left(gone.0, gone.1);
+        if gone.0 > 0 {
+            of.gauges[at].dropped(gone.0);
+            self.lanes[at].dropped(gone.0);
+            self.repairs.dropped(now, peer);
+            self.mark(now, key, lane);
+        }
+        has_room
+    }
+
+    /// Notes that a stream is not read on because of a frame that is held, or is read on.
+    pub fn hold(&mut self, now: Duration, peer: AgentId, lane: Lane, is_held: bool) {
+        let (key, at) = self.queue_of(peer, lane);
+        if let Some(of) = self.peers.get_mut(&key) {
+            of.gauges[at as usize].held(now, is_held);
+        }
+        self.lanes[at as usize].held(now, is_held);
+    }
+
+    /// Takes the next frame of a lane, of the peer whose turn it is. Where all share a queue that is the one of
+    /// pubsub.
+    pub fn take(&mut self, now: Duration, lane: Lane) -> Option<Taken> {
+        let at = lane as usize;
+        let peers = &self.peers;
+        let key = self.taking.get_mut(at)?.next(|peer| peers.get(peer)?.queues[at].ready())?;
+        let of = self.peers.get_mut(&key)?;
+        let (entry, proofs) = of.queues[at].take()?;
+        let Entry { peer, link, lane: came_over, bytes, at: came_at, .. } = entry;
+        let dwell = now.saturating_sub(came_at);
+        of.gauges[at].dequeued(now, dwell);
+        of.gauges[at].left(1, bytes.len());
+        self.lanes[came_over as usize].dequeued(now, dwell);
+        self.lanes[at].left(1, bytes.len());
+        self.mark(now, key, lane);
+        Some(Taken { peer, link, lane: came_over, bytes, proofs })
+    }
+
+    /// Returns how many frames nobody has looked at wait in the queue of a peer.
+    pub fn unchecked(&self, peer: AgentId, lane: Lane) -> usize {
+        let (key, lane) = self.queue_of(peer, lane);
+        self.peers.get(&key).map_or(0, |of| of.queues[lane as usize].unchecked_len())
+    }
+
+    /// Returns the next frame whose signatures are to be looked at: direct messages before gossip.
+    pub fn job(&mut self) -> Option<Job> {
+        [Lane::Direct, Lane::Pubsub].into_iter().find_map(|queue| {
+            let at = queue as usize;
+            let peers = &self.peers;
+            let key = self.checking[at].next(|peer| peers.get(peer)?.queues[at].unchecked())?;
+            let entry = self.peers.get_mut(&key)?.queues[at].check()?;
+            let (number, link, lane) = (entry.number, entry.link, entry.lane);
+            Some(Job { key, queue, number, link, lane, bytes: entry.bytes.clone() })
+        })
+    }
+
+    /// Notes what a worker found, and how long it took where it looked at signatures.
+    pub fn checked(&mut self, job: &Job, proofs: Proofs, took: Option<Duration>) {
+        let at = job.queue as usize;
+        if let Some(of) = self.peers.get_mut(&job.key) {
+            of.queues[at].checked(job.number, proofs);
+            if let Some(took) = took {
+                of.gauges[at].verified(took);
+                self.lanes[job.lane as usize].verified(took);
+            }
+        }
+    }
+
+    /// Notes a frame of a sync stream that waits until [`RecvPump::leave`]; tells whether there was room. `is_again`
+    /// where there was none before.
+    pub fn enter(
+        &mut self,
+        now: Duration,
+        peer: AgentId,
+        bytes: usize,
+        is_again: bool,
+        reports: &mut Vec<Report>,
+    ) -> bool {
+        let at = Lane::Sync as usize;
+        let Some(of) = self.peers.get_mut(&peer) else { return true };
+        if !is_again {
+            of.gauges[at].produced(now);
+            self.lanes[at].produced(now);
+        }
+        // The largest frame finds room where nothing else waits.
+        let is_alone = of.sync.frames == 0;
+        if !is_alone && (of.sync.frames >= FRAMES_MAX || of.sync.bytes + bytes > BYTES_MAX) {
+            return false;
+        }
+        of.sync.frames += 1;
+        of.sync.bytes += bytes;
+        of.gauges[at].enqueued(bytes);
+        self.lanes[at].enqueued(bytes);
+        let fill = self.mark(now, peer, Lane::Sync);
+        reports.extend(self.pressure.sample(now, peer, Lane::Sync, fill).into_iter().flatten());
+        true
+    }
+
+    /// Notes that a frame of a sync stream was taken that waited so long.
+    pub fn leave(&mut self, now: Duration, peer: AgentId, bytes: usize, dwell: Duration) {
+        let at = Lane::Sync as usize;
+        let Some(of) = self.peers.get_mut(&peer) else { return };
+        of.sync.frames = of.sync.frames.saturating_sub(1);
+        of.sync.bytes = of.sync.bytes.saturating_sub(bytes);
+        of.gauges[at].dequeued(now, dwell);
+        of.gauges[at].left(1, bytes);
+        self.lanes[at].dequeued(now, dwell);
+        self.lanes[at].left(1, bytes);
+        self.mark(now, peer, Lane::Sync);
+    }
+
+    /// Returns the peers with whom to compare now, because frames of them were dropped.
+    pub fn repairs(&mut self, now: Duration) -> Vec<AgentId> {
+        let peers = &self.peers;
+        let is_busy =
+            |peer: &AgentId| peers.get(peer).is_some_and(|of| of.sync.fill().is_above(50));
+        self.repairs.begin(now, is_busy)
+    }
+
+    /// Notes that what was lacking of a peer was fetched, or could not be.
+    pub fn repaired(&mut self, peer: AgentId) {
+        self.repairs.ended(peer);
+    }
+
+    /// Returns when [`RecvPump::repairs`] is to be asked.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.repairs.deadline()
+    }
+
+    /// Returns what went through, by lane and by peer.
+    pub fn view(&self, now: Duration) -> (LanesView, BTreeMap<String, LanesView>, RepairsView) {
+        let linked = match self.policy.is_shared {
+            true => 1,
+            false => self.peers.values().filter(|of| of.links > 0).count() as u64,
+        };
+        let peers = self.peers.iter().filter(|(_, of)| of.links > 0);
+        let peers = peers.map(|(peer, of)| (peer.to_string(), lanes_view(now, &of.gauges, 1)));
+        (lanes_view(now, &self.lanes, linked), peers.collect(), self.repairs.view())
+    }
+
+    /// Returns in which queue a frame waits.
+    fn queue_of(&self, peer: AgentId, lane: Lane) -> (AgentId, Lane) {
+        match self.policy.is_shared && lane != Lane::Sync {
+            true => (ALL, Lane::Pubsub),
+            false => (peer, lane),
+        }
+    }
+
+    /// Looks how full a queue is, and notes whether it is above the mark of the gauges.
+    fn mark(&mut self, now: Duration, key: AgentId, lane: Lane) -> Fill {
+        let at = lane as usize;
+        let Some(of) = self.peers.get_mut(&key) else { return fill_of(0, 0) };
+        let (fill, was_high) = match of.queues.get_mut(at) {
+            Some(queue) => (fill_of(queue.len(), queue.bytes()), &mut queue.is_high),
+            None => (of.sync.fill(), &mut of.sync.is_high),
+        };
+        let is_high = fill.is_above(HIGH_PCT);
+        if std::mem::replace(was_high, is_high) != is_high {
+            of.gauges[at].high(now, is_high);
+            self.lanes[at].high(now, is_high);
+        }
+        fill
+    }
+}
+
+/// Returns what gauges show, where each queue is there so often.
+pub(super) fn lanes_view(now: Duration, gauges: &[Gauge; LANES], queues: u64) -> LanesView {
+    let (frames, bytes) = (queues * FRAMES_MAX as u64, queues * BYTES_MAX as u64);
+    let [control, pubsub, direct, sync]: [LaneView; LANES] =
+        gauges.each_ref().map(|gauge| gauge.view(now, frames, bytes));
+    LanesView { control, pubsub, direct, sync }
+}
+
+#[cfg(test)]
+#[path = "recv/tests.rs"]
+mod tests;
