@@ -98,7 +98,15 @@ const RULES: &[Rule] = &[
         reason: "the mesh does not know what an issue is",
     },
     Rule {
-        within: &["src/hub", "src/mesh", "src/replica", "src/wire", "src/link/policy", "src/clerk"],
+        within: &[
+            "src/hub",
+            "src/mesh",
+            "src/pump",
+            "src/replica",
+            "src/wire",
+            "src/link/policy",
+            "src/clerk",
+        ],
         except: &[],
         spares_tests: true,
         forbidden: &[SYSTEM_OF_DECISIONS, DISK, AUTOMERGE],

@@ -76,6 +76,13 @@ pub enum Input {
         /// On which link.
         link: LinkId,
     },
+    /// A peer takes its gossip too slowly.
+    Slow {
+        /// On which link.
+        link: LinkId,
+        /// Whether it is to be no neighbour any more; else it is only told what there is.
+        is_detached: bool,
+    },
     /// A list is open, and as far as this; also after others wrote to it.
     Opened {
         /// The list.

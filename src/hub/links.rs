@@ -12,8 +12,8 @@ use super::link_state::{GREETING_MAX, LinkState, REVOKED_MAX};
 use super::{Effect, Fault, Hub, Note, StreamId};
 use crate::link::Farewell;
 use crate::link::policy::{self, LinkId};
-use crate::replica;
 use crate::wire::{self, Control, Hello, JoinRefusal, Lane, Request, shared_tag};
+use crate::{mesh, replica};
 
 /// How many linked peers may share no list with this node; it ends further ones at once.
 const STRANGERS_MAX: usize = 32;
@@ -396,6 +396,25 @@ impl Hub {
         let peer = state.peer;
         for list in state.lists.clone() {
             self.replica(now, list, replica::Input::Missed(peer), effects);
+        }
+    }
+
+    /// A peer takes its gossip too slowly: in all lists it is told less, or nothing, and finds the rest by comparing.
+    pub(super) fn slow(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        is_detached: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(state) = self.links.get(&link) else { return };
+        let peer = state.peer;
+        for list in state.lists.clone() {
+            let input = match is_detached {
+                true => mesh::Input::LinkDown(peer),
+                false => mesh::Input::Slow(peer),
+            };
+            self.mesh(now, list, input, effects);
         }
     }
 

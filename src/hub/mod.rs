@@ -115,6 +115,7 @@ impl Hub {
                 self.request(now, link, stream, &bytes, effects);
             }
             Input::Dropped { link } => self.dropped(now, link, effects),
+            Input::Slow { link, is_detached } => self.slow(now, link, is_detached, effects),
             Input::Opened { list, frontier, charter } => {
                 self.opened(now, list, frontier, charter, effects);
             }

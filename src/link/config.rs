@@ -24,7 +24,7 @@ pub const STREAMS_MAX: u32 = 32;
 pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 
 /// How much may be on its way in all streams of a link, in bytes.
-pub const LINK_WINDOW_BYTES: u32 = 8 << 20;
+pub const LINK_WINDOW_BYTES: u32 = 12 << 20;
 
 /// How an endpoint is set up.
 #[derive(Clone, Copy)]

@@ -37,7 +37,7 @@ pub use config::{
     WALK_MAX,
 };
 pub use state::Mesh;
-pub use wire::payload_of;
+pub use wire::{Purpose, is_from_its_author, payload_of, purpose_of};
 
 /// What a mesh is told.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub enum Input<'a> {
     Join(Vec<AgentId>),
     /// There is no link to this agent, no longer or after a call that failed, or it is no member.
     LinkDown(AgentId),
+    /// This neighbour takes broadcasts too slowly: only offer them to it, until it asks for one.
+    Slow(AgentId),
     /// A frame from the pubsub lane of this list.
     Frame {
         /// Who is at the other end of the link.

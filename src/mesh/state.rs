@@ -90,6 +90,7 @@ impl Mesh {
         match input {
             Input::Join(contacts) => self.join(contacts, gate, effects),
             Input::LinkDown(peer) => self.on_link_down(peer, gate, effects),
+            Input::Slow(peer) => self.on_slow(peer, gate, effects),
             Input::Frame { from, bytes } => self.on_frame(from, bytes, gate, effects),
             Input::Broadcast(payload) => self.broadcast(&payload, gate, effects)?,
             Input::Tick => {}
@@ -152,6 +153,16 @@ impl Mesh {
         self.step(InEvent::PeerDisconnected(peer), gate, effects);
         if !was_neighbour {
             self.refill(gate, effects);
+        }
+    }
+
+    /// The proto moves a neighbour out of its tree as if that had asked for it.
+    fn on_slow(&mut self, peer: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        let prune = wire::write(&Message::Gossip(Gossip::Prune));
+        if self.neighbours.contains(&peer)
+            && let Some(prune) = prune.as_deref().and_then(wire::to_proto)
+        {
+            self.step(InEvent::RecvMessage(peer, prune), gate, effects);
         }
     }
 

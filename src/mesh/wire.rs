@@ -142,6 +142,39 @@ pub fn payload_of(frame: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Who is whose neighbour, and who passes broadcasts to whom.
+    Membership,
+    /// A walk that tells members of others; the next one does as well.
+    Walk,
+    /// A broadcast.
+    Broadcast,
+    /// What the sender has.
+    Offer,
+    /// Asks for a broadcast, which another neighbour may be asked for as well.
+    Request,
+}
+
+/// Tells whether a broadcast comes from its author: nobody passed it on.
+pub fn is_from_its_author(frame: &[u8]) -> bool {
+    matches!(read(frame), Ok(Message::Gossip(Gossip::Broadcast { scope: Scope::Swarm(0), .. })))
+}
+
+/// Returns what a frame is for, as far as its first bytes tell; the rest is not looked at.
+pub fn purpose_of(frame: &[u8]) -> Option<Purpose> {
+    match frame {
+        // The places of the variants of `Message`, `Swarm` and `Gossip`.
+        [VERSION, 0, 2 | 3, ..] => Some(Purpose::Walk),
+        [VERSION, 0, ..] | [VERSION, 1, 1, ..] => Some(Purpose::Membership),
+        [VERSION, 1, 0, ..] => Some(Purpose::Broadcast),
+        [VERSION, 1, 2, ..] => Some(Purpose::Request),
+        [VERSION, 1, 3, ..] => Some(Purpose::Offer),
+        _ => None,
+    }
+}
+
 /// Returns the frame of a message; `None` for one that cannot be encoded, and there is none.
 pub(super) fn write(message: &impl Serialize) -> Option<Vec<u8>> {
     postcard::to_extend(message, vec![VERSION]).ok()

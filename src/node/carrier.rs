@@ -13,9 +13,10 @@ use tokio::task::{AbortHandle, JoinHandle};
 use x0x_tracker::journal::commit::RULES_VERSION;
 use x0x_tracker::timestamp::Timestamp;
 
+use super::inlet::Inlet;
 use super::mail::{Mail, Told as ToMail};
+use super::outlet::{NotPut, Outlet, Queue};
 use super::peers_file::PeersFile;
-use super::queue::{NotPut, Queue};
 use super::reading::{read_lanes, read_requests, watch};
 use super::streams::{self, Reply};
 use super::{Keeper, Links, Mailbox, PeerList, PeerView, Tasks, Told, errands, forks};
@@ -23,6 +24,7 @@ use crate::dm;
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
+use crate::pump::{Slow, Taken};
 use crate::replica::OWN_PLACES_MAX;
 use crate::time;
 use crate::wire::{LISTS_MAX, Lane, NEWS_MAX};
@@ -43,6 +45,10 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 /// as one neighbour's notices of all that an agent lost at most.
 const OWN_LOGS_WAITING_MAX: usize = OWN_PLACES_MAX / NEWS_MAX;
 
+/// How many of them bring something at once: what they bring and the store has not begun with fills half of what may
+/// be on its way in a link, so that the other lanes have theirs.
+const PULLS_AT_ONCE: usize = 3;
+
 /// How many pulls go on over one link: one for each list that both share, mostly.
 const PULLS_PER_LINK_MAX: usize = LISTS_MAX;
 
@@ -56,6 +62,8 @@ pub(crate) struct Carrier {
     /// How much more that was sealed may wait to be opened.
     sealed_room: Arc<Semaphore>,
     pub(super) hub: mpsc::UnboundedSender<Told>,
+    pub(super) inlet: Inlet,
+    pub(super) outlet: Outlet,
     notes: broadcast::Sender<Note>,
     links: Links<Open>,
     next_link: u64,
@@ -75,6 +83,7 @@ struct Open {
     own_logs_turn: Arc<Mutex<()>>,
     /// How many more pulls from it may go on, and how many answers to it of what is kept as lost.
     pulls: Arc<Semaphore>,
+    pulling: Arc<Semaphore>,
     lost: Arc<Semaphore>,
     /// What ends with it.
     tasks: Vec<AbortHandle>,
@@ -87,6 +96,7 @@ impl Carrier {
         peers: PeersFile,
         mail: Mail,
         hub: mpsc::UnboundedSender<Told>,
+        inlet: Inlet,
         notes: broadcast::Sender<Note>,
     ) -> Self {
         let mut tasks = Tasks::new();
@@ -99,6 +109,8 @@ impl Carrier {
             mail: Handle::current().spawn(mail.run()),
             sealed_room: Arc::new(Semaphore::new(SEALED_MAX)),
             hub,
+            inlet,
+            outlet: Outlet::new(),
             notes,
             links: Links::new(),
             next_link: 0,
@@ -121,9 +133,11 @@ impl Carrier {
             is_caller: link.is_caller(),
             address: called.unwrap_or_else(|| link.address()),
         };
-        let (control, control_out) = Queue::new();
-        let (pubsub, pubsub_out) = Queue::new();
-        let (direct, direct_out) = Queue::new();
+        self.inlet.open(id, link.clone());
+        self.outlet.open(id, link.peer());
+        let (control, control_out) = self.outlet.lane(id, Lane::Control);
+        let (pubsub, pubsub_out) = self.outlet.lane(id, Lane::Pubsub);
+        let (direct, direct_out) = self.outlet.lane(id, Lane::Direct);
         let lane = |lane, frames| {
             let connection = link.connection().clone();
             async move {
@@ -135,13 +149,8 @@ impl Carrier {
             self.tasks.spawn(lane(Lane::Control, control_out)),
             self.tasks.spawn(lane(Lane::Pubsub, pubsub_out)),
             self.tasks.spawn(lane(Lane::Direct, direct_out)),
-            self.tasks.spawn(read_lanes(
-                id,
-                link.clone(),
-                self.hub.clone(),
-                self.mailbox.told.clone(),
-            )),
-            self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone())),
+            self.tasks.spawn(read_lanes(id, link.clone(), self.inlet.clone())),
+            self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone(), self.inlet.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
         self.tell_mail(ToMail::Up { id, link: link.clone(), queue: direct });
@@ -152,6 +161,7 @@ impl Carrier {
             own_logs: Arc::new(Semaphore::new(OWN_LOGS_WAITING_MAX)),
             own_logs_turn: Arc::default(),
             pulls: Arc::new(Semaphore::new(PULLS_PER_LINK_MAX)),
+            pulling: Arc::new(Semaphore::new(PULLS_AT_ONCE)),
             lost: Arc::new(Semaphore::new(1)),
             tasks,
         };
@@ -163,6 +173,8 @@ impl Carrier {
     pub(super) fn detach(&mut self, link: LinkId, why: End) -> End {
         let Some(open) = self.links.remove(&link) else { return why };
         open.tasks.iter().for_each(AbortHandle::abort);
+        self.inlet.close(link, open.link.peer());
+        self.outlet.close(link);
         self.tell_mail(ToMail::Down { id: link, peer: open.link.peer() });
         // Whoever broke the protocol is not called again.
         if open.link.ended_for() == Some(Farewell::Breach) { End::Final } else { why }
@@ -171,6 +183,20 @@ impl Carrier {
     /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
     pub(super) fn hold(&mut self, reply: Option<Reply>) {
         self.asked = reply;
+    }
+
+    /// Passes on what is for direct messages, where all frames wait in one queue.
+    pub(super) fn pass_direct(&self, taken: Taken) {
+        if let Some(open) = self.links.get(&taken.link) {
+            self.tell_mail(ToMail::Frame { link: open.link.clone(), taken });
+        }
+    }
+
+    /// Returns the links to peers with whom to compare, because something of them was dropped.
+    pub(super) fn to_repair(&self) -> Vec<LinkId> {
+        let peers = self.inlet.repairs();
+        let is_one = |(_, open): &(&LinkId, &Open)| peers.contains(&open.link.peer());
+        self.links.iter().filter(is_one).map(|(id, _)| *id).collect()
     }
 
     /// Returns how people are shown a peer.
@@ -268,7 +294,16 @@ impl Carrier {
             let bytes = frame.len();
             return tracing::error!(?lane, bytes, "a frame is larger than its lane allows");
         }
-        match queue.put(frame.into()) {
+        let (put, slow) = queue.put(frame.into());
+        if let Some(slow) = slow {
+            let is_detached = slow == Slow::Detach;
+            tracing::debug!(peer = %open.link.peer().short(), is_detached, "a peer takes gossip slowly");
+            if is_detached {
+                self.outlet.drop_forwarded(link);
+            }
+            let _stopped = self.hub.send(Told::Input(hub::Input::Slow { link, is_detached }));
+        }
+        match put {
             Ok(()) => {}
             // A lane ends with its link; where it did not, nothing is left of use.
             Err(NotPut::Closed) => open.link.end(Farewell::Full),
@@ -276,7 +311,7 @@ impl Carrier {
                 tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
                 open.link.end(Farewell::Full);
             }
-            Err(NotPut::Full) => {
+            Err(NotPut::Full | NotPut::Dropped) => {
                 tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
                 let _stopped = self.hub.send(Told::Input(hub::Input::Dropped { link }));
             }
@@ -292,10 +327,15 @@ impl Carrier {
                 // A peer that is shared and unshared again and again makes one want more at a time.
                 let open = self.links.get(&link);
                 let room = open.and_then(|open| open.pulls.clone().try_acquire_owned().ok());
-                let link = connection(&link).zip(room);
+                let turn = open.map(|open| open.pulling.clone());
+                let link = connection(&link).zip(room).zip(turn);
+                let inlet = self.inlet.clone();
                 self.tasks.spawn(async move {
                     let standing = match &link {
-                        Some((link, _)) => errands::pull(link, &keeper, list, standing).await,
+                        Some(((link, _), turn)) => {
+                            let _turn = turn.acquire().await;
+                            errands::pull(link, &keeper, &inlet, list, standing).await
+                        }
                         None => None,
                     };
                     drop(link);

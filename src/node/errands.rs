@@ -1,7 +1,7 @@
 //! What takes a stream or a store, and time: pulling and serving commits, judging them, tickets. Each
 //! comes back to the hub as an input.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use x0x_tracker::journal::charter::Signed;
 use x0x_tracker::journal::run::Proved;
 use x0x_tracker::journal::stream::{Incoming, Item};
 
+use super::inlet::Inlet;
 use super::keeper::Keeper;
 use super::shelf::Shelf;
 use super::streams::{self, FrameReader, Reply};
@@ -31,6 +32,7 @@ type Hub = mpsc::UnboundedSender<Told>;
 pub(super) async fn pull(
     link: &Link,
     keeper: &Keeper,
+    inlet: &Inlet,
     list: ListId,
     standing: Standing,
 ) -> Option<Standing> {
@@ -42,10 +44,14 @@ pub(super) async fn pull(
         if began.elapsed() > PULL_MAX || news_at.elapsed() > STALL_MAX {
             return None;
         }
-        match answer(link, &mut reader).await? {
+        let bytes = answer_bytes(&mut reader).await?;
+        // Until the store begins with it, nothing more is read.
+        let place = inlet.sync_place(link.peer(), bytes.len()).await;
+        match answer_of(link, &bytes)? {
             Answer::Items(items) => {
                 let (mut part, from) = (std::mem::take(&mut incoming), link.peer());
                 let stored = keeper.ask(move |shelf| {
+                    drop(place);
                     let (is_news, stopped_by) = store(shelf, &mut part, list, from, items)?;
                     Some((part, is_news, stopped_by))
                 });
@@ -307,8 +313,15 @@ pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
 
 /// Returns the next answer; a peer that sends none, or none that is one, is done with.
 pub(super) async fn answer(link: &Link, reader: &mut FrameReader) -> Option<Answer> {
-    let bytes = timeout(STALL_MAX, streams::next(reader)).await.ok()?.ok()??;
-    match Answer::read(&bytes) {
+    answer_of(link, &answer_bytes(reader).await?)
+}
+
+async fn answer_bytes(reader: &mut FrameReader) -> Option<BytesMut> {
+    timeout(STALL_MAX, streams::next(reader)).await.ok()?.ok()?
+}
+
+fn answer_of(link: &Link, bytes: &[u8]) -> Option<Answer> {
+    match Answer::read(bytes) {
         Ok(answer) => Some(answer),
         Err(error) => {
             tracing::warn!(peer = %link.peer().short(), %error, "a peer broke the protocol");

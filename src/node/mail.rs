@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use x0x_tracker::id::{AgentId, ListId};
-use x0x_tracker::journal::signature::{Signer, Verifier};
+use x0x_tracker::journal::signature::Signer;
 
+use super::inlet::Inlet;
 use super::mailbox::{MailView, Mailbox, Shown};
-use super::queue::{NotPut, Queue};
+use super::outlet::{NotPut, Queue};
 use super::{Keeper, NodeError, Stopped, Tasks, Told as ToHub};
 use crate::dm::seal::{self, SealKey};
 use crate::dm::store::{Op, Store};
@@ -22,6 +23,7 @@ use crate::dm::{self, Carried, DmPath, Effect, Envelope, Input, Post, Progress, 
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
+use crate::pump::{Prover, Taken};
 use crate::{entropy, hub, time};
 
 /// How long issues are waited for that a message carries; then it is sent again, and they are asked for anew.
@@ -61,8 +63,7 @@ pub(super) enum Told {
     /// A frame came over the direct lane of a link.
     Frame {
         link: Link,
-        bytes: Vec<u8>,
-        _room: OwnedSemaphorePermit,
+        taken: Taken,
     },
     /// Something came through others that was sealed for this agent.
     Sealed {
@@ -91,7 +92,7 @@ pub(super) struct Mail {
     told: mpsc::UnboundedReceiver<Told>,
     hub: mpsc::UnboundedSender<ToHub>,
     identity: Arc<Identity>,
-    verifier: Arc<dyn Verifier>,
+    verifier: Arc<Prover>,
     key: Arc<SealKey>,
     ops: std_mpsc::Sender<Op>,
     writer: std::thread::JoinHandle<()>,
@@ -101,6 +102,7 @@ pub(super) struct Mail {
     unopened: u64,
     arrived: Vec<Arc<Envelope>>,
     keeper: Keeper,
+    inlet: Inlet,
     tasks: Tasks,
     origin: time::Moment,
 }
@@ -137,6 +139,7 @@ impl Mail {
         key: Arc<SealKey>,
         keeper: Keeper,
         hub: mpsc::UnboundedSender<ToHub>,
+        inlet: Inlet,
     ) -> Result<Self, NodeError> {
         let (mut seed, mut noise) = ([0; 32], [0; 2]);
         entropy::fill(&mut seed);
@@ -155,7 +158,7 @@ impl Mail {
                 path: dir.join(dm::store::FILE),
                 source,
             })?;
-        let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
+        let verifier = Arc::new(Prover::new(Arc::new(MlDsa)));
         let origin = time::origin();
         let start = Start { me, log, seed, verifier: verifier.clone(), stored };
         let mailbox = Mailbox {
@@ -181,6 +184,7 @@ impl Mail {
             unopened: 0,
             arrived: Vec::new(),
             keeper,
+            inlet,
             tasks: Tasks::new(),
             origin,
         })
@@ -197,7 +201,15 @@ impl Mail {
         loop {
             let deadline = self.post.deadline().map(|deadline| self.origin + deadline);
             let told = tokio::select! {
+                biased;
                 told = self.told.recv() => told.unwrap_or(Told::Stop),
+                (link, taken) = self.inlet.next_direct() => {
+                    // Of the link that it came over was told before.
+                    if self.take_told(&mut effects) {
+                        break;
+                    }
+                    Told::Frame { link, taken }
+                }
                 () = super::sleep_until(deadline) => Told::Input(Input::Tick),
             };
             if let Told::Stop = told {
@@ -210,6 +222,18 @@ impl Mail {
         let Self { ops, writer, .. } = self;
         drop(ops);
         let _joined = tokio::task::spawn_blocking(move || writer.join()).await;
+    }
+
+    /// Takes what it is told by now, and returns whether that is to stop.
+    fn take_told(&mut self, effects: &mut Vec<Effect>) -> bool {
+        for _ in 0..self.told.len() {
+            match self.told.try_recv() {
+                Ok(Told::Stop) => return true,
+                Ok(told) => self.take(told, effects),
+                Err(_none) => break,
+            }
+        }
+        false
     }
 
     fn take(&mut self, told: Told, effects: &mut Vec<Effect>) {
@@ -237,8 +261,9 @@ impl Mail {
                 }
                 Input::Down(peer)
             }
-            Told::Frame { link, bytes, _room } => {
-                let public_key = link.public_key().into();
+            Told::Frame { link, taken } => {
+                self.verifier.trust(taken.proofs);
+                let (public_key, bytes) = (link.public_key().into(), taken.bytes.into());
                 Input::Frame { from: link.peer(), public_key, path: DmPath::Quic, bytes }
             }
             Told::Sealed { sealed, _room } => {
@@ -346,10 +371,10 @@ impl Mail {
 
     fn send(&self, to: AgentId, frame: Vec<u8>) -> Option<AgentId> {
         let open = self.links.get(&to)?.last()?;
-        match open.queue.put(frame.into()) {
+        match open.queue.put(frame.into()).0 {
             // A lane that is closed ends with its link.
             Ok(()) | Err(NotPut::Closed) => None,
-            Err(NotPut::Full) => Some(to),
+            Err(NotPut::Full | NotPut::Dropped) => Some(to),
         }
     }
 

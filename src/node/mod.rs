@@ -4,19 +4,21 @@
 mod addresses;
 mod around;
 mod carrier;
+mod checks;
 mod config;
 mod errands;
 mod error;
 mod events;
 mod forks;
+mod inlet;
 mod keeper;
 mod load;
 mod mail;
 mod mailbox;
 mod membership;
+mod outlet;
 mod own;
 mod peers_file;
-mod queue;
 mod readers;
 mod reading;
 mod runtime;
@@ -31,13 +33,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use x0x_tracker::Tracker;
 use x0x_tracker::id::{AgentId, ListId};
 use x0x_tracker::interface::TrackerError;
-use x0x_tracker::journal::signature::Signer;
+use x0x_tracker::journal::signature::{Signer, Verifier};
 use x0x_tracker::timestamp::Timestamp;
 
 use crate::dm::seal::SealKey;
@@ -48,9 +50,12 @@ use crate::identity::MlDsa;
 use crate::link::policy::LinkId;
 use crate::link::{self, Link, LinkError};
 use crate::logs::Log;
+use crate::pump::{Proofs, Prover, Taken};
 use crate::wire::Lane;
 use crate::{entropy, rest, time};
 use carrier::Carrier;
+use checks::Checks;
+use inlet::{Inlet, SyncPlace};
 use mail::Mail;
 use own::{Own, look};
 use peers_file::PeersFile;
@@ -114,15 +119,9 @@ pub(crate) enum Told {
     /// A link whose handshake was carried through; where this side called, if it did.
     Up(Link, Option<SocketAddr>),
     /// A frame came.
-    Frame {
-        link: LinkId,
-        lane: Lane,
-        bytes: Vec<u8>,
-        /// Its place among what waits from that link.
-        room: OwnedSemaphorePermit,
-    },
+    Frame(Taken),
     /// The request of a sync stream came; the answer goes there.
-    Request { link: LinkId, bytes: Vec<u8>, reply: Reply },
+    Request { link: LinkId, bytes: Vec<u8>, reply: Reply, place: SyncPlace },
     /// Somebody wants to look at the hub.
     Look(Look),
     /// Stop.
@@ -162,6 +161,8 @@ impl Node {
             Keeper::start(home.clone(), lock, holder, hub_in.clone(), events.clone())?;
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
+        let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
+        let inlet = Inlet::new(Checks::new(verifier.clone()));
         let seal_key = Arc::new(SealKey::draw().map_err(NodeError::NoSealKey)?);
         let mail = Mail::open(
             home.dir(),
@@ -169,6 +170,7 @@ impl Node {
             seal_key.clone(),
             keeper.clone(),
             hub_in.clone(),
+            inlet.clone(),
         )?;
         let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
         let node = Self {
@@ -188,14 +190,22 @@ impl Node {
         let own = Own::of(identity, node.addresses.clone(), seal_key);
         let mut seed = [0; 32];
         entropy::fill(&mut seed);
-        let hub = Hub::new(agent, VERSION, Arc::new(MlDsa), seed);
+        let prover = Arc::new(Prover::new(verifier));
+        let hub = Hub::new(agent, VERSION, prover.clone(), seed);
         let known = hub::Input::Known(peers.known(Timestamp(time::now_ms())));
         let _starting = hub_in.send(Told::Input(known));
-        let carrier = Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), notes);
+        let carrier = Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), inlet, notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
-        tokio::runtime::Handle::current()
-            .spawn(run(hub, carrier, own, inputs, serving, stores, stopping));
+        tokio::runtime::Handle::current().spawn(run(
+            (hub, prover),
+            carrier,
+            own,
+            inputs,
+            serving,
+            stores,
+            stopping,
+        ));
         tracing::info!(agent = %agent.short(), listen = %bound, %api, version = VERSION, "started");
         Ok(node)
     }
@@ -373,7 +383,7 @@ impl<T> OkOrLog<T> for Result<T, TrackerError> {
 
 /// Has the hub decide, one input after another, and does what it wants.
 async fn run(
-    mut hub: Hub,
+    (mut hub, prover): (Hub, Arc<Prover>),
     mut carrier: Carrier,
     mut own: Own,
     mut inputs: mpsc::UnboundedReceiver<Told>,
@@ -392,8 +402,10 @@ async fn run(
     let mut is_stopping = false;
     loop {
         let deadline = hub.deadline().map(|deadline| origin + deadline);
+        let deadline = deadline.into_iter().chain(carrier.inlet.deadline()).min();
         let told = tokio::select! {
             told = inputs.recv() => told.unwrap_or(Told::Stop),
+            taken = carrier.inlet.next() => Told::Frame(taken),
             () = serving.stopped(), if is_stopping => break,
             () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
             _ = looking.tick() => Told::Input(look()),
@@ -416,17 +428,22 @@ async fn run(
                 if let hub::Input::Down { link, why } = &mut input {
                     *why = carrier.detach(*link, *why);
                 }
+                carrier.inlet.note(&input);
                 hub.handle(now, input, &mut effects);
             }
             Told::Up(link, called) => {
                 let input = carrier.attach(link, called);
                 hub.handle(now, input, &mut effects);
             }
-            Told::Frame { link, lane, bytes, room } => {
+            Told::Frame(taken) if taken.lane == Lane::Direct => carrier.pass_direct(taken),
+            Told::Frame(Taken { link, lane, bytes, proofs, .. }) => {
+                prover.trust(proofs);
+                let bytes = bytes.into();
                 hub.handle(now, hub::Input::Frame { link, lane, bytes }, &mut effects);
-                drop(room);
+                prover.trust(Proofs::default());
             }
-            Told::Request { link, bytes, reply } => {
+            Told::Request { link, bytes, reply, place } => {
+                drop(place);
                 carrier.hold(Some(reply));
                 let input = hub::Input::Request { link, stream: 0, bytes };
                 hub.handle(now, input, &mut effects);
@@ -437,6 +454,9 @@ async fn run(
                 serving.stop();
                 is_stopping = true;
             }
+        }
+        for link in carrier.to_repair() {
+            hub.handle(now, hub::Input::Dropped { link }, &mut effects);
         }
         for effect in effects.drain(..) {
             carrier.carry(effect);

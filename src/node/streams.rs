@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
-use super::queue::Waiting;
+use super::outlet::Source;
 use crate::wire::Lane;
 
 /// Reads frames.
@@ -40,18 +40,22 @@ pub fn codec(lane: Lane) -> LengthDelimitedCodec {
 
 /// Writes what comes through a channel into a lane of its own, until either ends. What waits is written
 /// together.
-pub async fn write_lane(
-    connection: Connection,
-    lane: Lane,
-    mut frames: mpsc::Receiver<Waiting>,
-) -> io::Result<()> {
+pub async fn write_lane(connection: Connection, lane: Lane, mut frames: Source) -> io::Result<()> {
     let mut stream = connection.open_uni().await.map_err(io::Error::other)?;
+    let urgency = match lane {
+        Lane::Control => 3,
+        Lane::Direct => 2,
+        Lane::Pubsub => 1,
+        Lane::Sync => 0,
+    };
+    // A stream that is closed already is written to no more.
+    let _closed = stream.set_priority(urgency);
     stream.write_all(&[lane as u8]).await.map_err(io::Error::other)?;
     let mut writer = FramedWrite::new(stream, codec(lane));
-    while let Some(waiting) = frames.recv().await {
-        writer.feed(waiting.frame).await?;
-        while let Ok(waiting) = frames.try_recv() {
-            writer.feed(waiting.frame).await?;
+    while let Some(frame) = frames.next().await {
+        writer.feed(frame).await?;
+        while let Some(frame) = frames.try_next() {
+            writer.feed(frame).await?;
         }
         SinkExt::<Bytes>::flush(&mut writer).await?;
     }

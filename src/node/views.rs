@@ -123,7 +123,12 @@ impl Node {
 
     /// Returns what its pumps do.
     pub async fn pump(&self) -> Result<PumpView, Stopped> {
-        self.look(|_, _| PumpView::default()).await
+        self.look(|_, carrier| {
+            let mut view = carrier.inlet.view();
+            carrier.outlet.show(&mut view);
+            view
+        })
+        .await
     }
 
     /// Returns what can be followed here, and who does.

@@ -11,6 +11,7 @@ mod proofs;
 mod queue;
 mod recv;
 mod repairs;
+mod send;
 mod turns;
 mod view;
 
@@ -18,6 +19,7 @@ pub use policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy};
 pub use pressure::{Fill, Level, Report};
 pub use proofs::{Proofs, Prover, Recorder};
 pub use recv::{Arrived, Job, Offered, RecvPump, Taken};
+pub use send::{Class, Put, SendPump, Slow};
 pub use view::{
     BOUNDS_US, LaneView, LanesView, PumpView, Rates, RepairsView, Spread, SubscriberView,
     TopicView, WorkersView,

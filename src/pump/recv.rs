@@ -38,7 +38,7 @@ const GONE_MAX: usize = 64;
 
 /// The lanes whose frames wait here, and all lanes.
 const QUEUED: [Lane; 3] = [Lane::Control, Lane::Pubsub, Lane::Direct];
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
 /// Whose account the queue has that all share.
 const ALL: AgentId = AgentId([0; 32]);
@@ -135,7 +135,7 @@ impl Account {
     }
 }
 
-fn fill_of(frames: usize, bytes: usize) -> Fill {
+pub(super) fn fill_of(frames: usize, bytes: usize) -> Fill {
     Fill::of((frames as u64, FRAMES_MAX as u64), (bytes as u64, BYTES_MAX as u64))
 }
 
@@ -220,7 +220,10 @@ impl RecvPump {
     ) -> Offered {
         let (key, lane) = self.queue_of(peer, frame.lane);
         let at = lane as usize;
-        let Some(of) = self.peers.get_mut(&key) else { return Offered::Left };
+        // What a link brought that has ended is nobody's.
+        let Some(of) = self.peers.get_mut(&key).filter(|of| of.links > 0) else {
+            return Offered::Left;
+        };
         if !is_again {
             of.gauges[at].produced(now);
             self.lanes[frame.lane as usize].produced(now);

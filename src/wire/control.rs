@@ -6,7 +6,7 @@ use x0x_tracker::id::{AgentId, ListId, LogId};
 use x0x_tracker::journal::charter::{Role, Signed};
 use x0x_tracker::journal::commit::Position;
 
-use super::{Hello, NEWS_MAX, SignedCard, WireError, at_most, decode};
+use super::{Hello, NEWS_MAX, SignedCard, VERSION, WireError, at_most, decode};
 
 /// The most statements in one frame.
 pub const STATEMENTS_MAX: usize = 32;
@@ -157,6 +157,12 @@ impl JoinRefusal {
 }
 
 impl Control {
+    /// Tells whether a frame says what a later one, or a comparison, says as well, as far as its first bytes tell.
+    pub fn is_repeated(frame: &[u8]) -> bool {
+        // The places of Digest, News, Cards, CardsHeld, Lost, BeatDigest and BeatsHeld.
+        matches!(frame, [VERSION, 1..=5 | 11 | 12, ..])
+    }
+
     /// Decodes a frame and checks its bounds.
     ///
     /// # Errors

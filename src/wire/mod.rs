@@ -56,6 +56,16 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// Returns what it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Pubsub => "pubsub",
+            Self::Direct => "direct",
+            Self::Sync => "sync",
+        }
+    }
+
     /// Returns the lane that a stream's first byte names.
     pub fn of_byte(byte: u8) -> Option<Self> {
         [Self::Control, Self::Pubsub, Self::Direct, Self::Sync]

@@ -1,0 +1,192 @@
+//! Looking at signatures on other threads than those that decide, so that these need not. What is found is an answer
+//! for the very bytes that were looked at; whether a frame counts is decided elsewhere, and this only guesses well
+//! which signatures that will ask for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use x0x_tracker::id::{ListId, LogId};
+use x0x_tracker::journal::charter::Charter;
+use x0x_tracker::journal::commit::{Position, decode_header};
+use x0x_tracker::journal::run::{Proved, Run};
+use x0x_tracker::journal::signature::Verifier;
+use x0x_tracker::tasklist::Verdict;
+
+use crate::dm::wire::Frame;
+use crate::hub::Input;
+use crate::link::Link;
+use crate::mesh;
+use crate::pump::{Job, Proofs, Recorder};
+use crate::time;
+use crate::wire::{Lane, Payload};
+
+/// How many payloads are remembered that were looked at: the copies that neighbours send of one come within moments.
+const SEEN_MAX: usize = 512;
+
+/// What is needed to look at signatures.
+pub(super) struct Checks {
+    verifier: Arc<dyn Verifier>,
+    known: Mutex<Known>,
+    seen: Mutex<Seen>,
+}
+
+/// What is known of lists.
+#[derive(Default)]
+struct Known {
+    charters: BTreeMap<ListId, Arc<Charter>>,
+    /// How far each log is here: what is at or before that need not be looked at.
+    logs: HashMap<(ListId, LogId), u64>,
+}
+
+/// Payloads that were looked at, by their BLAKE3 hash.
+#[derive(Default)]
+struct Seen {
+    proofs: HashMap<[u8; 32], Proofs>,
+    /// Oldest first.
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Checks {
+    pub(super) fn new(verifier: Arc<dyn Verifier>) -> Self {
+        Self { verifier, known: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Notes what the hub is told, as far as it matters here.
+    pub(super) fn note(&self, input: &Input) {
+        match input {
+            Input::Opened { list, frontier, charter } => {
+                let mut known = lock(&self.known);
+                known.charters.insert(*list, charter.clone());
+                known.advance(*list, frontier.0.iter().map(|(log, at)| (*log, *at)));
+            }
+            Input::Stated { list, charter, .. } => {
+                lock(&self.known).charters.insert(*list, charter.clone());
+            }
+            Input::Received { list, places, charter, .. } => {
+                let mut known = lock(&self.known);
+                if let Some(charter) = charter {
+                    known.charters.insert(*list, charter.clone());
+                }
+                known.advance(*list, places.iter().copied());
+            }
+            Input::Wrote { list, place, .. } => {
+                lock(&self.known).advance(*list, [*place]);
+            }
+            Input::Judged { list, commits, verdicts } => {
+                let taken = commits.iter().zip(verdicts).filter_map(|(commit, verdict)| {
+                    matches!(verdict, Verdict::Taken | Verdict::Known)
+                        .then(|| (commit.header().log, commit.position()))
+                });
+                lock(&self.known).advance(*list, taken);
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks at the signatures of a frame; returns how long that took, where there were any.
+    pub(super) fn check(&self, job: &Job, link: Option<&Link>) -> (Proofs, Option<Duration>) {
+        let found = match job.lane {
+            Lane::Pubsub => self.check_gossip(&job.bytes),
+            Lane::Direct => link.and_then(|link| self.check_direct(&job.bytes, link.public_key())),
+            Lane::Control | Lane::Sync => None,
+        };
+        match found {
+            Some((proofs, took)) => (proofs, took),
+            None => (Proofs::default(), None),
+        }
+    }
+
+    fn check_gossip(&self, frame: &[u8]) -> Option<(Proofs, Option<Duration>)> {
+        let (list, frame) = frame.split_first_chunk::<32>()?;
+        let list = ListId(*list);
+        let bytes = mesh::payload_of(frame)?;
+        let payload = Payload::read(bytes).ok()?;
+        let header = match &payload {
+            Payload::Commit(commit) => &commit.header,
+            Payload::Moved(Run { headers, .. }) => headers.first()?,
+            // There are few of them.
+            Payload::Statement(_) | Payload::Sealed { .. } => return None,
+        };
+        let header = decode_header(header).ok()?;
+        let charter = {
+            let known = lock(&self.known);
+            if known.logs.get(&(list, header.log)).is_some_and(|here| *here >= header.number) {
+                return None;
+            }
+            known.charters.get(&list)?.clone()
+        };
+        let hash = *blake3::hash(bytes).as_bytes();
+        if let Some(proofs) = lock(&self.seen).proofs.get(&hash) {
+            return Some((proofs.clone(), None));
+        }
+        let recorder = Recorder::new(self.verifier.as_ref());
+        let began = time::origin();
+        // What comes of it is asked again by whoever decides; the answers are what matters.
+        match payload {
+            Payload::Commit(commit) => drop(Proved::signed(commit, list, &charter, &recorder)),
+            Payload::Moved(run) => drop(run.prove(list, &charter, &recorder)),
+            Payload::Statement(_) | Payload::Sealed { .. } => {}
+        }
+        let took = began.elapsed();
+        let proofs = recorder.into_proofs();
+        if proofs.is_empty() {
+            return None;
+        }
+        lock(&self.seen).put(hash, proofs.clone());
+        Some((proofs, Some(took)))
+    }
+
+    fn check_direct(&self, frame: &[u8], public_key: &[u8]) -> Option<(Proofs, Option<Duration>)> {
+        let Ok(Frame::Ack(ack)) = Frame::read(frame) else { return None };
+        let recorder = Recorder::new(self.verifier.as_ref());
+        let began = time::origin();
+        let _asked_again = ack.verified(public_key, &recorder);
+        Some((recorder.into_proofs(), Some(began.elapsed())))
+    }
+}
+
+impl Known {
+    fn advance(&mut self, list: ListId, places: impl IntoIterator<Item = (LogId, Position)>) {
+        for (log, position) in places {
+            let here = self.logs.entry((list, log)).or_default();
+            *here = (*here).max(position.number);
+        }
+    }
+}
+
+impl Seen {
+    fn put(&mut self, hash: [u8; 32], proofs: Proofs) {
+        if self.proofs.insert(hash, proofs).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > SEEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.proofs.remove(&oldest);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked while holding it leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_payloads_are_remembered_and_the_newest() {
+        let mut seen = Seen::default();
+        for n in 0..SEEN_MAX * 2 {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&(n as u64).to_le_bytes());
+            seen.put(hash, Proofs::default());
+            seen.put(hash, Proofs::default());
+        }
+        assert_eq!((seen.proofs.len(), seen.order.len()), (SEEN_MAX, SEEN_MAX));
+        assert!(!seen.proofs.contains_key(&[0; 32]));
+    }
+}

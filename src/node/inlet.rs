@@ -1,0 +1,389 @@
+//! The receive pump as it runs: between those who read streams, the threads that look at signatures, and those who
+//! decide. It carries; the pump decides.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use x0x_tracker::id::AgentId;
+
+use super::checks::Checks;
+use crate::hub::Input;
+use crate::link::Link;
+use crate::link::policy::LinkId;
+use crate::mesh::{self, Purpose};
+use crate::pump::{
+    Arrived, Kind, Level, Offered, Policy, PumpView, RecvPump, Report, Taken, WorkersView,
+};
+use crate::time::{self, Moment};
+use crate::wire::{Control, Lane};
+
+/// How many frames of control are taken in a row while gossip waits.
+const CONTROLS_IN_A_ROW: u32 = 32;
+
+/// How many frames wait for each worker before there is one more.
+const FRAMES_PER_WORKER: usize = 8;
+
+/// When a frame that found no room is offered again at the latest.
+const OFFER_AGAIN: Duration = Duration::from_millis(20);
+
+/// Which policy a node follows, for measuring; without it the one that is right.
+const POLICY: &str = "X0X_PUMP_POLICY";
+
+/// The receive pump of a node. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Inlet(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    checks: Checks,
+    origin: Moment,
+    runtime: Handle,
+    workers_max: usize,
+    /// Something may be there for the hub, or for direct messages.
+    hub: Notify,
+    mail: Notify,
+    /// Something was taken of a lane of which a frame is held.
+    room: [Notify; 4],
+}
+
+struct State {
+    pump: RecvPump,
+    links: BTreeMap<LinkId, Link>,
+    workers: usize,
+    workers_most: usize,
+    /// How many streams of each lane are not read on.
+    held: [usize; 4],
+    controls: u32,
+}
+
+/// The place of a frame of a sync stream; it is free again when it is dropped.
+pub(crate) struct SyncPlace {
+    inlet: Inlet,
+    peer: AgentId,
+    bytes: usize,
+    at: Moment,
+}
+
+impl Inlet {
+    pub(super) fn new(checks: Checks) -> Self {
+        let named = std::env::var(POLICY).ok().and_then(|name| Policy::named(&name));
+        let policy = named.unwrap_or(Policy::FAIR);
+        if policy != Policy::FAIR {
+            tracing::warn!(
+                policy = policy.name,
+                "the receive pump follows a policy for measuring alone"
+            );
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let origin = time::origin();
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                pump: RecvPump::new(Duration::ZERO, policy),
+                links: BTreeMap::new(),
+                workers: 0,
+                workers_most: 0,
+                held: [0; 4],
+                controls: 0,
+            }),
+            checks,
+            origin,
+            runtime: Handle::current(),
+            workers_max: cores,
+            hub: Notify::new(),
+            mail: Notify::new(),
+            room: Default::default(),
+        }))
+    }
+
+    /// A link stands.
+    pub(super) fn open(&self, id: LinkId, link: Link) {
+        let mut state = self.lock();
+        state.pump.open(self.now(), link.peer());
+        state.links.insert(id, link);
+    }
+
+    /// A link has ended.
+    pub(super) fn close(&self, id: LinkId, peer: AgentId) {
+        let mut state = self.lock();
+        state.pump.close(self.now(), peer, id);
+        state.links.remove(&id);
+    }
+
+    /// Notes what the hub is told.
+    pub(super) fn note(&self, input: &Input) {
+        self.0.checks.note(input);
+        if let Input::Pulled { from, .. } = input {
+            self.lock().pump.repaired(*from);
+        }
+    }
+
+    /// Puts a frame that came over a link; waits while there is no room, where it must not be left out.
+    pub(super) async fn put(&self, link: LinkId, peer: AgentId, lane: Lane, bytes: Bytes) {
+        let kind = kind_of(lane, &bytes);
+        let mut frame = Arrived { link, lane, bytes, kind };
+        let mut holding = None;
+        loop {
+            let room = self.0.room[lane as usize].notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.offer(peer, frame, holding.is_some()) {
+                Some(held) => frame = held,
+                None => return,
+            }
+            holding.get_or_insert_with(|| Holding::new(self, peer, lane));
+            // What is limited by time is not told of.
+            let _room = timeout(OFFER_AGAIN, room).await;
+        }
+    }
+
+    /// Puts a frame; returns it where there is no room.
+    fn offer(&self, peer: AgentId, frame: Arrived, is_again: bool) -> Option<Arrived> {
+        let lane = frame.lane;
+        let mut reports = Vec::new();
+        let mut state = self.lock();
+        let offered = state.pump.offer(self.now(), peer, frame, is_again, &mut reports);
+        let has_workers = state.pump.policy().has_workers;
+        let unchecked = if has_workers { state.pump.unchecked(peer, lane) } else { 0 };
+        let wanted = unchecked.div_ceil(FRAMES_PER_WORKER).min(self.0.workers_max);
+        let is_hired = state.workers < wanted;
+        if is_hired {
+            state.workers += 1;
+            state.workers_most = state.workers_most.max(state.workers);
+        }
+        drop(state);
+        if is_hired {
+            let inlet = self.clone();
+            drop(self.0.runtime.spawn_blocking(move || inlet.work()));
+        }
+        reports.iter().for_each(|report| log("recv_pump", report));
+        match offered {
+            Offered::In => {
+                if unchecked == 0 {
+                    self.wake(lane);
+                }
+                None
+            }
+            Offered::Left => None,
+            Offered::Held(frame) => Some(frame),
+        }
+    }
+
+    /// Looks at signatures until there is nothing to look at.
+    fn work(&self) {
+        let mut state = self.lock();
+        while let Some(job) = state.pump.job() {
+            let link = state.links.get(&job.link).cloned();
+            drop(state);
+            let (proofs, took) = self.0.checks.check(&job, link.as_ref());
+            state = self.lock();
+            state.pump.checked(&job, proofs, took);
+            self.wake(job.lane);
+        }
+        state.workers -= 1;
+    }
+
+    fn wake(&self, lane: Lane) {
+        match lane {
+            Lane::Direct => {
+                self.0.mail.notify_one();
+                // Where all share a queue, it is the hub's.
+                self.0.hub.notify_one();
+            }
+            _ => self.0.hub.notify_one(),
+        }
+    }
+
+    /// Returns the next frame for the hub, control before gossip, once there is one.
+    pub(super) async fn next(&self) -> Taken {
+        loop {
+            if let Some(taken) = self.take_for_hub() {
+                return taken;
+            }
+            self.0.hub.notified().await;
+        }
+    }
+
+    fn take_for_hub(&self) -> Option<Taken> {
+        let now = self.now();
+        let mut state = self.lock();
+        let is_gossips_turn = state.controls >= CONTROLS_IN_A_ROW;
+        let order = match is_gossips_turn {
+            true => [Lane::Pubsub, Lane::Control],
+            false => [Lane::Control, Lane::Pubsub],
+        };
+        let taken = order.into_iter().find_map(|lane| state.pump.take(now, lane))?;
+        state.controls = if taken.lane == Lane::Control { state.controls + 1 } else { 0 };
+        self.tell_room(state, taken.lane);
+        Some(taken)
+    }
+
+    /// Returns the next frame with direct messages, and the link that it came over, once there is one.
+    pub(super) async fn next_direct(&self) -> (Link, Taken) {
+        loop {
+            while let Some(taken) = self.take_direct() {
+                let link = self.lock().links.get(&taken.link).cloned();
+                if let Some(link) = link {
+                    return (link, taken);
+                }
+            }
+            self.0.mail.notified().await;
+        }
+    }
+
+    fn take_direct(&self) -> Option<Taken> {
+        let mut state = self.lock();
+        let taken = state.pump.take(self.now(), Lane::Direct)?;
+        self.tell_room(state, Lane::Direct);
+        Some(taken)
+    }
+
+    fn tell_room(&self, state: MutexGuard<'_, State>, lane: Lane) {
+        // Where all share a queue, there is room for any of them.
+        let is_any = state.pump.policy().is_shared;
+        let held = state.held;
+        drop(state);
+        for (at, room) in self.0.room.iter().enumerate() {
+            if held[at] > 0 && (is_any || at == lane as usize) {
+                room.notify_waiters();
+            }
+        }
+    }
+
+    /// Returns a place for a frame of a sync stream, once there is room.
+    pub(super) async fn sync_place(&self, peer: AgentId, bytes: usize) -> SyncPlace {
+        let at = time::origin();
+        let mut holding = None;
+        loop {
+            let room = self.0.room[Lane::Sync as usize].notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            let mut reports = Vec::new();
+            let is_again = holding.is_some();
+            let now = self.now();
+            let is_in = self.lock().pump.enter(now, peer, bytes, is_again, &mut reports);
+            reports.iter().for_each(|report| log("recv_pump", report));
+            if is_in {
+                return SyncPlace { inlet: self.clone(), peer, bytes, at };
+            }
+            holding.get_or_insert_with(|| Holding::new(self, peer, Lane::Sync));
+            let _room = timeout(OFFER_AGAIN, room).await;
+        }
+    }
+
+    /// Returns the peers with whom to compare now, because something of them was dropped.
+    pub(super) fn repairs(&self) -> Vec<AgentId> {
+        self.lock().pump.repairs(self.now())
+    }
+
+    /// Returns when repairs are to be asked for.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        Some(self.0.origin + self.lock().pump.deadline()?)
+    }
+
+    /// Returns what is shown of what comes in.
+    pub(super) fn view(&self) -> PumpView {
+        let state = self.lock();
+        let (recv_pump, per_peer, repairs) = state.pump.view(self.now());
+        let workers = WorkersView {
+            running: state.workers as u64,
+            running_max: state.workers_most as u64,
+            capacity: self.0.workers_max as u64,
+        };
+        PumpView { recv_pump, per_peer, repairs, workers, ..PumpView::default() }
+    }
+
+    fn now(&self) -> Duration {
+        self.0.origin.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked while holding it leaves it whole.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SyncPlace {
+    fn drop(&mut self) {
+        let mut state = self.inlet.lock();
+        let dwell = self.at.elapsed();
+        state.pump.leave(self.inlet.now(), self.peer, self.bytes, dwell);
+        self.inlet.tell_room(state, Lane::Sync);
+    }
+}
+
+/// A stream that is not read on, for as long as it is there.
+struct Holding {
+    inlet: Inlet,
+    peer: AgentId,
+    lane: Lane,
+}
+
+impl Holding {
+    fn new(inlet: &Inlet, peer: AgentId, lane: Lane) -> Self {
+        let mut state = inlet.lock();
+        state.pump.hold(inlet.now(), peer, lane, true);
+        state.held[lane as usize] += 1;
+        drop(state);
+        Self { inlet: inlet.clone(), peer, lane }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut state = self.inlet.lock();
+        state.pump.hold(self.inlet.now(), self.peer, self.lane, false);
+        state.held[self.lane as usize] -= 1;
+    }
+}
+
+/// Returns what is lost with a frame.
+fn kind_of(lane: Lane, bytes: &[u8]) -> Kind {
+    match lane {
+        Lane::Control if Control::is_repeated(bytes) => Kind::Light,
+        Lane::Pubsub => match bytes.get(32..).and_then(mesh::purpose_of) {
+            Some(Purpose::Broadcast) => Kind::Data,
+            Some(Purpose::Offer | Purpose::Request | Purpose::Walk) => Kind::Light,
+            Some(Purpose::Membership) | None => Kind::Firm,
+        },
+        Lane::Control | Lane::Direct | Lane::Sync => Kind::Firm,
+    }
+}
+
+/// Tells of a queue that fills.
+pub(super) fn log(channel: &str, report: &Report) {
+    let Report { level, peer, lane, fill, suppressed } = report;
+    let (peer, stream) = (peer.to_string(), lane.name());
+    let (used, capacity, unit) = (fill.used, fill.capacity, fill.unit);
+    let (available, used_pct) = (capacity.saturating_sub(used), fill.pct());
+    match level {
+        Level::Info => tracing::info!(
+            channel,
+            stream,
+            peer,
+            used,
+            available,
+            capacity,
+            unit,
+            used_pct,
+            suppressed,
+            "a queue is more than half full"
+        ),
+        Level::Warn => tracing::warn!(
+            channel,
+            stream,
+            peer,
+            used,
+            available,
+            capacity,
+            unit,
+            used_pct,
+            suppressed,
+            "a queue is nearly full"
+        ),
+    }
+}
