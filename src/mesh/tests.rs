@@ -446,6 +446,55 @@ fn a_neighbour_that_is_detached_keeps_its_link() {
 }
 
 #[test]
+fn a_slow_neighbour_is_only_offered_broadcasts_until_it_asks_for_one() {
+    let mut bench = Bench::new();
+    bench.befriend(1);
+    bench.befriend(2);
+    assert_eq!(bench.input(Input::Slow(agent(1))), []);
+    assert_eq!(bench.input(Input::Slow(agent(3))), [], "who is no neighbour stays none");
+    let mut effects = bench.input(Input::Broadcast(b"news".to_vec()));
+    effects.extend(bench.wait(Duration::from_secs(1)));
+    let sent = sent(&effects);
+    let to = |number: u8| sent.iter().filter(move |(to, _)| *to == agent(number));
+    assert!(to(2).any(|(_, said)| matches!(said, Message::Gossip(Gossip::Broadcast { .. }))));
+    let offered: Vec<_> = to(1).collect();
+    let [(_, Message::Gossip(Gossip::IHave(offers)))] = offered[..] else { panic!("{offered:?}") };
+    let graft = Gossip::Graft { id: Some(offers[0].id), round: offers[0].round };
+    let answered = bench.gossip(1, graft);
+    let is_sent = |said: &Message<'_>| matches!(said, Message::Gossip(Gossip::Broadcast { .. }));
+    assert!(self::sent(&answered).iter().any(|(to, said)| *to == agent(1) && is_sent(said)));
+    assert!(bench.mesh.neighbours().contains(&agent(1)));
+}
+
+#[test]
+fn a_frame_tells_by_its_first_bytes_what_it_is_for() {
+    let said = Said::new(1, b"news");
+    let of = |message: Message<'_>| purpose_of(&wire::write(&message).unwrap());
+    let swarm = |swarm| of(Message::Swarm(swarm));
+    let gossip = |gossip| of(Message::Gossip(gossip));
+    for member in [
+        Swarm::Join(None),
+        Swarm::ForwardJoin { peer: node(1), ttl: 1 },
+        Swarm::Neighbor { priority: Priority::High, data: None },
+        Swarm::Disconnect { alive: true, respond: false },
+    ] {
+        assert_eq!(swarm(member), Some(Purpose::Membership));
+    }
+    let shuffle = Swarm::Shuffle { origin: agent(1), nodes: vec![], ttl: 1 };
+    assert_eq!(swarm(shuffle), Some(Purpose::Walk));
+    assert_eq!(swarm(Swarm::ShuffleReply { nodes: vec![] }), Some(Purpose::Walk));
+    assert_eq!(gossip(said.after(0)), Some(Purpose::Broadcast));
+    assert_eq!(gossip(Gossip::Prune), Some(Purpose::Membership));
+    assert_eq!(gossip(Gossip::Graft { id: None, round: 1 }), Some(Purpose::Request));
+    assert_eq!(gossip(said.offer()), Some(Purpose::Offer));
+    assert_eq!((purpose_of(&[]), purpose_of(&[wire::VERSION, 1, 4])), (None, None));
+    let is_own = |hops| {
+        is_from_its_author(&wire::write(&Message::Gossip(said.after(hops))).unwrap())
+    };
+    assert!(is_own(0) && !is_own(1));
+}
+
+#[test]
 fn a_failed_call_makes_it_ask_another() {
     let mut bench = Bench::new();
     bench.befriend(1);

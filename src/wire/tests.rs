@@ -128,3 +128,29 @@ fn an_answer_holds_no_more_pieces_than_it_may() {
     let of = |count| Answer::read(&encode(&Answer::Headers(Some(run(count)))));
     assert!(of(RUN_HEADERS_MAX).is_ok() && of(RUN_HEADERS_MAX + 1).is_err());
 }
+
+#[test]
+fn control_that_is_said_again_or_compared_is_told_by_its_first_bytes() {
+    let list = ListId([1; 32]);
+    let repeated = [
+        Control::Digest(Digest { list, hash: [0; 32], wants_answer: true }),
+        Control::News { list, places: vec![] },
+        Control::Cards { list, cards: vec![] },
+        Control::CardsHeld { list, held: vec![] },
+        Control::Lost { list, places: vec![] },
+        Control::BeatDigest { list, hash: [0; 32] },
+        Control::BeatsHeld { list, held: vec![], wants_answer: true },
+    ];
+    assert!(repeated.iter().all(|frame| Control::is_repeated(&encode(frame))));
+    let others = [
+        Control::Hello(Hello { program: String::new(), rules: 1, lists: vec![], card: None }),
+        Control::Join { list, secret: [0; 32] },
+        Control::Joined { list, role: Role::Worker, statements: vec![], more: false },
+        Control::NotJoined { list, why: JoinRefusal::Used },
+        Control::Stated { list, statements: vec![] },
+    ];
+    assert!(!others.iter().any(|frame| Control::is_repeated(&encode(frame))));
+    // A frame with beats comes after the one, and before the other.
+    let place = |frame: &Control| encode(frame)[1];
+    assert_eq!((place(&others[4]), place(&repeated[5])), (9, 11));
+}

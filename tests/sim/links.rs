@@ -403,7 +403,9 @@ impl World {
             // What reads the stream ends the link.
             return self.breach(node, link, "a frame that is too long");
         }
-        self.tell(node, Input::Frame { link, lane, bytes });
+        if let Some(bytes) = self.pump(node, link, lane, bytes) {
+            self.tell(node, Input::Frame { link, lane, bytes });
+        }
     }
 }
 

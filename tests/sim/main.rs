@@ -16,6 +16,7 @@ mod ledger;
 mod links;
 mod machine;
 mod node;
+mod pump;
 mod random;
 mod scenarios;
 mod store;

@@ -26,6 +26,7 @@ use x0x_tracker::timestamp::Timestamp;
 use crate::driver::{Pull, Serve};
 use crate::links::address_of;
 use crate::machine::{Machine, Stands};
+use crate::pump::Paced;
 use crate::store::Job;
 use crate::world::{Event, MILLISECOND, SECOND, Time, World};
 
@@ -78,6 +79,8 @@ pub struct Node {
     pub sent_bytes: u64,
     /// Disks of earlier moments.
     pub moments: Vec<Vec<u8>>,
+    /// What stands before its hub, where it looks at frames at a pace.
+    pub paced: Option<Paced>,
     pub is_lying: bool,
     /// Whether its agent has no role any more.
     pub is_revoked: bool,
@@ -174,6 +177,7 @@ impl World {
             broke_off: None,
             sent_bytes: 0,
             moments: Vec::new(),
+            paced: None,
             is_lying: false,
             is_revoked: false,
             kept: Vec::new(),

@@ -101,6 +101,11 @@ pub enum Event {
         node: usize,
         life: u32,
     },
+    /// A node has looked at a frame that came.
+    Pumped {
+        node: usize,
+        life: u32,
+    },
     Fault(Fault),
     /// Somebody works on a node.
     Work {
@@ -342,6 +347,7 @@ impl World {
             Event::Look { node, life } if self.is_life(node, life) => self.look(node),
             Event::Show { node, life } if self.is_life(node, life) => self.show_card(node),
             Event::Worker { node, life } if self.is_life(node, life) => self.worker(node),
+            Event::Pumped { node, life } if self.is_life(node, life) => self.pumped(node),
             Event::Fault(fault) => self.befall(fault),
             Event::Work { node } => self.work(node),
             Event::Lie { node } => self.lie(node),
@@ -381,6 +387,10 @@ impl World {
         if this.is_dying && !matches!(input, Input::Stop) {
             return;
         }
+        if let Input::Pulled { from, .. } = &input {
+            self.pump_repaired(node, *from);
+        }
+        let this = &mut self.nodes[node];
         let time = this.hub_time(now);
         let Some(hub) = &mut this.hub else { return };
         let mut effects = Vec::new();
