@@ -31,7 +31,7 @@ use crate::rate::{Bucket, Rate};
 use crate::wire::Lane;
 
 /// How many frames of control one peer may send.
-const CONTROL_RATE: Rate = Rate { burst: 2_048, per_second: 1_000 };
+const CONTROL_RATE: Rate = Rate { burst: 4_096, per_second: 4_000 };
 
 /// How many peers without a link are kept account of.
 const GONE_MAX: usize = 64;
