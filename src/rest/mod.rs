@@ -17,6 +17,7 @@ pub mod follow;
 mod guard;
 mod issues;
 mod lists;
+mod messages;
 mod nodes;
 mod patch;
 mod query;
