@@ -14,6 +14,7 @@ use x0x_tracker::journal::signature::{Signer, Verifier};
 
 use super::mailbox::{MailView, Mailbox, Shown};
 use super::queue::{NotPut, Queue};
+use super::subscribers::Subscribers;
 use super::{Keeper, NodeError, Stopped, Tasks, Told as ToHub};
 use crate::dm::seal::{self, SealKey};
 use crate::dm::store::{Op, Store};
@@ -137,6 +138,7 @@ impl Mail {
         key: Arc<SealKey>,
         keeper: Keeper,
         hub: mpsc::UnboundedSender<ToHub>,
+        subscribers: Subscribers,
     ) -> Result<Self, NodeError> {
         let (mut seed, mut noise) = ([0; 32], [0; 2]);
         entropy::fill(&mut seed);
@@ -164,6 +166,7 @@ impl Mail {
             shown: Arc::new(Shown::new(newest)),
             reader,
             requests: Arc::new(AtomicU64::new(1)),
+            subscribers,
         };
         Ok(Self {
             post: Post::new(origin.elapsed(), start),

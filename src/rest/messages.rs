@@ -1,5 +1,6 @@
 //! Direct messages that came, over HTTP: as a stream, and page by page.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use axum::Json;
@@ -18,12 +19,16 @@ use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
 use super::events::{EVENTS_TYPE, LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
+use super::subscriber::Subscriber;
 use crate::dm::{Carried, Envelope, Form};
 use crate::node::{Follower, Heard};
 
 /// How many messages a page of the inbox has, unless it is asked for another number, and at most.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
+
+/// How many bytes of text a reader is sent at once: one message more than that at most.
+const PART_BYTES_MAX: usize = 64 << 10;
 
 /// From where messages are followed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -41,6 +46,7 @@ pub(super) struct FollowedFrom {
     responses((status = 200, body = String, content_type = "text/event-stream"), Failures))]
 pub(super) async fn events(
     Asked { node, query, .. }: Asked<FollowedFrom>,
+    subscriber: Subscriber,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let header =
@@ -52,32 +58,51 @@ pub(super) async fn events(
         Some(after) => after,
         None => query.after,
     };
-    let follower = node.mailbox().follow(after);
+    let follower = node.mailbox().admit(subscriber.max, &subscriber.name, after)?;
     let opening = Some(format!("id: {}\nretry: {RETRY_MS}\n\n", follower.seen()));
-    let body = Body::from_stream(stream::unfold(
-        (follower, opening),
-        |(mut follower, opening)| async move {
-            let text = match opening {
-                Some(opening) => opening,
-                None => next(&mut follower).await?,
-            };
-            Some((Ok::<_, Infallible>(Bytes::from(text)), (follower, None)))
-        },
-    ));
+    let reader = Reader { follower, heard: VecDeque::new(), opening };
+    let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
+        let text = reader.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
+    }));
     let headers = [(header::CONTENT_TYPE, EVENTS_TYPE), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
 
-/// Returns what is to be sent next; `None` once the node is gone.
-async fn next(follower: &mut Follower) -> Option<String> {
-    match tokio::time::timeout(SILENCE_MAX, follower.next()).await {
-        Ok(Ok(heard)) => Some(heard?.iter().map(event).collect()),
-        // The reader comes again, from where it was.
-        Ok(Err(error)) => {
-            tracing::error!(%error, "messages could not be read");
-            None
+/// Somebody who reads messages as they come.
+struct Reader {
+    follower: Follower,
+    /// What it was given and was not sent yet.
+    heard: VecDeque<Heard>,
+    opening: Option<String>,
+}
+
+impl Reader {
+    /// Returns what is to be sent next; `None` once the node is gone.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(opening) = self.opening.take() {
+            return Some(opening);
         }
-        Err(_silence) => Some(format!(": still here\nid: {}\n\n", follower.seen())),
+        if self.heard.is_empty() {
+            match tokio::time::timeout(SILENCE_MAX, self.follower.next()).await {
+                Ok(Ok(heard)) => self.heard.extend(heard?),
+                // The reader comes again, from where it was.
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "messages could not be read");
+                    return None;
+                }
+                Err(_silence) => {
+                    return Some(format!(": still here\nid: {}\n\n", self.follower.seen()));
+                }
+            }
+        }
+        let mut text = String::new();
+        while text.len() < PART_BYTES_MAX
+            && let Some(heard) = self.heard.pop_front()
+        {
+            text.push_str(&event(&heard));
+        }
+        Some(text)
     }
 }
 

@@ -26,6 +26,7 @@ mod requests;
 mod routes;
 mod schema;
 mod serving;
+mod subscriber;
 
 pub use answer::API_VERSION;
 pub use remote::RemoteTracker;
