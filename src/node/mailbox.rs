@@ -190,6 +190,8 @@ impl Mailbox {
     /// Where the file fails.
     pub async fn inbox(&self, after: u64, limit: usize) -> Result<Vec<Envelope>, DmError> {
         let reader = self.reader.clone();
+        // What was released is gone, though it may be on the disk still.
+        let after = after.max(self.shown.released.load(Ordering::Acquire));
         let read = tokio::task::spawn_blocking(move || reader.after(after, limit));
         let read = read.await.map_err(|_stopping| DmError::Stopping)?;
         read.map_err(|error| DmError::Store { what: error.to_string() })
