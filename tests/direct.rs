@@ -467,17 +467,32 @@ async fn who_reads_direct_messages_slowly_is_told_and_slows_nobody() {
     let place = alone().await;
     let me = place.agent();
     let mailbox = place.node.mailbox();
-    let (mut slow, mut quick) = (mailbox.follow(None), mailbox.follow(None));
+    let (mut slow, mut quick) = (mailbox.follow_as("slow", None), mailbox.follow(None));
+    let direct = async || {
+        let topics = place.node.topics().await.unwrap();
+        topics.into_iter().find(|view| view.topic == "direct").unwrap()
+    };
     let count = MESSAGES_SHOWN + 10;
-    for n in 0..count {
-        mailbox.send(Draft::text(me, &n.to_string()), Wait::Queued).await.unwrap();
-    }
     let mut heard = 0;
-    // It takes each as it comes; the other has not looked once.
+    // One takes them as they come; the other has not looked once.
+    for n in 1..=count as u64 {
+        mailbox.send(Draft::text(me, &n.to_string()), Wait::Queued).await.unwrap();
+        while n % 100 == 0 && quick.seen() < n {
+            timeout(WAIT, quick.next()).await.unwrap().unwrap().unwrap();
+        }
+    }
     place.node.send_direct(Draft::text(me, "end")).await.unwrap();
+    while quick.seen() <= count as u64 {
+        for one in timeout(WAIT, quick.next()).await.unwrap().unwrap().unwrap() {
+            assert!(matches!(one, Heard::Message(_)), "{one:?}");
+        }
+    }
+    let slowest = direct().await.slowest.unwrap();
+    assert_eq!((slowest.name.as_str(), slowest.behind), ("slow", count as u64 + 1));
     let told = timeout(WAIT, slow.next()).await.unwrap().unwrap().unwrap();
     let Heard::Lagged { missed, after } = told[0] else { panic!("{:?}", told[0]) };
     assert_eq!((missed, after, told.len()), (11, 0, MESSAGES_SHOWN + 1));
+    assert_eq!(direct().await.subscribers[0].lagged_total, 11);
     let passed_over = mailbox.inbox(after, missed as usize).await.unwrap();
     assert_eq!(passed_over.last().unwrap().number, missed);
     // Whoever comes back from where it was has all of it, from the disk.
@@ -489,7 +504,10 @@ async fn who_reads_direct_messages_slowly_is_told_and_slows_nobody() {
             assert_eq!(envelope.number, heard as u64);
         }
     }
-    assert!(timeout(WAIT, quick.next()).await.unwrap().unwrap().is_some());
+    drop(slow);
+    let view = direct().await;
+    let names: Vec<_> = view.subscribers.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((&names[..], view.lagged_total), (&["this program"; 2][..], 11));
     place.node.stop().await;
     while let Some(_rest) = timeout(WAIT, quick.next()).await.unwrap().unwrap() {}
 }

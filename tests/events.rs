@@ -9,10 +9,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use x0x::home::Home;
-use x0x::node::{Config, EVENTS_KEPT, Node};
+use x0x::node::{Config, EVENTS_KEPT, Happened, Node};
+use x0x::pump::TopicView;
+use x0x::rest::Limits;
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Comment, Draft, Holding, Patch, Pick, Release, Ruling, Terms};
 use x0x_tracker::{LocalTracker, Tracker, TrackerError};
@@ -27,10 +29,14 @@ struct Place {
 
 impl Place {
     async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().to_owned());
         let list = home.found("pump", "PUMP", WAIT).unwrap();
-        let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
+        let config = Config { lock_wait: WAIT, limits, ..Config::on_loopback(home) };
         Self { dir, node: Node::start(config).await.unwrap(), list }
     }
 
@@ -46,20 +52,49 @@ impl Place {
         self.write(move |tracker| tracker.create(&draft)).await;
     }
 
+    /// Imports so many issues, each with a long title.
+    async fn import(&self, file: String, count: usize) {
+        let title = "x".repeat(1_000);
+        let line = |n| format!("{{\"id\":\"{file}-{n}\",\"title\":\"{title}\"}}\n");
+        let lines: String = (0..count).map(line).collect();
+        self.write(move |t| {
+            t.import(&file, &mut lines.as_bytes(), &Default::default(), &mut |_| {})
+        })
+        .await;
+    }
+
+    async fn topic(&self, name: &str) -> TopicView {
+        let topics = self.node.topics().await.unwrap();
+        topics.into_iter().find(|view| view.topic == name).unwrap()
+    }
+
     /// Follows the events, from one on or from now on.
     async fn follow(&self, query: &str, last: Option<&str>) -> Listener {
-        let token = std::fs::read_to_string(self.dir.path().join("api-token")).unwrap();
-        let mut stream = TcpStream::connect(self.node.api()).await.unwrap();
         let last = last.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
-        let head = format!(
-            "GET /issues/events{query} HTTP/1.1\r\nHost: localhost\r\n\
-             Authorization: Bearer {token}\r\n{last}\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut listener = Listener { stream, text: String::new() };
+        let mut listener = self.ask(query, &last).await;
         let head = listener.until("retry: 1000\n\n").await;
         assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
         listener
+    }
+
+    async fn follow_as(&self, program: &str, query: &str) -> Listener {
+        let mut listener = self.ask(query, &format!("User-Agent: {program}\r\n")).await;
+        listener.until("retry: 1000\n\n").await;
+        listener
+    }
+
+    /// Asks for events over a socket for which the system keeps little.
+    async fn ask(&self, query: &str, more: &str) -> Listener {
+        let token = std::fs::read_to_string(self.dir.path().join("api-token")).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(self.node.api()).await.unwrap();
+        let head = format!(
+            "GET /issues/events{query} HTTP/1.1\r\nHost: localhost\r\n\
+             Authorization: Bearer {token}\r\n{more}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Listener { stream, text: String::new() }
     }
 }
 
@@ -220,5 +255,118 @@ async fn a_thousand_who_only_listen_hold_up_nobody() {
         let title = last.next().await.data["title"].as_str().unwrap().to_owned();
         assert!(title.starts_with(&format!("{n} ")), "{title}");
     }
+    place.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_holds_up_nobody_is_named_as_the_slowest_and_told_how_much_it_missed() {
+    const ROUND: usize = 1_000;
+    let place = Place::with(Limits { take_wait: 10 * WAIT, ..Limits::default() }).await;
+    let list = place.list.to_string();
+    let mut slow = place.follow_as("sleeper", "").await;
+    let leaving = place.follow_as("leaver", &format!("?list={list}")).await;
+    let mut quick = place.follow_as("reader", "").await;
+    // What the system keeps for the one that does not read is full at some time.
+    let (mut happened, mut late) = (0, false);
+    while !late {
+        place.import(format!("f{happened}"), ROUND).await;
+        for _ in 0..ROUND {
+            assert_eq!(quick.next().await.kind, "created");
+        }
+        happened += ROUND as u64;
+        assert!(happened < 50_000, "it holds all of it");
+        let is_late =
+            |view: TopicView| view.slowest.is_some_and(|one| one.behind > 2 * EVENTS_KEPT as u64);
+        late = is_late(place.topic("all").await) && is_late(place.topic(&list).await);
+    }
+    let view = place.topic("all").await;
+    let slowest = view.slowest.unwrap();
+    assert!(slowest.name.starts_with("sleeper 127.0.0.1:"), "{}", slowest.name);
+    let reader = view.subscribers.iter().find(|one| one.name.starts_with("reader ")).unwrap();
+    assert_eq!((reader.behind, reader.lagged_total, view.lagged_total), (0, 0, 0));
+    let (mut heard, mut missed) = (0, 0);
+    while heard + missed < happened {
+        let told = slow.next().await;
+        match told.kind.as_str() {
+            "reset" => missed += told.data["missed"].as_u64().unwrap(),
+            _ => heard += 1,
+        }
+    }
+    assert_eq!(heard + missed, happened);
+    assert!(missed > EVENTS_KEPT as u64 && heard >= EVENTS_KEPT as u64, "{missed} {heard}");
+    let view = place.topic("all").await;
+    let slowest = view.slowest.unwrap();
+    assert_eq!((slowest.behind, slowest.lagged_total, view.lagged_total), (0, missed, missed));
+    // What whoever left was never given is counted, and kept in mind.
+    let view = place.topic(&list).await;
+    let lost = view.slowest.unwrap().behind - EVENTS_KEPT as u64;
+    assert_eq!(view.lagged_total, 0);
+    drop(leaving);
+    while !place.topic(&list).await.subscribers.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let view = place.topic(&list).await;
+    assert_eq!((view.lagged_total, view.slowest), (lost, None));
+    place.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_a_stream_is_hung_up_on_and_follows_no_more() {
+    let limits = Limits { take_wait: Duration::from_millis(300), ..Limits::default() };
+    let place = Place::with(limits).await;
+    let _silent = place.follow_as("sleeper", "").await;
+    let mut round = 0;
+    while !place.topic("all").await.subscribers.is_empty() {
+        round += 1;
+        assert!(round < 50, "it is still waited for");
+        place.import(format!("f{round}"), 1_000).await;
+    }
+    place.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_in_the_same_program_is_told_how_many_it_missed() {
+    let place = Place::new().await;
+    let mut own = place.node.events().follow("own", Some(place.list));
+    let mut all = place.node.events().follow("", None);
+    place.import("f".to_owned(), EVENTS_KEPT + 5).await;
+    let view = place.topic(&place.list.to_string()).await;
+    let slowest = view.slowest.unwrap();
+    assert_eq!((slowest.name.as_str(), slowest.behind), ("own", EVENTS_KEPT as u64 + 5));
+    for follower in [&mut own, &mut all] {
+        let (mut heard, mut next) = (0, 6);
+        while heard < EVENTS_KEPT {
+            for one in timeout(WAIT, follower.next()).await.unwrap().unwrap() {
+                match one {
+                    Happened::Lagged { missed } => assert_eq!((missed, heard), (5, 0)),
+                    Happened::Event(event) => {
+                        assert_eq!(event.number, next);
+                        (heard, next) = (heard + 1, next + 1);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(place.topic("all").await.lagged_total, 5);
+    drop(own);
+    assert!(place.topic(&place.list.to_string()).await.subscribers.is_empty());
+    place.node.stop().await;
+    assert_eq!(timeout(WAIT, all.next()).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_follow_as_may_and_another_is_refused_with_a_hint() {
+    let place = Place::with(Limits { subscribers_max: 2, ..Limits::default() }).await;
+    let first = place.follow_as("first", "").await;
+    let _second = place.follow_as("second", "?types=created").await;
+    let mut third = place.ask("", "Connection: close\r\n").await;
+    let answer = third.until("}").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("too_many_subscribers") && answer.contains("hint"), "{answer}");
+    drop(first);
+    while place.topic("all").await.subscribers.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _third = place.follow_as("third", "").await;
     place.node.stop().await;
 }

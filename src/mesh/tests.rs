@@ -488,9 +488,8 @@ fn a_frame_tells_by_its_first_bytes_what_it_is_for() {
     assert_eq!(gossip(Gossip::Graft { id: None, round: 1 }), Some(Purpose::Request));
     assert_eq!(gossip(said.offer()), Some(Purpose::Offer));
     assert_eq!((purpose_of(&[]), purpose_of(&[wire::VERSION, 1, 4])), (None, None));
-    let is_own = |hops| {
-        is_from_its_author(&wire::write(&Message::Gossip(said.after(hops))).unwrap())
-    };
+    let is_own =
+        |hops| is_from_its_author(&wire::write(&Message::Gossip(said.after(hops))).unwrap());
     assert!(is_own(0) && !is_own(1));
 }
 

@@ -14,8 +14,15 @@ use x0x_tracker::journal::charter::Role;
 use x0x_tracker::state;
 use x0x_tracker::store::{Change, Changes};
 
+use super::following::EventFollower;
+use super::subscribers::{Subscribers, TooManySubscribers, Topic};
+
 /// How many events are kept. Who was away for more is told to look again.
 pub const EVENTS_KEPT: usize = 1_024;
+
+/// How many events somebody is given at once, and of how many bytes: one more than that at most.
+const PART_EVENTS_MAX: usize = 64;
+const PART_BYTES_MAX: usize = 64 << 10;
 
 /// Every kind of event there is; `reset` says that something was missed.
 pub const KINDS: [&str; 14] = [
@@ -42,6 +49,8 @@ pub struct Event {
     pub number: u64,
     /// The task list.
     pub list: ListId,
+    /// Its number among those of its list; the first is 1.
+    pub place: u64,
     /// What kind of event it is.
     pub kind: &'static str,
     /// What happened, as JSON.
@@ -59,6 +68,19 @@ pub struct Found {
     pub newest: u64,
 }
 
+/// A part of what somebody was not given yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The next events of its topic.
+    pub(super) events: Vec<Arc<Event>>,
+    /// How many came before them that are gone.
+    pub(super) missed: u64,
+    /// The number of the last event that was looked at.
+    pub(super) seen: u64,
+    /// How many of its topic there were up to that one.
+    pub(super) place: u64,
+}
+
 /// The events of a node.
 #[derive(Clone, Debug)]
 pub struct Events {
@@ -68,19 +90,23 @@ pub struct Events {
     me: AgentId,
     kept: Arc<Mutex<Kept>>,
     newest: Arc<watch::Sender<u64>>,
+    subscribers: Subscribers,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     events: VecDeque<Arc<Event>>,
     newest: u64,
+    /// How many there were of each list.
+    counts: BTreeMap<ListId, u64>,
     is_over: bool,
     members: BTreeMap<ListId, BTreeMap<AgentId, Role>>,
 }
 
 impl Events {
-    pub(super) fn new(epoch: u64, me: AgentId) -> Self {
-        Self { epoch, me, kept: Arc::default(), newest: Arc::new(watch::Sender::new(0)) }
+    pub(super) fn new(epoch: u64, me: AgentId, subscribers: Subscribers) -> Self {
+        let newest = Arc::new(watch::Sender::new(0));
+        Self { epoch, me, kept: Arc::default(), newest, subscribers }
     }
 
     /// Returns what tells the numbers of this run of the node from those of another.
@@ -88,9 +114,74 @@ impl Events {
         self.epoch
     }
 
-    /// Returns what tells the number of the newest event, whenever there is one.
-    pub fn follow(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+    /// Follows what happens from now on to one list or to all, under a name that is shown with how far it is
+    /// behind.
+    pub fn follow(&self, name: &str, list: Option<ListId>) -> EventFollower {
+        let told = self.newest.subscribe();
+        let from = self.from(list, None);
+        let seat = self.subscribers.enter(topic(list), name, from.1);
+        EventFollower::new(self.clone(), told, list, from, seat)
+    }
+
+    /// Lets a program follow, where fewer than so many do: from now on, or after an event.
+    pub(crate) fn admit(
+        &self,
+        max: usize,
+        name: &str,
+        list: Option<ListId>,
+        after: Option<u64>,
+    ) -> Result<EventFollower, TooManySubscribers> {
+        let told = self.newest.subscribe();
+        let from = self.from(list, after);
+        let seat = self.subscribers.admit(max, topic(list), name, from.1)?;
+        Ok(EventFollower::new(self.clone(), told, list, from, seat))
+    }
+
+    /// Returns the number of an event, or that of the newest, and how many of a topic there were up to it: at
+    /// least so many, where events of one list are gone since.
+    fn from(&self, list: Option<ListId>, after: Option<u64>) -> (u64, u64) {
+        let kept = self.lock();
+        let seen = after.map_or(kept.newest, |after| after.min(kept.newest));
+        let next = kept.of(list, seen).next();
+        let next = next.map_or(kept.count(list) + 1, |event| event.place_in(list));
+        // Nobody knows of which lists they were.
+        let gone = kept.oldest().saturating_sub(seen + 1);
+        (seen, (next - 1).saturating_sub(gone))
+    }
+
+    /// Returns the next events of a topic after one with some number, up to which there were so many.
+    pub(super) fn part(&self, list: Option<ListId>, seen: u64, place: u64) -> Part {
+        let kept = self.lock();
+        let mut part =
+            Part { events: Vec::new(), missed: 0, seen: kept.newest, place: kept.count(list) };
+        let mut bytes = 0;
+        for event in kept.of(list, seen) {
+            if part.events.len() >= PART_EVENTS_MAX || bytes > PART_BYTES_MAX {
+                part.seen = event.number - 1;
+                part.place = event.place_in(list) - 1;
+                break;
+            }
+            bytes += event.data.len();
+            part.events.push(event.clone());
+        }
+        let first = part.events.first().map_or(part.place + 1, |event| event.place_in(list));
+        part.missed = first - 1 - place;
+        part
+    }
+
+    /// Returns how many events of a topic are gone that somebody was not given.
+    pub(super) fn missed(&self, list: Option<ListId>, seen: u64, place: u64) -> u64 {
+        let kept = self.lock();
+        if seen + 1 >= kept.oldest() {
+            return 0;
+        }
+        let first = kept.of(list, seen).next();
+        first.map_or(kept.count(list) + 1, |event| event.place_in(list)) - 1 - place
+    }
+
+    /// Returns how many events there were of one list, or of all.
+    pub(super) fn count(&self, list: Option<ListId>) -> u64 {
+        self.lock().count(list)
     }
 
     /// Returns the number of the newest event.
@@ -112,7 +203,7 @@ impl Events {
     /// Returns the events after one that was seen.
     pub fn after(&self, seen: u64) -> Found {
         let kept = self.lock();
-        let oldest = kept.newest + 1 - kept.events.len() as u64;
+        let oldest = kept.oldest();
         let events = kept.events.iter().filter(|event| event.number > seen).cloned().collect();
         Found {
             events,
@@ -183,9 +274,39 @@ impl Events {
     }
 }
 
+impl Event {
+    /// Returns its number among those of its list, or among all.
+    fn place_in(&self, list: Option<ListId>) -> u64 {
+        if list.is_some() { self.place } else { self.number }
+    }
+}
+
+fn topic(list: Option<ListId>) -> Topic {
+    list.map_or(Topic::All, Topic::List)
+}
+
 impl Kept {
+    /// Returns the number of the oldest event that is kept, or of the next.
+    fn oldest(&self) -> u64 {
+        self.newest + 1 - self.events.len() as u64
+    }
+
+    fn count(&self, list: Option<ListId>) -> u64 {
+        list.map_or(self.newest, |list| self.counts.get(&list).copied().unwrap_or_default())
+    }
+
+    /// Returns the events of a topic that are kept and come after one.
+    fn of(&self, list: Option<ListId>, seen: u64) -> impl Iterator<Item = &Arc<Event>> {
+        let skipped = (seen + 1).saturating_sub(self.oldest());
+        let later = self.events.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        later.filter(move |event| list.is_none_or(|list| list == event.list))
+    }
+
     fn add(&mut self, list: ListId, kind: &'static str, data: Value) {
         self.newest += 1;
+        let place = self.counts.entry(list).or_default();
+        *place += 1;
+        let place = *place;
         let mut whole = Map::new();
         whole.insert("type".to_owned(), kind.into());
         whole.insert("list".to_owned(), list.to_string().into());
@@ -193,7 +314,7 @@ impl Kept {
             whole.extend(data);
         }
         let data = Value::Object(whole).to_string();
-        self.events.push_back(Arc::new(Event { number: self.newest, list, kind, data }));
+        self.events.push_back(Arc::new(Event { number: self.newest, list, place, kind, data }));
         if self.events.len() > EVENTS_KEPT {
             self.events.pop_front();
         }
@@ -371,7 +492,7 @@ mod tests {
 
     #[test]
     fn who_was_away_for_longer_than_events_are_kept_is_told_so() {
-        let events = Events::new(1, AgentId([9; 32]));
+        let events = Events::new(1, AgentId([9; 32]), Subscribers::default());
         assert_eq!(events.after(0), Found { events: Vec::new(), has_gap: false, newest: 0 });
         for _ in 0..EVENTS_KEPT + 10 {
             events.tell(list(), &one(), None);
@@ -382,6 +503,37 @@ mod tests {
         assert!(events.after(9).has_gap, "event 10 is gone");
         assert!(events.after(newest + 1).has_gap, "no event had that number");
         assert!(!events.after(newest).has_gap && events.after(newest).events.is_empty());
+    }
+
+    #[test]
+    fn who_follows_is_given_all_in_parts_or_told_how_many_are_gone() {
+        let events = Events::new(1, AgentId([9; 32]), Subscribers::default());
+        let (one, other) = (ListId([7; 32]), ListId([8; 32]));
+        for _ in 0..PART_EVENTS_MAX + 1 {
+            events.tell(one, &self::one(), None);
+            events.tell(other, &self::one(), None);
+        }
+        let numbers =
+            |part: &Part| part.events.iter().map(|event| event.number).collect::<Vec<_>>();
+        let first = events.part(Some(other), 0, 0);
+        assert_eq!(numbers(&first), (1..=64).map(|n| 2 * n).collect::<Vec<_>>());
+        assert_eq!((first.missed, first.seen, first.place), (0, 129, 64));
+        let second = events.part(Some(other), first.seen, first.place);
+        assert_eq!((numbers(&second), second.seen, second.place), (vec![130], 130, 65));
+        // What is gone of another list is missed by nobody who follows one.
+        for _ in 0..EVENTS_KEPT - 1 {
+            events.tell(one, &self::one(), None);
+        }
+        let gone = events.part(Some(other), 0, 0);
+        assert_eq!((numbers(&gone), gone.missed), (vec![130], 64));
+        assert_eq!(events.missed(Some(other), 0, 0), 64);
+        assert_eq!(events.part(Some(other), 129, 64).missed, 0);
+        assert_eq!(events.part(None, 0, 0).missed, 129);
+        assert_eq!(events.part(None, 129, 129).missed, 0);
+        // Who comes back from before that may have missed each that is gone, and no more.
+        assert_eq!(events.from(Some(other), Some(100)), (100, 35));
+        assert_eq!(events.part(Some(other), 100, 35).missed, 29);
+        assert_eq!(events.from(Some(other), None), (130 + 1_023, 65));
     }
 
     #[test]
@@ -443,7 +595,7 @@ mod tests {
 
     #[test]
     fn who_comes_goes_or_has_another_role_is_told() {
-        let events = Events::new(1, AgentId([9; 32]));
+        let events = Events::new(1, AgentId([9; 32]), Subscribers::default());
         let agent = |n| AgentId([n; 32]);
         events.know_members(list(), [(agent(1), Role::Maintainer)].into());
         let now = [(agent(1), Role::Worker), (agent(2), Role::Reader)].into();

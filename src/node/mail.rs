@@ -15,6 +15,7 @@ use x0x_tracker::journal::signature::Signer;
 use super::inlet::Inlet;
 use super::mailbox::{MailView, Mailbox, Shown};
 use super::outlet::{NotPut, Queue};
+use super::subscribers::Subscribers;
 use super::{Keeper, NodeError, Stopped, Tasks, Told as ToHub};
 use crate::dm::seal::{self, SealKey};
 use crate::dm::store::{Op, Store};
@@ -140,6 +141,7 @@ impl Mail {
         keeper: Keeper,
         hub: mpsc::UnboundedSender<ToHub>,
         inlet: Inlet,
+        subscribers: Subscribers,
     ) -> Result<Self, NodeError> {
         let (mut seed, mut noise) = ([0; 32], [0; 2]);
         entropy::fill(&mut seed);
@@ -167,6 +169,7 @@ impl Mail {
             shown: Arc::new(Shown::new(newest)),
             reader,
             requests: Arc::new(AtomicU64::new(1)),
+            subscribers,
         };
         Ok(Self {
             post: Post::new(origin.elapsed(), start),

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use x0x_tracker::id::AgentId;
 
 use super::mail::{Ask, Told};
+use super::subscribers::{Seat, Subscribers, TooManySubscribers, Topic, UNNAMED};
 use crate::dm::store::Reader;
 use crate::dm::{self, Depth, DmError, DmReceipt, Draft, Envelope, Post, Progress, Row};
 
@@ -17,7 +18,10 @@ use crate::dm::{self, Depth, DmError, DmReceipt, Draft, Envelope, Post, Progress
 pub const MESSAGES_SHOWN: usize = 1_024;
 
 /// How many messages are read from the disk at once.
-const READ_AT_ONCE: usize = 256;
+const READ_AT_ONCE: usize = 64;
+
+/// How many bytes of payload somebody who follows is given at once: one message more than that at most.
+const PART_BYTES_MAX: usize = 256 << 10;
 
 /// How long the sender of a message waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub struct Mailbox {
     pub(super) shown: Arc<Shown>,
     pub(super) reader: Reader,
     pub(super) requests: Arc<AtomicU64>,
+    pub(super) subscribers: Subscribers,
 }
 
 /// The newest messages that came.
@@ -144,11 +149,39 @@ impl Mailbox {
 
     /// Follows the messages that come after one, on disk or yet to come; `None` means from now on.
     pub fn follow(&self, after: Option<u64>) -> Follower {
+        self.follow_as(UNNAMED, after)
+    }
+
+    /// Follows them under a name that is shown with how far it is behind.
+    pub fn follow_as(&self, name: &str, after: Option<u64>) -> Follower {
+        let (told, seen) = self.from(after);
+        let seat = self.subscribers.enter(Topic::Direct, name, seen);
+        Follower { mailbox: self.clone(), told, seen, is_level: after.is_none(), seat }
+    }
+
+    /// Lets a program follow them, where fewer than so many follow something.
+    pub(crate) fn admit(
+        &self,
+        max: usize,
+        name: &str,
+        after: Option<u64>,
+    ) -> Result<Follower, TooManySubscribers> {
+        let (told, seen) = self.from(after);
+        let seat = self.subscribers.admit(max, Topic::Direct, name, seen)?;
+        Ok(Follower { mailbox: self.clone(), told, seen, is_level: after.is_none(), seat })
+    }
+
+    fn from(&self, after: Option<u64>) -> (watch::Receiver<u64>, u64) {
         let told = self.shown.newest.subscribe();
         let newest = *told.borrow();
         // A number that is none yet is of a file that is no more: everything is new.
         let seen = after.map_or(newest, |after| if after > newest { 0 } else { after });
-        Follower { mailbox: self.clone(), told, seen, is_level: after.is_none() }
+        (told, seen)
+    }
+
+    /// Returns the number of the newest message.
+    pub(super) fn newest(&self) -> u64 {
+        *self.shown.newest.borrow()
     }
 
     /// Returns messages in the inbox after one, oldest first.
@@ -157,6 +190,8 @@ impl Mailbox {
     /// Where the file fails.
     pub async fn inbox(&self, after: u64, limit: usize) -> Result<Vec<Envelope>, DmError> {
         let reader = self.reader.clone();
+        // What was released is gone, though it may be on the disk still.
+        let after = after.max(self.shown.released.load(Ordering::Acquire));
         let read = tokio::task::spawn_blocking(move || reader.after(after, limit));
         let read = read.await.map_err(|_stopping| DmError::Stopping)?;
         read.map_err(|error| DmError::Store { what: error.to_string() })
@@ -235,6 +270,7 @@ pub struct Follower {
     seen: u64,
     /// Whether it had everything once.
     is_level: bool,
+    seat: Seat,
 }
 
 /// What somebody who follows hears.
@@ -257,7 +293,7 @@ impl Follower {
         self.seen
     }
 
-    /// Returns what comes next, once there is something; `None` once the node stops.
+    /// Returns what comes next, once there is something: a part of what is there; `None` once the node stops.
     ///
     /// # Errors
     /// Where the file fails.
@@ -266,6 +302,7 @@ impl Follower {
             let newest = *self.told.borrow_and_update();
             if newest > self.seen {
                 let heard = self.news(newest).await?;
+                self.seat.reached(self.seen);
                 if !heard.is_empty() {
                     return Ok(Some(heard));
                 }
@@ -281,24 +318,25 @@ impl Follower {
     }
 
     async fn news(&mut self, newest: u64) -> Result<Vec<Heard>, DmError> {
-        let kept: Vec<Arc<Envelope>> = {
+        let (has_lagged, kept) = {
             let kept = self.mailbox.shown.lock();
             let first = kept.front().map_or(newest + 1, |envelope| envelope.number);
             // Numbers have no gaps but where a disk failed.
-            match self.seen + 1 >= first || self.is_level {
-                true => {
-                    // Whoever follows hears what comes; whoever catches up, what is still there.
-                    let released = self.mailbox.shown.released.load(Ordering::Acquire);
-                    let from = if self.is_level { self.seen } else { self.seen.max(released) };
-                    kept.iter().filter(|one| one.number > from).cloned().collect()
-                }
+            let is_passed_over = self.seen + 1 < first;
+            let has_lagged = self.is_level && is_passed_over && kept.len() >= MESSAGES_SHOWN;
+            // Whoever follows hears what comes; whoever catches up, what is still there.
+            let released = self.mailbox.shown.released.load(Ordering::Acquire);
+            let from = if self.is_level { self.seen } else { self.seen.max(released) };
+            let part = match !is_passed_over || self.is_level {
+                true => part_of(kept.iter().filter(|one| one.number > from)),
                 false => Vec::new(),
-            }
+            };
+            (has_lagged, part)
         };
         if let Some(first) = kept.first().map(|envelope| envelope.number) {
             let (after, missed) = (self.seen, first - self.seen - 1);
-            let lagged = (self.is_level && missed > 0 && kept.len() >= MESSAGES_SHOWN)
-                .then_some(Heard::Lagged { missed, after });
+            let lagged = has_lagged.then_some(Heard::Lagged { missed, after });
+            self.seat.missed(if has_lagged { missed } else { 0 });
             self.seen = kept.last().map_or(newest, |envelope| envelope.number);
             return Ok(lagged.into_iter().chain(kept.into_iter().map(Heard::Message)).collect());
         }
@@ -308,4 +346,17 @@ impl Follower {
         self.seen = read.last().map_or(newest, |envelope| envelope.number);
         Ok(read.into_iter().map(|envelope| Heard::Message(Arc::new(envelope))).collect())
     }
+}
+
+/// Returns as many messages as somebody is given at once.
+fn part_of<'a>(messages: impl Iterator<Item = &'a Arc<Envelope>>) -> Vec<Arc<Envelope>> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for message in messages {
+        if bytes > PART_BYTES_MAX {
+            break;
+        }
+        bytes += message.message.payload.len();
+        part.push(message.clone());
+    }
+    part
 }

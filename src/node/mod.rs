@@ -9,6 +9,7 @@ mod config;
 mod errands;
 mod error;
 mod events;
+mod following;
 mod forks;
 mod inlet;
 mod keeper;
@@ -26,6 +27,7 @@ mod shelf;
 mod sleep;
 mod standings;
 mod streams;
+mod subscribers;
 mod views;
 
 use std::collections::BTreeMap;
@@ -61,15 +63,18 @@ use own::{Own, look};
 use peers_file::PeersFile;
 use sleep::Sleep;
 use streams::Reply;
+use subscribers::Subscribers;
 
 pub use config::Config;
 pub use error::{JoinError, NodeError};
 pub use events::{EVENTS_KEPT, Event, Events, Found, KINDS};
+pub use following::{EventFollower, Happened};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use mailbox::{Follower, Heard, MESSAGES_SHOWN, MailView, Mailbox, Wait};
 pub use peers_file::remembered_port;
 pub use runtime::block_on;
 pub use shelf::Shelf;
+pub use subscribers::{NAME_BYTES_MAX, TooManySubscribers};
 pub(crate) use views::unopened;
 pub use views::{Held, ListView, PeerList, PeerView, Status, Unopened};
 
@@ -103,6 +108,7 @@ pub struct Node {
     keeper: Keeper,
     events: Events,
     mailbox: Mailbox,
+    subscribers: Subscribers,
     hub: mpsc::UnboundedSender<Told>,
     notes: tokio::sync::broadcast::Sender<Note>,
     log: Option<Arc<dyn Log>>,
@@ -154,7 +160,8 @@ impl Node {
         let told = |source| NodeError::Io { what: "write", path: home.dir().join("lock"), source };
         lock.tell(&holder).map_err(told)?;
         let (hub_in, inputs) = mpsc::unbounded_channel();
-        let events = Events::new(epoch(), agent);
+        let subscribers = Subscribers::default();
+        let events = Events::new(epoch(), agent, subscribers.clone());
         // Before any list is opened, the hub knows what time it is.
         let _starting = hub_in.send(Told::Input(look()));
         let (keeper, stores) =
@@ -171,6 +178,7 @@ impl Node {
             keeper.clone(),
             hub_in.clone(),
             inlet.clone(),
+            subscribers.clone(),
         )?;
         let addresses = if advertise.is_empty() { addresses::of(bound) } else { advertise };
         let node = Self {
@@ -182,6 +190,7 @@ impl Node {
             keeper: keeper.clone(),
             events,
             mailbox: mail.mailbox(),
+            subscribers,
             hub: hub_in.clone(),
             notes: notes.clone(),
             log,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use x0x_tracker::id::ListId;
 use x0x_tracker::journal::charter::Role;
 
+use super::subscribers::Topic;
 use super::{Node, Stopped};
 use crate::hub;
 use crate::naming::Shut;
@@ -133,6 +134,10 @@ impl Node {
 
     /// Returns what can be followed here, and who does.
     pub async fn topics(&self) -> Result<Vec<TopicView>, Stopped> {
-        Ok(Vec::new())
+        Ok(self.subscribers.topics(|topic| match topic {
+            Topic::All => self.events.count(None),
+            Topic::List(list) => self.events.count(Some(list)),
+            Topic::Direct => self.mailbox.newest(),
+        }))
     }
 }

@@ -143,9 +143,9 @@ pub struct WorkersView {
 pub struct SubscriberView {
     /// Who: what the program called itself, and where it asked from.
     pub name: String,
-    /// How many events there are that it has not been given yet.
+    /// How many events there are that it has not been given yet; of those that are gone, it will be told.
     pub behind: u64,
-    /// How many events it missed because it was too slow.
+    /// How many events it was told that it missed, because it was too slow or away for too long.
     pub lagged_total: u64,
     /// How long it has followed, in milliseconds.
     pub for_ms: u64,
@@ -158,7 +158,7 @@ pub struct TopicView {
     pub topic: String,
     /// Who follows it.
     pub subscribers: Vec<SubscriberView>,
-    /// The one that is furthest behind; of several, the one that missed most.
+    /// The one that is furthest behind; of several, the one that missed most; none where nobody is or did.
     pub slowest: Option<SubscriberView>,
     /// How many events subscribers of it missed since the node was started, those that are gone included.
     pub lagged_total: u64,

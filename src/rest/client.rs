@@ -108,6 +108,8 @@ impl Client {
             // The token is for this node alone, whatever the environment says of the web.
             .proxy(None)
             .max_redirects(0)
+            // What the node calls those who follow something.
+            .user_agent(concat!("x0x/", env!("CARGO_PKG_VERSION")))
             .build();
         Self {
             base: format!("http://{address}"),

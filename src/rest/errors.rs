@@ -12,7 +12,7 @@ use x0x_tracker::interface::error::Fault;
 use super::answer::Exact;
 use crate::dm::DmError;
 use crate::home::HomeError;
-use crate::node::{JoinError, Stopped};
+use crate::node::{JoinError, Stopped, TooManySubscribers};
 
 /// The error object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -134,6 +134,16 @@ impl From<Stopped> for Failure {
             &error.to_string(),
             "start it again with `x0x up`",
         );
+        failure.body.retryable = true;
+        failure
+    }
+}
+
+impl From<TooManySubscribers> for Failure {
+    fn from(error: TooManySubscribers) -> Self {
+        let hint = "end some that are not needed; GET /diagnostics/gossip names who follows what";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut failure = Self::new(status, "too_many_subscribers", &error.to_string(), hint);
         failure.body.retryable = true;
         failure
     }

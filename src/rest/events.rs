@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::sync::watch;
+use serde_json::json;
 use utoipa::IntoParams;
-use x0x_tracker::id::ListId;
 
 use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
-use crate::node::{Events, Found, KINDS};
+use super::subscriber::Subscriber;
+use crate::node::{EventFollower, Happened, KINDS};
 use crate::time;
 
 /// The header in which a program names the last event that it had.
@@ -59,11 +59,12 @@ fn types_of(types: &str) -> Result<Vec<String>, Failure> {
 
 /// What happens from now on, or since the event that `Last-Event-ID` names. Types: created, edited,
 /// commented, claimed, confirmed, lost, released, handed_off, ended, reopened, removed, conflict, member; and reset,
-/// which says that something was missed, so that issues are to be listed again.
+/// which says that something was missed, and where it is known how much, so that issues are to be listed again.
 #[utoipa::path(get, path = "/issues/events", params(Followed), tag = "events",
     responses((status = 200, body = String, content_type = "text/event-stream"), Failures))]
 pub(super) async fn events(
     Asked { node, query, .. }: Asked<Followed>,
+    subscriber: Subscriber,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Followed { list, types, after } = query;
@@ -74,43 +75,45 @@ pub(super) async fn events(
     let types = types.map(|types| types_of(&types)).transpose()?;
     let header = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let last = header.or(after.as_deref());
-    let events = node.events().clone();
-    let told = events.follow();
-    let (seen, is_known) = match last {
-        None => (events.newest(), true),
-        Some(text) => {
-            let (epoch, number) = parsed(text).ok_or_else(|| {
-                bad_query("the last event has no such id: send one as an event had it")
-            })?;
-            let is_known = epoch == events.epoch();
-            (if is_known { number } else { events.newest() }, is_known)
+    let events = node.events();
+    let (after, unknown) = match last.map(parsed) {
+        None => (None, None),
+        Some(None) => {
+            return Err(bad_query("the last event has no such id: send one as an event had it"));
         }
+        Some(Some((epoch, _))) if epoch != events.epoch() => {
+            (None, Some("the event is of another run of the node"))
+        }
+        Some(Some((_, number))) if number > events.newest() => {
+            (None, Some("no event has that number"))
+        }
+        Some(Some((_, number))) => (Some(number), None),
     };
-    let mut opening = format!("{}retry: {RETRY_MS}\n\n", place(&events, seen));
-    if !is_known {
-        let reason = "the event is of another run of the node";
-        push_reset(&mut opening, &events, seen, reason);
+    let Subscriber { name, max } = subscriber;
+    let follower = events.admit(max, &name, list, after)?;
+    let epoch = events.epoch();
+    let mut opening = format!("{}retry: {RETRY_MS}\n\n", place(epoch, follower.seen()));
+    if let Some(reason) = unknown {
+        push_reset(&mut opening, epoch, follower.seen(), reason, None);
     }
-    let follower = Follower { events, told, seen, list, types, opening: Some(opening) };
-    let body = Body::from_stream(stream::unfold(follower, |mut follower| async move {
-        let text = follower.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
+    let reader = Reader { epoch, follower, types, opening: Some(opening) };
+    let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
+        let text = reader.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
     }));
     let headers = [(header::CONTENT_TYPE, EVENTS_TYPE), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
 
-/// Somebody who follows events.
-struct Follower {
-    events: Events,
-    told: watch::Receiver<u64>,
-    seen: u64,
-    list: Option<ListId>,
+/// Somebody who reads events as they come.
+struct Reader {
+    epoch: u64,
+    follower: EventFollower,
     types: Option<Vec<String>>,
     opening: Option<String>,
 }
 
-impl Follower {
+impl Reader {
     /// Returns what is to be sent next, once there is something; `None` once the node is gone.
     async fn next(&mut self) -> Option<String> {
         if let Some(opening) = self.opening.take() {
@@ -118,59 +121,70 @@ impl Follower {
         }
         let began = time::origin();
         loop {
-            self.told.mark_unchanged();
-            let text = self.news();
-            if !text.is_empty() {
-                return Some(text);
-            }
-            if self.events.is_over() {
-                return None;
-            }
             // What is told to others does not count.
             let left = SILENCE_MAX.saturating_sub(began.elapsed());
-            match tokio::time::timeout(left, self.told.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_gone)) => return None,
+            match tokio::time::timeout(left, self.follower.next()).await {
+                Ok(happened) => {
+                    let text = self.text(&happened?);
+                    if !text.is_empty() {
+                        return Some(text);
+                    }
+                }
                 Err(_silence) => {
-                    return Some(format!(": still here\n{}\n", place(&self.events, self.seen)));
+                    return Some(format!(
+                        ": still here\n{}\n",
+                        place(self.epoch, self.follower.seen())
+                    ));
                 }
             }
         }
     }
 
-    fn news(&mut self) -> String {
-        let Found { events, has_gap, newest } = self.events.after(self.seen);
+    fn text(&self, happened: &[Happened]) -> String {
         let mut text = String::new();
-        if has_gap {
-            push_reset(&mut text, &self.events, self.seen, "more happened than is kept");
-        }
-        self.seen = newest;
-        for event in events {
-            let is_wanted = |types: &Vec<String>| types.iter().any(|kind| kind == event.kind);
-            if self.list.is_some_and(|list| list != event.list)
-                || event.kind != "reset" && !self.types.as_ref().is_none_or(is_wanted)
-            {
-                continue;
+        for (at, one) in happened.iter().enumerate() {
+            match one {
+                Happened::Lagged { missed } => {
+                    // Whoever comes back from there is given what follows.
+                    let before = match happened.get(at + 1) {
+                        Some(Happened::Event(next)) => next.number - 1,
+                        Some(Happened::Lagged { .. }) | None => self.follower.seen(),
+                    };
+                    let reason = "more happened than is kept";
+                    push_reset(&mut text, self.epoch, before, reason, Some(*missed));
+                }
+                Happened::Event(event) if self.wants(event.kind) => {
+                    push(&mut text, self.epoch, event.number, event.kind, &event.data);
+                }
+                Happened::Event(_) => {}
             }
-            push(&mut text, &self.events, event.number, event.kind, &event.data);
         }
         text
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        let types = self.types.as_ref();
+        kind == "reset" || types.is_none_or(|types| types.iter().any(|wanted| wanted == kind))
     }
 }
 
 /// Returns the line that says how far events were told: who comes back from there misses none.
-fn place(events: &Events, number: u64) -> String {
-    format!("id: {:x}-{number}\n", events.epoch())
+fn place(epoch: u64, number: u64) -> String {
+    format!("id: {epoch:x}-{number}\n")
 }
 
-fn push(text: &mut String, events: &Events, number: u64, kind: &str, data: &str) {
+fn push(text: &mut String, epoch: u64, number: u64, kind: &str, data: &str) {
     // Writing to a text cannot fail; the data are one line.
-    let _written = write!(text, "{}event: {kind}\ndata: {data}\n\n", place(events, number));
+    let _written = write!(text, "{}event: {kind}\ndata: {data}\n\n", place(epoch, number));
 }
 
-fn push_reset(text: &mut String, events: &Events, number: u64, reason: &str) {
-    let data = serde_json::json!({"type": "reset", "reason": reason}).to_string();
-    push(text, events, number, "reset", &data);
+/// Says that something was missed, and how much of it, where that is known.
+fn push_reset(text: &mut String, epoch: u64, number: u64, reason: &str, missed: Option<u64>) {
+    let mut data = json!({"type": "reset", "reason": reason});
+    if let Some(missed) = missed {
+        data["missed"] = missed.into();
+    }
+    push(text, epoch, number, "reset", &data.to_string());
 }
 
 /// Returns the run and the number that an id of an event names.

@@ -17,6 +17,7 @@ pub mod follow;
 mod guard;
 mod issues;
 mod lists;
+mod messages;
 mod nodes;
 mod patch;
 mod query;
@@ -25,6 +26,7 @@ mod requests;
 mod routes;
 mod schema;
 mod serving;
+mod subscriber;
 
 pub use answer::API_VERSION;
 pub use remote::RemoteTracker;

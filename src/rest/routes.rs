@@ -14,7 +14,9 @@ use utoipa_axum::routes;
 use super::answer::json;
 use super::errors::{ErrorBody, Failure};
 use super::serving::Limits;
-use super::{claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, nodes};
+use super::{
+    claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, messages, nodes,
+};
 use crate::node::Node;
 
 /// What a node answers programs of its own machine.
@@ -82,8 +84,8 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(exchange::export))
         .routes(routes!(exchange::exported))
         .routes(routes!(direct::send))
-        .routes(routes!(direct::events))
-        .routes(routes!(direct::inbox))
+        .routes(routes!(messages::events))
+        .routes(routes!(messages::inbox))
         .routes(routes!(direct::release))
         .routes(routes!(direct::block))
         .routes(routes!(direct::unblock))

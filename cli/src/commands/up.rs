@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use x0x::hub::Note;
 use x0x::logs;
-use x0x::node::{Events, Node, Status, block_on};
+use x0x::node::{EventFollower, Events, Node, Status, block_on};
 use x0x::service::give_back;
 use x0x_tracker::Tracker;
 use x0x_tracker::interface::{Filter, Open};
@@ -59,7 +59,7 @@ async fn serve(
 ) -> Result<(), CliError> {
     let mut notes = node.notes();
     greet(session, &node).await?;
-    let mut happened = node.events().follow();
+    let mut happened = mirror.as_ref().map(|_| node.events().follow("the mirrored file", None));
     let wake = mirror.map(|mirror| start(mirror, node.events().clone())).transpose()?;
     let give_back = give_back();
     tokio::pin!(give_back);
@@ -74,7 +74,7 @@ async fn serve(
                 tell_file(session, &told)?;
                 continue;
             }
-            Ok(()) = happened.changed(), if wake.is_some() => {
+            true = has_happened(&mut happened) => {
                 // Where it is full, it is awake already.
                 let _awake = wake.as_ref().map(|wake| wake.try_send(()));
                 continue;
@@ -86,6 +86,14 @@ async fn serve(
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return Ok(()),
         }
+    }
+}
+
+/// Waits until something happens; never, where nobody wants to know. Tells whether anything did.
+async fn has_happened(events: &mut Option<EventFollower>) -> bool {
+    match events {
+        Some(events) => events.next().await.is_some(),
+        None => std::future::pending().await,
     }
 }
 

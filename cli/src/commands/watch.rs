@@ -103,7 +103,11 @@ fn note(output: &Output, text: &str) {
 
 fn missed(data: &Value) -> String {
     let reason = data["reason"].as_str().unwrap_or("for an unknown reason");
-    format!("Events were missed ({reason})")
+    match data["missed"].as_u64() {
+        Some(1) => format!("One event was missed ({reason})"),
+        Some(count) => format!("{count} events were missed ({reason})"),
+        None => format!("Events were missed ({reason})"),
+    }
 }
 
 /// Returns an event as people read it.

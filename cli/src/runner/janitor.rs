@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use x0x::home::Home;
-use x0x::node::Node;
+use x0x::node::{Happened, Node};
 use x0x::time;
 use x0x_tracker::id::{AgentId, ListId};
 
@@ -23,9 +23,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// Looks after them until the node stops.
 pub async fn look_after(node: Node, home: Home, wait: Duration) {
-    let events = node.events().clone();
-    let mut happened = events.follow();
-    let (mut seen, mut is_due, mut again_at) = (events.newest(), true, None);
+    let mut events = node.events().follow("who looks after runners", None);
+    let (mut is_due, mut again_at) = (true, None);
     loop {
         if is_due {
             let (home, agent) = (home.clone(), node.agent());
@@ -38,19 +37,19 @@ pub async fn look_after(node: Node, home: Home, wait: Duration) {
         }
         // However much happens meanwhile.
         let waited = match again_at {
-            Some(at) => tokio::time::timeout_at(at, happened.changed()).await,
-            None => Ok(happened.changed().await),
+            Some(at) => tokio::time::timeout_at(at, events.next()).await,
+            None => Ok(events.next().await),
         };
-        if matches!(waited, Ok(Err(_))) {
-            // Nothing happens any more.
-            return std::future::pending().await;
-        }
-        is_due = waited.is_err();
-        let found = events.after(seen);
-        seen = found.newest;
         let me = node.agent().to_string();
-        is_due |=
-            found.has_gap || found.events.iter().any(|event| is_loss(event.kind, &event.data, &me));
+        is_due = match waited {
+            // Nothing happens any more.
+            Ok(None) => return std::future::pending().await,
+            Ok(Some(happened)) => happened.iter().any(|one| match one {
+                Happened::Event(event) => is_loss(event.kind, &event.data, &me),
+                Happened::Lagged { .. } => true,
+            }),
+            Err(_elapsed) => true,
+        };
     }
 }
 
