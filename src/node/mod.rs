@@ -38,9 +38,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use x0x_tracker::Tracker;
-use x0x_tracker::id::{AgentId, ListId};
-use x0x_tracker::interface::TrackerError;
+use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::{Signer, Verifier};
 use x0x_tracker::timestamp::Timestamp;
 
@@ -286,52 +284,6 @@ impl Node {
         self.look(|_, carrier| carrier.bytes()).await
     }
 
-    /// Returns what the node says of itself.
-    pub async fn status(&self) -> Result<Status, Stopped> {
-        let me = self.agent;
-        let (peers, joining, beats) = self
-            .look(|hub, _| {
-                let joining = hub.joining().into_iter();
-                let joining = joining.map(|(l, a)| (l.to_string(), a.to_string())).collect();
-                (hub.peers(), joining, hub.all_beat_counts())
-            })
-            .await?;
-        let peer_count = peers.len();
-        let shared = move |list: ListId| {
-            peers.iter().filter(|peer| peer.lists.iter().any(|(id, _)| *id == list)).count()
-        };
-        let lists = self
-            .keeper
-            .ask(move |shelf| {
-                let view = |(list, tracker): (&ListId, &x0x_tracker::LocalTracker)| {
-                    let info = tracker.info()?;
-                    Ok(ListView {
-                        id: list.to_string(),
-                        name: info.name,
-                        issues: info.issues,
-                        commits: info.commits,
-                        role: tracker.charter()?.role(me),
-                        peers: shared(*list),
-                        beats: beats.get(list).copied().unwrap_or_default(),
-                    })
-                };
-                shelf.lists().filter_map(|entry| view(entry).ok_or_log()).collect()
-            })
-            .await?;
-        Ok(Status {
-            agent_id: me.to_string(),
-            version: VERSION,
-            pid: std::process::id(),
-            listen: self.listen.to_string(),
-            api: self.api.to_string(),
-            uptime_ms: time::now_ms() - self.started_at.0,
-            lists,
-            unopened: views::unopened(self.keeper.shut_lists()),
-            joining,
-            peers: peer_count,
-        })
-    }
-
     /// Tells the node that the machine slept or its network changed.
     pub fn woke(&self) {
         let _stopped = self.hub.send(Told::Input(hub::Input::Woke));
@@ -378,16 +330,6 @@ fn epoch() -> u64 {
     let mut bytes = [0; 8];
     entropy::fill(&mut bytes);
     u64::from_be_bytes(bytes)
-}
-
-trait OkOrLog<T> {
-    fn ok_or_log(self) -> Option<T>;
-}
-
-impl<T> OkOrLog<T> for Result<T, TrackerError> {
-    fn ok_or_log(self) -> Option<T> {
-        self.inspect_err(|error| tracing::error!(%error, "a list cannot be read")).ok()
-    }
 }
 
 /// Has the hub decide, one input after another, and does what it wants.

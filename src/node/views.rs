@@ -1,14 +1,16 @@
 //! What a node says of itself to people and programs.
 
 use serde::{Deserialize, Serialize};
+use x0x_tracker::Tracker;
 use x0x_tracker::id::ListId;
+use x0x_tracker::interface::TrackerError;
 use x0x_tracker::journal::charter::Role;
 
 use super::subscribers::Topic;
-use super::{Node, Stopped};
-use crate::hub;
+use super::{Node, Stopped, VERSION};
 use crate::naming::Shut;
 use crate::pump::{PumpView, TopicView};
+use crate::{hub, time};
 
 /// A linked peer, as people are shown it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,6 +111,52 @@ pub struct Held {
 }
 
 impl Node {
+    /// Returns what the node says of itself.
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        let me = self.agent;
+        let (peers, joining, beats) = self
+            .look(|hub, _| {
+                let joining = hub.joining().into_iter();
+                let joining = joining.map(|(l, a)| (l.to_string(), a.to_string())).collect();
+                (hub.peers(), joining, hub.all_beat_counts())
+            })
+            .await?;
+        let peer_count = peers.len();
+        let shared = move |list: ListId| {
+            peers.iter().filter(|peer| peer.lists.iter().any(|(id, _)| *id == list)).count()
+        };
+        let lists = self
+            .keeper
+            .ask(move |shelf| {
+                let view = |(list, tracker): (&ListId, &x0x_tracker::LocalTracker)| {
+                    let info = tracker.info()?;
+                    Ok(ListView {
+                        id: list.to_string(),
+                        name: info.name,
+                        issues: info.issues,
+                        commits: info.commits,
+                        role: tracker.charter()?.role(me),
+                        peers: shared(*list),
+                        beats: beats.get(list).copied().unwrap_or_default(),
+                    })
+                };
+                shelf.lists().filter_map(|entry| view(entry).ok_or_log()).collect()
+            })
+            .await?;
+        Ok(Status {
+            agent_id: me.to_string(),
+            version: VERSION,
+            pid: std::process::id(),
+            listen: self.listen.to_string(),
+            api: self.api.to_string(),
+            uptime_ms: time::now_ms() - self.started_at.0,
+            lists,
+            unopened: unopened(self.keeper.shut_lists()),
+            joining,
+            peers: peer_count,
+        })
+    }
+
     /// Returns how much is held; `None` where the list is not here.
     pub async fn held(&self, list: ListId) -> Result<Option<Held>, Stopped> {
         self.look(move |hub, carrier| {
@@ -139,5 +187,15 @@ impl Node {
             Topic::List(list) => self.events.count(Some(list)),
             Topic::Direct => self.mailbox.newest(),
         }))
+    }
+}
+
+trait OkOrLog<T> {
+    fn ok_or_log(self) -> Option<T>;
+}
+
+impl<T> OkOrLog<T> for Result<T, TrackerError> {
+    fn ok_or_log(self) -> Option<T> {
+        self.inspect_err(|error| tracing::error!(%error, "a list cannot be read")).ok()
     }
 }
