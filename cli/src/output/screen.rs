@@ -1,6 +1,8 @@
 //! The whole terminal, for as long as a view has it; given back as it was, however that ends.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread;
 
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::terminal::{
@@ -8,9 +10,20 @@ use crossterm::terminal::{
     LeaveAlternateScreen,
 };
 use crossterm::{execute, queue};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::iterator::Signals;
 
 /// How large a terminal is that does not say.
 const SIZE_UNKNOWN: (u16, u16) = (80, 24);
+
+/// What a view is told while it has the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The terminal has another size.
+    Resized,
+    /// Somebody wants the view to end.
+    Stop,
+}
 
 /// The terminal.
 pub struct Screen {
@@ -51,8 +64,32 @@ impl Screen {
     }
 }
 
+/// Tells a view of the signals that are for it. The second one that wants it to end ends the program.
+pub fn listen<T: From<Sign> + Send + 'static>(tell: SyncSender<T>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH])?;
+    thread::spawn(move || {
+        let mut was_told = false;
+        for signal in signals.forever() {
+            let is_stop = signal != SIGWINCH;
+            let sign = if is_stop { Sign::Stop } else { Sign::Resized };
+            match tell.try_send(sign.into()) {
+                Err(TrySendError::Disconnected(_)) => return,
+                // Where so much waits, it is drawn anew in any case.
+                _ if !is_stop => {}
+                Ok(()) if !was_told => was_told = true,
+                // The view is in the middle of a reading that does not end.
+                _ => {
+                    give_back();
+                    std::process::exit(128 + signal);
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
 /// Gives the terminal back where whoever has it does not get to it.
-pub fn give_back() {
+fn give_back() {
     // Of a terminal that is gone nothing can be restored.
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
 }
