@@ -17,6 +17,7 @@ pub mod follow;
 mod guard;
 mod issues;
 mod lists;
+mod metrics;
 mod nodes;
 mod patch;
 mod query;
@@ -27,6 +28,7 @@ mod schema;
 mod serving;
 
 pub use answer::API_VERSION;
+pub use metrics::{Measured, exposition};
 pub use remote::RemoteTracker;
 pub(crate) use remote::lists_of;
 pub use routes::document;

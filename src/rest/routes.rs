@@ -14,7 +14,9 @@ use utoipa_axum::routes;
 use super::answer::json;
 use super::errors::{ErrorBody, Failure};
 use super::serving::Limits;
-use super::{claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, nodes};
+use super::{
+    claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, metrics, nodes,
+};
 use crate::node::Node;
 
 /// What a node answers programs of its own machine.
@@ -89,6 +91,8 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(direct::unblock))
         .routes(routes!(direct::blocked))
         .routes(routes!(diagnostics::dm))
+        .routes(routes!(diagnostics::gossip))
+        .routes(routes!(metrics::metrics))
 }
 
 /// Returns the OpenAPI document of what a node answers.
