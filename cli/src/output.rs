@@ -1,5 +1,6 @@
 //! Where words go: data to stdout, notes and errors to stderr. Not: what they say.
 
+pub mod bar;
 pub mod claim;
 pub mod issue;
 pub mod listing;

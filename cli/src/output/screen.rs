@@ -1,6 +1,6 @@
 //! The whole terminal, for as long as a view has it; given back as it was, however that ends.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Stdout, Write};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread;
 
@@ -38,6 +38,27 @@ impl Screen {
         Ok(screen)
     }
 
+    /// Has keys end the view: q, Esc and Ctrl-C, which is no signal from here on. Without a keyboard there are none.
+    pub fn listen_to_keys<T: From<Sign> + Send + 'static>(
+        &self,
+        tell: SyncSender<T>,
+    ) -> io::Result<()> {
+        if !io::stdin().is_terminal() {
+            return Ok(());
+        }
+        terminal::enable_raw_mode()?;
+        thread::spawn(move || {
+            let mut typed = [0; 64];
+            // A keyboard that is gone types nothing more.
+            while let Ok(length @ 1..) = io::stdin().read(&mut typed) {
+                if is_end(&typed[..length]) && tell.send(Sign::Stop.into()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
     /// Returns how many columns and rows there are.
     pub fn size(&self) -> (usize, usize) {
         let said = terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
@@ -61,6 +82,16 @@ impl Screen {
         }
         queue!(self.stdout, EndSynchronizedUpdate)?;
         self.stdout.flush()
+    }
+}
+
+/// Tells whether what was typed at once ends a view. An arrow is Esc and more.
+fn is_end(typed: &[u8]) -> bool {
+    const ESC: u8 = 0x1b;
+    const CTRL_C: u8 = 0x03;
+    match typed {
+        [ESC, rest @ ..] => rest.iter().all(|key| *key == ESC),
+        _ => typed.iter().any(|key| matches!(*key, b'q' | b'Q' | CTRL_C)),
     }
 }
 
@@ -91,12 +122,29 @@ pub fn listen<T: From<Sign> + Send + 'static>(tell: SyncSender<T>) -> io::Result
 /// Gives the terminal back where whoever has it does not get to it.
 fn give_back() {
     // Of a terminal that is gone nothing can be restored.
+    let _ = terminal::disable_raw_mode();
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         // Of a terminal that is gone nothing can be restored.
+        let _ = terminal::disable_raw_mode();
         let _ = execute!(self.stdout, Show, LeaveAlternateScreen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_ends_on_q_esc_and_ctrl_c_and_on_no_other_key() {
+        for end in [&b"q"[..], b"Q", b"\x1b", b"\x1b\x1b", b"\x03", b"jjq"] {
+            assert!(is_end(end), "{end:?}");
+        }
+        for other in [&b"j"[..], b"\x1b[A", b"\x1bOq", b" ", b""] {
+            assert!(!is_end(other), "{other:?}");
+        }
     }
 }
