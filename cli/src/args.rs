@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod claims;
+pub mod diagnostics;
 pub mod direct;
 pub mod fields;
 pub mod filter;
@@ -25,7 +26,8 @@ use crate::output::Output;
 use crate::output::table::Look;
 use backup::{BackupArgs, RestoreArgs};
 use claims::{ReasonArgs, TermsArgs};
-use direct::{DiagnosticsCommand, DirectCommand};
+use diagnostics::DiagnosticsCommand;
+use direct::DirectCommand;
 use filter::{FilterArgs, ShapeArgs};
 use init::InitArgs;
 pub use issues::IssuesCommand;
@@ -225,7 +227,7 @@ Example:
     Direct(DirectCommand),
     /// Show what goes on inside the node that runs here
     #[command(subcommand, arg_required_else_help = true)]
-    #[command(after_help = "Example:\n  x0x diagnostics dm")]
+    #[command(after_help = "Examples:\n  x0x diagnostics gossip\n  x0x diagnostics dm")]
     Diagnostics(DiagnosticsCommand),
     /// Show the node that runs here
     #[command(after_help = "Exits 6 where none runs.\n\nExample:\n  x0x status --json")]

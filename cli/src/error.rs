@@ -471,6 +471,7 @@ pub fn problem_text(file: &str, problem: &Problem) -> String {
 fn exit_of_refusal(code: &str) -> Exit {
     match code {
         "ticket_refused" | "not_allowed" => Exit::NotAllowed,
+        "stopping" => Exit::Unreachable,
         "unknown_list" | "no_list" | "recipient_unknown" | "not_found" => Exit::NotFound,
         "message_id_taken" => Exit::Conflict,
         "bad_ticket" | "bad_filter" | "invalid" | "payload_too_large" => Exit::Invalid,

@@ -1,11 +1,13 @@
 //! Where words go: data to stdout, notes and errors to stderr. Not: what they say.
 
+pub mod bar;
 pub mod claim;
 pub mod issue;
 pub mod listing;
 pub mod plain;
 pub mod progress;
 pub mod record;
+pub mod screen;
 pub mod table;
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
@@ -36,16 +38,20 @@ impl Output {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let is_dumb = says("TERM").is_some_and(|term| term == "dumb");
         let columns = terminal_size::terminal_size_of(&stdout)
             .map(|(width, _)| usize::from(width.0))
             .filter(|columns| *columns > 0)
             .unwrap_or(TERMINAL_COLUMNS);
         let look = Look {
             columns_max: is_terminal.then_some(columns),
-            colour: is_terminal && !is_dumb && says("NO_COLOR").is_none(),
+            colour: is_terminal && !is_dumb() && says("NO_COLOR").is_none(),
         };
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, look }
+    }
+
+    /// Tells whether data goes to a terminal on which a view can be drawn.
+    pub fn is_screen(&self) -> bool {
+        self.look.columns_max.is_some() && !is_dumb()
     }
 
     /// Tells whether notes are shown.
@@ -83,4 +89,8 @@ impl Output {
     pub fn json(&self, value: &serde_json::Value) -> Result<(), CliError> {
         self.data(|stdout| writeln!(stdout, "{value}"))
     }
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

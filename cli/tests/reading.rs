@@ -53,6 +53,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("direct block", Writes(&[])),
     ("direct unblock", Writes(&[])),
     ("diagnostics dm", Reads(&[])),
+    ("diagnostics gossip", Reads(&[])),
     ("stop", Writes(&[])),
     (
         "issues list",

@@ -11,6 +11,7 @@ use super::errors::{Failure, Failures};
 use super::schema::DmRow;
 use crate::dm::{BYTES_MAX, MESSAGES_MAX, Row};
 use crate::node::{MailView, Node};
+use crate::pump::{PumpView, TopicView};
 
 /// What became of direct messages since the node was started.
 #[utoipa::path(get, path = "/diagnostics/dm", tag = "diagnostics",
@@ -54,4 +55,20 @@ pub(super) struct Waiting {
     bytes: usize,
     capacity: usize,
     bytes_capacity: usize,
+}
+
+/// What waits between the network and the node since it was started, by lane and peer, and who follows what.
+#[utoipa::path(get, path = "/diagnostics/gossip", tag = "diagnostics",
+    responses((status = 200, body = GossipDiagnostics), Failures))]
+pub(super) async fn gossip(State(node): State<Node>) -> Result<Json<GossipDiagnostics>, Failure> {
+    Ok(Json(GossipDiagnostics { pump: node.pump().await?, topics: node.topics().await? }))
+}
+
+/// What waits between the network and the node, and who follows what.
+#[derive(Serialize, ToSchema)]
+pub(super) struct GossipDiagnostics {
+    #[serde(flatten)]
+    pump: PumpView,
+    /// What can be followed.
+    topics: Vec<TopicView>,
 }

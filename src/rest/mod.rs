@@ -18,6 +18,7 @@ mod guard;
 mod issues;
 mod lists;
 mod messages;
+mod metrics;
 mod nodes;
 mod patch;
 mod query;
@@ -29,6 +30,7 @@ mod serving;
 mod subscriber;
 
 pub use answer::API_VERSION;
+pub use metrics::{Measured, exposition};
 pub use remote::RemoteTracker;
 pub(crate) use remote::lists_of;
 pub use routes::document;

@@ -15,7 +15,8 @@ use super::answer::json;
 use super::errors::{ErrorBody, Failure};
 use super::serving::Limits;
 use super::{
-    claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, messages, nodes,
+    claims, diagnostics, direct, edits, events, exchange, guard, issues, lists, messages, metrics,
+    nodes,
 };
 use crate::node::Node;
 
@@ -91,6 +92,8 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(direct::unblock))
         .routes(routes!(direct::blocked))
         .routes(routes!(diagnostics::dm))
+        .routes(routes!(diagnostics::gossip))
+        .routes(routes!(metrics::metrics))
 }
 
 /// Returns the OpenAPI document of what a node answers.

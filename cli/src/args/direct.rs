@@ -1,4 +1,4 @@
-//! Arguments of `direct` and `diagnostics`.
+//! Arguments of `direct`.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -47,21 +47,6 @@ Examples:
     /// Take messages of an agent again
     #[command(after_help = "Example:\n  x0x direct unblock 8b236717")]
     Unblock(UnblockArgs),
-}
-
-/// What to look at in the node.
-#[derive(Debug, Subcommand)]
-pub enum DiagnosticsCommand {
-    /// Show what became of direct messages since the node was started, by peer and way
-    #[command(
-        after_help = "With --json: {\"rows\": [{\"peer\", \"path\", \"sent\", \"delivered\", \"retried\", \"expired\", \"refused\", \"received\",
-\"duplicates\", \"turned_away\", \"latency_us_p50\", \"latency_us_p99\"}], \"outbox\", \"inbox\", \"outbox_by_peer\",
-\"unopened\", \"strangers\"}.
-
-Example:
-  x0x diagnostics dm"
-    )]
-    Dm,
 }
 
 /// What is waited for.

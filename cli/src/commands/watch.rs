@@ -2,7 +2,6 @@
 //! as a view that is drawn anew, else as lines.
 
 mod feed;
-mod screen;
 mod view;
 
 use std::io::Write;
@@ -28,11 +27,7 @@ pub fn run(session: &Session, args: &WatchArgs) -> Result<Exit, CliError> {
     // Who names no list is told that no node runs before it is told that there is no list.
     let _answers: Value = client(session)?.get("/agent")?;
     let list = session.list()?;
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let is_view = session.output.look.columns_max.is_some()
-        && !args.jsonl
-        && !session.output.json
-        && !is_dumb;
+    let is_view = session.output.is_screen() && !args.jsonl && !session.output.json;
     let kinds = if is_view { Vec::new() } else { args.kind.clone() };
     let wanted = Wanted { list: Some(list.to_string()), kinds, after: args.since.clone() };
     let (tell, heard) = feed::channel();

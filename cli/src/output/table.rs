@@ -80,6 +80,7 @@ pub struct Column<'a> {
     pub heading: &'a str,
     width: Width,
     is_optional: bool,
+    is_right: bool,
 }
 
 /// What happens to a column where the terminal is narrow.
@@ -91,22 +92,39 @@ enum Width {
     Soft,
     /// It gives way, but has half of the terminal before soft ones have more than they must.
     First,
+    /// It is shown whole or not at all; the last ones are left out first.
+    Whole,
 }
 
 impl<'a> Column<'a> {
     /// Returns a column that keeps its width.
     pub const fn firm(heading: &'a str) -> Self {
-        Self { heading, width: Width::Firm, is_optional: false }
+        Self::of(heading, Width::Firm)
     }
 
     /// Returns a column that gives way.
     pub const fn soft(heading: &'a str) -> Self {
-        Self { heading, width: Width::Soft, is_optional: false }
+        Self::of(heading, Width::Soft)
     }
 
     /// Returns a column that gets its width first, up to half of the terminal.
     pub const fn first(heading: &'a str) -> Self {
-        Self { heading, width: Width::First, is_optional: false }
+        Self::of(heading, Width::First)
+    }
+
+    /// Returns a column of which nothing is cut: where there is no room for it, it is left out.
+    pub const fn whole(heading: &'a str) -> Self {
+        Self::of(heading, Width::Whole)
+    }
+
+    /// Returns a column of numbers: they end where the heading ends, and none is ever cut.
+    pub const fn number(heading: &'a str) -> Self {
+        let column = Self::whole(heading);
+        Self { is_right: true, ..column }
+    }
+
+    const fn of(heading: &'a str, width: Width) -> Self {
+        Self { heading, width, is_optional: false, is_right: false }
     }
 
     /// Lets it be left out where it does not fit.
@@ -118,7 +136,7 @@ impl<'a> Column<'a> {
     /// Returns the width that it should have at least, of the one that it wants.
     fn least(&self, wanted: usize, columns_max: usize) -> usize {
         match (self.width, self.is_optional) {
-            (Width::Firm, _) => wanted,
+            (Width::Firm | Width::Whole, _) => wanted,
             (Width::First, _) => wanted.min(columns_max / 2),
             (Width::Soft, false) => wanted.min(SOFT_COLUMNS),
             (Width::Soft, true) => wanted.min(OPTIONAL_COLUMNS),
@@ -142,22 +160,34 @@ pub fn write(
             .iter()
             .map(|column| Cell::new(column.heading).painted(Some(Colour::Faint)))
             .collect();
-        write_row(output, &heading, &widths, look)?;
+        write_row(output, head, &heading, &widths, look)?;
     }
-    rows.iter().try_for_each(|row| write_row(output, row, &widths, look))
+    rows.iter().try_for_each(|row| write_row(output, head, row, &widths, look))
 }
 
 /// Writes one row; columns without width are left out.
-fn write_row(output: &mut dyn Write, row: &[Cell], widths: &[usize], look: Look) -> io::Result<()> {
-    let shown: Vec<(&Cell, usize)> =
-        row.iter().zip(widths.iter().copied()).filter(|(_, width)| *width > 0).collect();
-    let filled = shown.iter().rposition(|(cell, _)| !cell.text.is_empty()).map_or(0, |at| at + 1);
-    for (at, (cell, width)) in shown.into_iter().take(filled).enumerate() {
+fn write_row(
+    output: &mut dyn Write,
+    head: &[Column<'_>],
+    row: &[Cell],
+    widths: &[usize],
+    look: Look,
+) -> io::Result<()> {
+    let cells = head.iter().zip(row).zip(widths.iter().copied());
+    let shown: Vec<_> = cells.filter(|(_, width)| *width > 0).collect();
+    let is_filled = |cell: &Cell| !cell.text.is_empty();
+    let filled = shown.iter().rposition(|((_, cell), _)| is_filled(cell)).map_or(0, |at| at + 1);
+    for (at, ((column, cell), width)) in shown.into_iter().take(filled).enumerate() {
         let text = cut(&cell.text, width);
         let is_last = at + 1 == filled;
-        let padding = if is_last { 0 } else { width - columns(&text) };
+        let padding = width - columns(&text);
+        let (before, after) = match (column.is_right, is_last) {
+            (true, _) => (padding, 0),
+            (false, true) => (0, 0),
+            (false, false) => (0, padding),
+        };
         let gap = if is_last { "" } else { GAP };
-        write!(output, "{}{:padding$}{gap}", painted(&text, cell.colour, look), "")?;
+        write!(output, "{:before$}{}{:after$}{gap}", "", painted(&text, cell.colour, look), "")?;
     }
     writeln!(output)
 }
@@ -184,6 +214,11 @@ fn fitted(head: &[Column<'_>], wanted: &[usize], columns_max: usize) -> Vec<usiz
     let all = 0..head.len();
     let must = |at: usize| if head[at].is_optional { 0 } else { least(at) };
     let mut widths: Vec<usize> = all.clone().map(must).collect();
+    for at in all.clone().rev().filter(|at| head[*at].width == Width::Whole) {
+        if total(&widths) > columns_max {
+            widths[at] = 0;
+        }
+    }
     squeeze(head, &mut widths, columns_max);
     for at in all.clone().rev().filter(|at| head[*at].is_optional) {
         if total(&widths) + GAP.len() + least(at) <= columns_max {
@@ -299,6 +334,23 @@ mod tests {
         let mut written = Vec::new();
         write(&mut written, &head, &[row], look).unwrap();
         assert_eq!(String::from_utf8(written).unwrap(), "NAME  TITLE\nX-1   a title of so…\n");
+    }
+
+    #[test]
+    fn numbers_end_under_their_heading_and_are_left_out_rather_than_cut() {
+        let head = [Column::firm("lane"), Column::number("in/s"), Column::number("dropped")];
+        let rows = [["sync", "1234.5", "7"], ["direct", "0.0", ""]];
+        let rows: Vec<Vec<Cell>> = rows.map(|row| row.map(Cell::new).to_vec()).into();
+        let table = |columns_max| {
+            let mut written = Vec::new();
+            write(&mut written, &head, &rows, Look { columns_max, colour: false }).unwrap();
+            String::from_utf8(written).unwrap()
+        };
+        let whole = "lane      in/s  dropped\nsync    1234.5        7\ndirect     0.0\n";
+        assert_eq!(table(None), whole);
+        assert_eq!(table(Some(23)), whole);
+        assert_eq!(table(Some(22)), "lane      in/s\nsync    1234.5\ndirect     0.0\n");
+        assert_eq!(table(Some(13)), "lane\nsync\ndirect\n");
     }
 
     #[test]

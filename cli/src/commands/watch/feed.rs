@@ -12,6 +12,7 @@ use x0x::rest::follow::{Following, Told, Wanted};
 use x0x::time;
 
 use crate::error::CliError;
+use crate::output::screen::Sign;
 
 /// How many events wait for who shows them. The node keeps more.
 const WAITING_MAX: usize = 256;
@@ -44,6 +45,15 @@ pub enum Heard {
     Resized,
     /// Somebody wants it to end.
     Stop,
+}
+
+impl From<Sign> for Heard {
+    fn from(sign: Sign) -> Self {
+        match sign {
+            Sign::Resized => Self::Resized,
+            Sign::Stop => Self::Stop,
+        }
+    }
 }
 
 /// Returns both ends of what is heard.

@@ -3,13 +3,10 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use serde_json::Value;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
-use signal_hook::iterator::Signals;
 use x0x::time::{self, Moment};
 use x0x_tracker::id::ListId;
 use x0x_tracker::interface::{Filter, Shown};
@@ -17,11 +14,11 @@ use x0x_tracker::state;
 
 use super::feed::Heard;
 use super::line;
-use super::screen::{self, Screen};
 use crate::args::watch::WatchArgs;
 use crate::error::{CliError, Exit};
 use crate::output::issue;
 use crate::output::plain::{cut, one_line};
+use crate::output::screen::{self, Screen};
 use crate::output::table::{self, Colour, Look, painted};
 use crate::resolve::Session;
 
@@ -51,7 +48,7 @@ pub fn run(
     tell: SyncSender<Heard>,
     heard: &Receiver<Heard>,
 ) -> Result<Exit, CliError> {
-    listen(tell)
+    screen::listen(tell)
         .map_err(|source| CliError::Io { what: "cannot listen to signals".to_owned(), source })?;
     let mut view = View::new(session, args, list);
     // What is refused at once is told without a view.
@@ -81,29 +78,6 @@ pub fn run(
         }
         view.read_if_due();
     }
-}
-
-fn listen(tell: SyncSender<Heard>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH])?;
-    thread::spawn(move || {
-        let mut was_told = false;
-        for signal in signals.forever() {
-            let is_stop = signal != SIGWINCH;
-            let told = tell.try_send(if is_stop { Heard::Stop } else { Heard::Resized });
-            match told {
-                Err(TrySendError::Disconnected(_)) => return,
-                // Where so much waits, it is drawn anew in any case.
-                _ if !is_stop => {}
-                Ok(()) if !was_told => was_told = true,
-                // The view is in the middle of a reading that does not end.
-                _ => {
-                    screen::give_back();
-                    std::process::exit(128 + signal);
-                }
-            }
-        }
-    });
-    Ok(())
 }
 
 struct View<'a> {

@@ -1,0 +1,172 @@
+//! What `diagnostics gossip` shows: once, every second, and when the node goes away.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+
+use common::node::{Running, join, up};
+use common::{Place, until};
+use serde_json::Value;
+
+const GOSSIP: [&str; 2] = ["diagnostics", "gossip"];
+const WATCH: [&str; 3] = ["diagnostics", "gossip", "--watch"];
+
+#[test]
+fn the_queues_of_a_node_are_a_table_for_people_and_one_object_for_programs() {
+    let place = Place::with_list();
+    let _node = up(&place);
+    let other = Place::new();
+    join(&other, &place);
+    let table = place.ok(&GOSSIP);
+    let head = "way  lane     peer";
+    assert!(table.starts_with(head), "{table}");
+    for (way, lanes) in [("in ", 4), ("out", 4)] {
+        let rows = table.lines().filter(|line| line.starts_with(way) && line.contains(" all "));
+        assert_eq!(rows.count(), lanes, "{table}");
+    }
+    for below in ["\nrepairs  ", "\nworkers  "] {
+        assert!(table.contains(below), "{table}");
+    }
+    assert!(table.is_ascii(), "what is no terminal gets no blocks: {table}");
+    let object = place.json(&GOSSIP);
+    let fields: Vec<&String> = object.as_object().unwrap().keys().collect();
+    assert_eq!(
+        fields,
+        ["recv_pump", "per_peer", "send_pump", "send_per_peer", "repairs", "workers", "topics"]
+    );
+    assert!(object["recv_pump"]["pubsub"]["capacity"].is_u64());
+    assert!(place.ok(&[&GOSSIP[..], &["--jsonl"]].concat()).starts_with("{\"recv_pump\""));
+}
+
+#[test]
+fn what_is_watched_comes_every_second_until_it_is_killed() {
+    let place = Place::with_list();
+    let _node = up(&place);
+    for (name, args) in [("json", &["--json"][..]), ("jsonl", &["--jsonl"]), ("text", &[])] {
+        let mut watch = Running::start(&place, name, &[&WATCH[..], args].concat());
+        let readings = || {
+            let told = watch.stdout();
+            let whole = told.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            whole.lines().filter(|line| line.starts_with(['{', 'w'])).count()
+        };
+        // The heading of each table, and what the workers do.
+        let of_each = if args.is_empty() { 2 } else { 1 };
+        until("three are shown", || readings() >= 3 * of_each);
+        watch.kill();
+        let told = watch.stdout();
+        assert!(watch.stderr().is_empty(), "{}", watch.stderr());
+        if args.is_empty() {
+            assert!(told.contains("\n\nway  lane     peer"), "{told}");
+            assert!(!told.contains('\u{1b}'), "{told}");
+        } else {
+            let line: Value = serde_json::from_str(told.lines().nth(1).unwrap()).unwrap();
+            assert!(line["recv_pump"].is_object(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_not_there_or_goes_away_is_said_with_exit_code_6() {
+    let place = Place::with_list();
+    for args in [&GOSSIP[..], &WATCH] {
+        let error = place.error(args, 6);
+        assert_eq!(error["error"], "node_unreachable");
+        assert!(error["hint"].as_str().unwrap().contains("x0x up"), "{error}");
+    }
+    let mut node = up(&place);
+    let watch = Running::start(&place, "watch", &WATCH);
+    until("it is shown", || watch.stdout().contains("workers"));
+    node.kill();
+    let answer = watch.ended();
+    assert_eq!(answer.code, 6, "{answer:?}");
+    assert!(answer.stderr.contains("no node answers"), "{answer:?}");
+    let _node = up(&place);
+    let watch = Running::start(&place, "watch", &WATCH);
+    until("it is shown", || watch.stdout().contains("workers"));
+    place.ok(&["stop"]);
+    assert_eq!(watch.ended().code, 6);
+}
+
+/// Runs it on a terminal of that size until something ends it; returns what was shown.
+fn on_a_terminal(
+    place: &Place,
+    (rows, columns): (usize, usize),
+    end: impl FnOnce(&mut ChildStdin),
+) -> Option<String> {
+    let script = Path::new("/usr/bin/script");
+    if !script.exists() {
+        eprintln!("skipped: there is no {}, which makes a terminal", script.display());
+        return None;
+    }
+    let shown = place.dir().join("shown");
+    let program = env!("CARGO_BIN_EXE_x0x");
+    let watch = format!("{program} {}", WATCH.join(" "));
+    let inner = format!("stty rows {rows} cols {columns}; {watch}; echo CODE $? .; stty -a");
+    let mut terminal = Command::new(script);
+    terminal.args(["-qfec", &inner, "/dev/null"]).current_dir(place.repo()).env_clear();
+    terminal.env("X0X_DATA_DIR", place.data()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+    terminal.stdin(Stdio::piped()).stderr(Stdio::null()).stdout(File::create(&shown).unwrap());
+    let mut terminal = terminal.spawn().unwrap();
+    let text = || String::from_utf8_lossy(&fs::read(&shown).unwrap()).into_owned();
+    until("it is drawn again", || text().matches("\u{1b}[1;1H").count() >= 2);
+    // An arrow, which ends nothing, and an end.
+    let mut keyboard = terminal.stdin.take().unwrap();
+    keyboard.write_all(b"\x1b[A").unwrap();
+    let drawn = text().len();
+    until("it goes on", || text().len() > drawn);
+    end(&mut keyboard);
+    let mut status = None;
+    until("it ends", || {
+        status = terminal.try_wait().unwrap();
+        status.is_some()
+    });
+    assert!(status.unwrap().success(), "{status:?}: {}", text());
+    Some(text())
+}
+
+/// Checks what a terminal was shown, and that it is as it was before.
+fn check(text: &str, columns: usize, code: i32) {
+    let (view, after) = text.split_once("\u{1b}[?1049l").unwrap();
+    assert!(view.contains("\u{1b}[?1049h"), "it took no screen of its own: {text}");
+    assert!(text.contains("\u{1b}[?25h"), "the cursor was not given back: {text}");
+    assert!(after.contains(&format!("CODE {code} .")), "{after}");
+    for given_back in ["icanon", "echo", "isig"] {
+        assert!(after.split_whitespace().any(|word| word == given_back), "{after}");
+    }
+    let lines = drawn(view);
+    assert!(lines.iter().all(|line| line.trim_end().chars().count() <= columns), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("way")), "{lines:#?}");
+}
+
+#[test]
+fn on_a_terminal_it_is_drawn_in_place_and_however_it_ends_the_terminal_is_given_back() {
+    let place = Place::with_list();
+    let mut node = up(&place);
+    for (typed, rows, columns) in [(&b"q"[..], 24, 100), (b"\x1b", 6, 30), (b"\x03", 2, 8)] {
+        let typed = |keyboard: &mut ChildStdin| keyboard.write_all(typed).unwrap();
+        let Some(text) = on_a_terminal(&place, (rows, columns), typed) else { return };
+        check(&text, columns, 0);
+    }
+    let text = on_a_terminal(&place, (24, 80), |_| node.kill()).unwrap();
+    check(&text, 80, 6);
+    assert!(text.contains("no node answers"), "{text}");
+}
+
+/// Returns what is written between two places of the cursor, without escape sequences.
+fn drawn(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\u{1b}' {
+            lines.last_mut().unwrap().push(c);
+        } else if rest.next() == Some('[') && rest.find(|c| c.is_ascii_alphabetic()) == Some('H') {
+            lines.push(String::new());
+        }
+    }
+    lines
+}
