@@ -128,12 +128,15 @@ pub fn run(settings: &Settings, policy: &str) -> Run {
     });
     let created = load.created();
     let ids = Ids::of(&created);
+    // Before the exports, which take memory and time as well.
+    let seen: Vec<Seen> =
+        (0..).zip(&mesh.members).map(|(node, member)| Seen::of(&watch, node, member)).collect();
     let exports = going.exports(&ids, level.is_some());
     let is_equal = are_equal(&exports);
-    let outcomes = (0..).zip(&mesh.members).zip(exports).map(|((node, member), export)| {
-        outcome(member, created[node].len(), export, watch.conclude(node, member))
-    });
-    let outcomes = outcomes.collect();
+    let outcomes = mesh.members.iter().zip(created).zip(seen).zip(exports);
+    let outcomes = outcomes
+        .map(|(((member, created), seen), export)| outcome(member, created.len(), seen, export))
+        .collect();
     let (failed, failures) = load.failures();
     Run {
         policy: policy.to_owned(),
@@ -152,8 +155,26 @@ pub fn run(settings: &Settings, policy: &str) -> Run {
     }
 }
 
-fn outcome(member: &Member, created: usize, export: Export, watched: Watched) -> Outcome {
-    let process = member.process();
+/// What was seen of a node until all had all.
+struct Seen {
+    watched: Watched,
+    resident_max: u64,
+    cpu_seconds: f64,
+}
+
+impl Seen {
+    fn of(watch: &Watch, node: usize, member: &Member) -> Self {
+        let process = member.process();
+        Self {
+            watched: watch.conclude(node, member),
+            resident_max: process::memory(process).resident_max,
+            cpu_seconds: process::cpu_seconds(process),
+        }
+    }
+}
+
+fn outcome(member: &Member, created: usize, seen: Seen, export: Export) -> Outcome {
+    let Seen { watched, resident_max, cpu_seconds } = seen;
     Outcome {
         name: member.name.clone(),
         role: member.role,
@@ -164,8 +185,8 @@ fn outcome(member: &Member, created: usize, export: Export, watched: Watched) ->
         answered: watched.answered,
         unanswered: watched.unanswered,
         why: watched.why,
-        resident_max: process::memory(process).resident_max,
-        cpu_seconds: process::cpu_seconds(process),
+        resident_max,
+        cpu_seconds,
         said: logs::read(&member.site.dir.path().join("log")).unwrap(),
         stuck: watched.stuck.longest,
         stuck_sending: watched.stuck_sending.longest,

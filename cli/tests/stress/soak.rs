@@ -34,7 +34,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 
 /// How many messages are read before they are released.
-const READ_AT_ONCE: usize = 50;
+const READ_AT_ONCE: u32 = 50;
 
 /// Which part of a run is held against which moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +74,7 @@ struct Done {
 fn work(mesh: &Mesh, node: usize, every: Duration, watch: &Watch, done: &Done) -> Vec<String> {
     let (member, next) = (&mesh.members[node], &mesh.members[(node + 1) % NODES]);
     let (begun, mut ids) = (time::origin(), Vec::new());
-    for number in 0.. {
+    for number in 0_u32.. {
         let due = every * number;
         time::pause(due.saturating_sub(begun.elapsed()));
         if watch.is_over.load(Ordering::Relaxed) {
@@ -89,7 +89,7 @@ fn work(mesh: &Mesh, node: usize, every: Duration, watch: &Watch, done: &Done) -
             }
             Err(failed) => fail(done, member, &failed.why),
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let body = json!({"to": next.agent, "text": format!("{number} is there"), "wait": "delivered"});
             match member.caller.post("/direct/send", None, &body, ANSWER_MAX) {
                 Ok(receipt) if receipt["delivered_at"].is_string() => {
@@ -99,7 +99,7 @@ fn work(mesh: &Mesh, node: usize, every: Duration, watch: &Watch, done: &Done) -
                 Err(failed) => fail(done, member, &failed.why),
             }
         }
-        if number as usize % READ_AT_ONCE == 0 {
+        if number.is_multiple_of(READ_AT_ONCE) {
             read(member);
         }
     }
