@@ -59,7 +59,7 @@ fn draw(path: &Path, run: &Run) -> Vec<String> {
     let title = format!("{} messages, policy {}", run.sent, run.policy);
     let svg = plot::draw(&title, &nodes).unwrap();
     fs::write(path, &svg).unwrap();
-    let is_drawn = |number: usize| plot::lines_of(&svg, number) == 2;
+    let is_drawn = |number: usize| plot::lines_of(&svg, number) == plot::CHARTS;
     let names = nodes.iter().enumerate().filter(|(number, _)| !is_drawn(*number));
     names.map(|(_, (name, _))| format!("the picture has no lines of {name}")).collect()
 }

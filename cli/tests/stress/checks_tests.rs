@@ -161,11 +161,17 @@ fn full_queues_must_fall_by_four_fifths() {
 
 #[test]
 fn a_warning_that_comes_first_or_not_at_all_fails_a_run() {
-    let said = |warned_first| QueueSaid { channel: "sync".into(), info: 1, warn: 1, warned_first };
-    let tell = |run: &mut Run, warned_first| {
-        run.outcomes[2].said.queues.insert("sync recv ab".into(), said(warned_first));
+    let said = |warned_first| QueueSaid {
+        is_receiving: true,
+        stream: "sync".into(),
+        info: 1,
+        warn: 1,
+        warned_first,
     };
-    breaks(warned_in_time, |run| tell(run, true), "node-2: sync recv ab");
+    let tell = |run: &mut Run, warned_first| {
+        run.outcomes[2].said.queues.insert("recv_pump sync ab".into(), said(warned_first));
+    };
+    breaks(warned_in_time, |run| tell(run, true), "node-2: recv_pump sync ab");
     let mut told = good();
     tell(&mut told, false);
     told.outcomes[2].above_80[3] = lasting(3_000);

@@ -8,6 +8,9 @@ use std::path::Path;
 /// Marks a line that says of a queue how full it is.
 const PRESSURE: &str = "used_pct=";
 
+/// What the queues of what comes in are called.
+const RECEIVING: &str = "recv_pump";
+
 /// How many queues are told apart; lines of others are counted only.
 const QUEUES_MAX: usize = 10_000;
 
@@ -27,7 +30,10 @@ pub struct Said {
 /// What was said of one queue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueSaid {
-    pub channel: String,
+    /// Whether it is one of what comes in.
+    pub is_receiving: bool,
+    /// Its lane.
+    pub stream: String,
     pub info: u64,
     pub warn: u64,
     /// Whether the first WARN came before any INFO.
@@ -60,21 +66,22 @@ impl Said {
         let is_warn = level == "WARN";
         self.pressure_info += u64::from(level == "INFO");
         self.pressure_warn += u64::from(is_warn);
-        let channel = field(line, "channel");
-        let key = format!("{channel} {} {}", field(line, "stream"), field(line, "peer"));
+        let (channel, stream) = (field(line, "channel"), field(line, "stream"));
+        let key = format!("{channel} {stream} {}", field(line, "peer"));
         if self.queues.len() >= QUEUES_MAX && !self.queues.contains_key(&key) {
             return;
         }
         let queue = self.queues.entry(key).or_default();
-        queue.channel = channel.to_owned();
+        queue.is_receiving = channel == RECEIVING;
+        queue.stream = stream.to_owned();
         queue.warned_first |= is_warn && queue.info == 0;
         queue.info += u64::from(level == "INFO");
         queue.warn += u64::from(is_warn);
     }
 
-    /// Tells whether anything was said of a queue of a channel.
-    pub fn speaks_of(&self, channel: &str) -> bool {
-        self.queues.values().any(|queue| queue.channel == channel)
+    /// Tells whether anything was said of a queue in a lane of what comes in.
+    pub fn speaks_of(&self, lane: &str) -> bool {
+        self.queues.values().any(|queue| queue.is_receiving && queue.stream == lane)
     }
 }
 
@@ -88,20 +95,22 @@ fn field<'a>(line: &'a str, name: &str) -> &'a str {
 #[test]
 fn levels_are_counted_and_queues_told_apart() {
     let mut said = Said::default();
-    for line in [
-        "ready at 127.0.0.1",
-        "2026-01-01T00:00:00.1Z  INFO x0x::node: linked peer=ab",
-        "2026-01-01T00:00:01.1Z  INFO x0x::pump: filling channel=\"pubsub\" stream=recv peer=ab used=1100 used_pct=53",
-        "2026-01-01T00:00:02.1Z  WARN x0x::pump: filling channel=\"pubsub\" stream=recv peer=ab used=1800 used_pct=87",
-        "2026-01-01T00:00:03.1Z  WARN x0x::pump: filling channel=sync stream=recv peer=ab used=70 used_pct=87",
-        "2026-01-01T00:00:03.2Z  INFO x0x::pump: filling channel=sync stream=recv peer=ab used=70 used_pct=87",
-        "2026-01-01T00:00:04.1Z ERROR x0x::node: broken",
-    ] {
-        said.take(line);
-    }
+    let line = |level: &str, channel: &str, stream: &str| {
+        format!(
+            "2026-01-01T00:00:01.1Z {level:>5} x0x::node::inlet: a queue is full channel=\"{channel}\" \
+             stream=\"{stream}\" peer=\"ab\" used=1800 available=248 used_pct=87 suppressed=0\n"
+        )
+    };
+    said.take("ready at 127.0.0.1");
+    said.take("2026-01-01T00:00:00.1Z  INFO x0x::node: linked peer=ab");
+    said.take(&line("INFO", "recv_pump", "pubsub"));
+    said.take(&line("WARN", "recv_pump", "pubsub"));
+    said.take(&line("WARN", "send_pump", "sync"));
+    said.take(&line("INFO", "send_pump", "sync"));
+    said.take("2026-01-01T00:00:04.1Z ERROR x0x::node: broken");
     assert_eq!((said.info, said.warn, said.error), (3, 2, 1));
     assert_eq!((said.pressure_info, said.pressure_warn), (2, 2));
     let first = |key: &str| said.queues[key].warned_first;
-    assert!(!first("pubsub recv ab") && first("sync recv ab"));
-    assert!(said.speaks_of("sync") && !said.speaks_of("direct"));
+    assert!(!first("recv_pump pubsub ab") && first("send_pump sync ab"));
+    assert!(said.speaks_of("pubsub") && !said.speaks_of("sync") && !said.speaks_of("direct"));
 }

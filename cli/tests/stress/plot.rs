@@ -1,4 +1,4 @@
-//! A picture of a run: how full gossip queues were over time, and how long frames waited.
+//! A picture of a run: how full the queues of gossip were over time, and how long it waited.
 
 use std::error::Error;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use super::spans::PUBSUB;
 use super::watch::{Point, Row};
 
-const SIZE: (u32, u32) = (1_000, 800);
+const SIZE: (u32, u32) = (1_000, 1_000);
 
 /// How many points a line has at most; of more, the highest of each stretch is drawn.
 const POINTS_MAX: usize = 1_000;
@@ -19,26 +19,34 @@ const DWELL_US_MIN: f64 = 10.0;
 
 type Line = Vec<(f64, f64)>;
 
-/// Draws a run as SVG, with two lines for each node.
+/// How many charts there are.
+pub const CHARTS: usize = 3;
+
+/// Draws a run as SVG, with a line for each node in every chart.
 pub fn draw(title: &str, nodes: &[(&str, &[Row])]) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let root = root.titled(title, ("sans-serif", 20))?;
-        let (above, below) = root.split_vertically((SIZE.1 - 30) / 2);
+        let areas = root.split_evenly((CHARTS, 1));
         let ends = nodes.iter().filter_map(|(_, rows)| Some(rows.last()?.at.as_secs_f64()));
         let time = 0.0..ends.fold(1.0, f64::max);
         let lines = |of: fn(&Point) -> f64| -> Vec<(&str, Line)> {
             nodes.iter().map(|(name, rows)| (*name, line(rows, of))).collect()
         };
-        let depth = lines(|point| point.fullest_pct);
-        let caption = "pubsub: the fullest queue, in percent";
-        chart(&above, caption, time.clone(), 0.0..105.0, &depth)?;
+        let received = lines(|point| point.fullest_pct);
+        let sent = lines(|point| point.sending_pct);
         let dwell = lines(|point| (point.dwell_p99_us as f64).max(DWELL_US_MIN));
         let highest = dwell.iter().flat_map(|(_, line)| line).map(|(_, us)| *us);
         let scale = (DWELL_US_MIN..highest.fold(1e6, f64::max) * 1.5).log_scale();
-        chart(&below, "pubsub: dwell p99 since the start, in microseconds", time, scale, &dwell)?;
+        let percent = 0.0..105.0;
+        let caption = "pubsub that comes in: the fullest queue, in percent";
+        chart(&areas[0], caption, time.clone(), percent.clone(), &received)?;
+        let caption = "pubsub that goes out: the fullest queue, in percent";
+        chart(&areas[1], caption, time.clone(), percent, &sent)?;
+        let caption = "pubsub that comes in: dwell p99 since the start, in microseconds";
+        chart(&areas[2], caption, time, scale, &dwell)?;
         root.present()?;
     }
     Ok(svg)
@@ -61,7 +69,10 @@ where
         .x_label_area_size(30)
         .y_label_area_size(70)
         .build_cartesian_2d(time, values)?;
-    chart.configure_mesh().x_desc("seconds").light_line_style(WHITE).draw()?;
+    let whole = |value: &f64| format!("{value:.0}");
+    let mesh = &mut chart.configure_mesh();
+    mesh.x_desc("seconds").max_light_lines(0).x_label_formatter(&whole).y_label_formatter(&whole);
+    mesh.draw()?;
     for (number, (name, line)) in lines.iter().enumerate() {
         let colour = colour(number);
         let drawn = chart.draw_series(LineSeries::new(line.iter().copied(), &colour))?;
@@ -89,7 +100,8 @@ fn line(rows: &[Row], of: fn(&Point) -> f64) -> Line {
     points.chunks(stretch).filter_map(highest).collect()
 }
 
-/// Returns how many lines of at least two points a picture has for a node: two, where it was seen at all.
+/// Returns how many lines of at least two points a picture has for a node: one in each chart, where it was
+/// seen at all.
 pub fn lines_of(svg: &str, number: usize) -> usize {
     let RGBColor(red, green, blue) = colour(number);
     let stroke = format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"");
@@ -99,7 +111,7 @@ pub fn lines_of(svg: &str, number: usize) -> usize {
         element.contains(&stroke) && count >= 2
     };
     // One more for each is the legend's.
-    svg.split("<polyline").skip(1).filter(is_line).count().saturating_sub(2)
+    svg.split("<polyline").skip(1).filter(is_line).count().saturating_sub(CHARTS)
 }
 
 #[cfg(test)]
@@ -109,7 +121,8 @@ mod tests {
     use super::*;
 
     fn rows(count: u64, is_seen: bool) -> Vec<Row> {
-        let point = |at| Point { fullest_pct: at as f64 % 90.0, dwell_p99_us: at * at };
+        let point =
+            |at| Point { fullest_pct: at as f64 % 90.0, sending_pct: 1.0, dwell_p99_us: at * at };
         let row = |at: u64| Row {
             at: Duration::from_millis(300 * at),
             lanes: is_seen.then(|| [point(at); 4]),
@@ -119,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_two_lines_for_each_node_that_was_seen() {
+    fn a_picture_has_a_line_in_each_chart_for_each_node_that_was_seen() {
         let (short, long, never) = (rows(5, true), rows(5_000, true), rows(5, false));
         let svg =
             draw("a run", &[("node-0", &short), ("node-1", &long), ("node-2", &never)]).unwrap();
-        assert_eq!([0, 1, 2].map(|number| lines_of(&svg, number)), [2, 2, 0], "{svg}");
+        assert_eq!([0, 1, 2].map(|number| lines_of(&svg, number)), [3, 3, 0], "{svg}");
         assert!(svg.contains("node-1") && svg.len() < 200_000, "{}", svg.len());
     }
 

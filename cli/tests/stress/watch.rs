@@ -1,10 +1,12 @@
 //! Looks at every node again and again while a run goes on, and keeps what is needed of it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use x0x::pump::PumpView;
+use serde_json::Value;
+use x0x::pump::{LanesView, PumpView};
 use x0x::time;
 
 use super::mesh::Member;
@@ -34,8 +36,10 @@ pub struct Row {
 /// A lane at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
-    /// How full the fullest queue was.
+    /// How full the fullest queue of what comes in was.
     pub fullest_pct: f64,
+    /// How full the fullest queue of what goes out was.
+    pub sending_pct: f64,
     /// What one in a hundred frames waited longer than, since the node was started.
     pub dwell_p99_us: u64,
 }
@@ -123,18 +127,22 @@ impl Watched {
 }
 
 fn points(view: &PumpView) -> [Point; 4] {
-    let mut points = lanes(&view.recv_pump)
-        .map(|lane| Point { fullest_pct: 0.0, dwell_p99_us: lane.dwell_us.p99 });
-    for peer in view.per_peer.values() {
-        for (point, lane) in points.iter_mut().zip(lanes(peer)) {
-            point.fullest_pct = point.fullest_pct.max(filled_pct(lane));
-        }
-    }
-    points
+    let fullest = |peers: &BTreeMap<String, LanesView>, lane: usize| {
+        peers.values().map(|peer| filled_pct(lanes(peer)[lane])).fold(0.0, f64::max)
+    };
+    std::array::from_fn(|lane| Point {
+        fullest_pct: fullest(&view.per_peer, lane),
+        sending_pct: fullest(&view.send_per_peer, lane),
+        dwell_p99_us: lanes(&view.recv_pump)[lane].dwell_us.p99,
+    })
 }
 
 fn ask(member: &Member, most: Duration) -> Result<PumpView, String> {
     let told = member.caller.get("/diagnostics/gossip", most).map_err(|failed| failed.why)?;
+    read(told)
+}
+
+fn read(told: Value) -> Result<PumpView, String> {
     serde_json::from_value(told).map_err(|error| error.to_string())
 }
 
@@ -187,9 +195,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use x0x::pump::{LaneView, LanesView};
+    use x0x::pump::LaneView;
 
     use super::*;
     use crate::spans::PUBSUB;
@@ -200,7 +206,21 @@ mod tests {
             ..LanesView::default()
         };
         let peers = ["ab", "cd"].map(str::to_owned).into_iter().zip(depths.map(of));
-        PumpView { per_peer: BTreeMap::from_iter(peers), ..PumpView::default() }
+        let per_peer = BTreeMap::from_iter(peers);
+        PumpView {
+            send_per_peer: BTreeMap::from([("ab".into(), of(50))]),
+            per_peer,
+            ..PumpView::default()
+        }
+    }
+
+    #[test]
+    fn what_a_node_shows_is_read_and_topics_are_left_out() {
+        let shown = view([1, 2]);
+        let mut told = serde_json::to_value(&shown).unwrap();
+        told["topics"] = serde_json::json!([{"topic": "all"}]);
+        assert_eq!(read(told), Ok(shown));
+        assert!(read(serde_json::json!({"per_peer": {}})).is_err(), "it is something else");
     }
 
     #[test]
@@ -208,7 +228,8 @@ mod tests {
         let mut watched = Watched::new();
         watched.see(Duration::from_secs(1), 5, Ok(view([20, 120])));
         watched.see(Duration::from_secs(2), 6, Err("stopped".to_owned()));
-        assert_eq!(watched.rows[0].lanes.unwrap()[PUBSUB].fullest_pct, 60.0);
+        let point = watched.rows[0].lanes.unwrap()[PUBSUB];
+        assert_eq!((point.fullest_pct, point.sending_pct), (60.0, 25.0));
         assert_eq!((watched.rows[1].lanes, watched.rows[1].resident), (None, 6));
         assert_eq!((watched.answered, watched.unanswered), (1, 1));
         assert_eq!((watched.fullest_pct(PUBSUB), watched.why), (60.0, Some("stopped".to_owned())));
