@@ -77,6 +77,52 @@ mesh-matrix *ARGS:
         X0X_MATRIX_RUNS=$runs X0X_MATRIX_PHASE_B=$phase_b \
         cargo test --locked -p x0x-cli --test matrix -- --nocapture
 
+# Sends nodes more than they can take, as in `just stress -- --nodes 5 --messages 5000`, and looks whether every message
+# is in every export; target/stress/report.json and pump.svg tell. --adverse has three of the nodes far away, short of
+# CPU and stopped for a while; --compare naive runs it under that policy too and holds one against the other.
+stress *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    nodes=5 messages=5000 adverse=0 policy=fair compare= clients=2 seed=7 settle= release=
+    set -- {{ARGS}}
+    while [ "$#" -gt 0 ]; do
+        case $1 in
+        --) shift ;;
+        --nodes) nodes=$2; shift 2 ;;
+        --messages) messages=$2; shift 2 ;;
+        --adverse) adverse=1; shift ;;
+        --policy) policy=$2; shift 2 ;;
+        --compare) compare=$2; shift 2 ;;
+        --clients) clients=$2; shift 2 ;;
+        --seed) seed=$2; shift 2 ;;
+        --settle-secs) settle=$2; shift 2 ;;
+        --release) release=--release; shift ;;
+        *) echo "just stress [-- --nodes N --messages N --adverse --policy fair|naive|drop-oldest|workers|quota" \
+            "--compare POLICY --clients N --seed N --settle-secs N --release]" >&2; exit 2 ;;
+        esac
+    done
+    X0X_STRESS_NODES=$nodes X0X_STRESS_MESSAGES=$messages X0X_STRESS_ADVERSE=$adverse X0X_STRESS_POLICY=$policy \
+        X0X_STRESS_COMPARE=$compare X0X_STRESS_CLIENTS=$clients X0X_STRESS_SEED=$seed X0X_STRESS_SETTLE_SECS=$settle \
+        cargo test $release --locked -p x0x-cli --test stress -- --nocapture every_message_is_in_every_export || exit 1
+
+# Has three nodes at a steady load for half an hour, as in `just soak-pump -- --seconds 1800`, and looks whether their
+# memory stays within twice of what it was after two minutes; target/stress/soak.json tells.
+soak-pump *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    seconds=1800 rate=20
+    set -- {{ARGS}}
+    while [ "$#" -gt 0 ]; do
+        case $1 in
+        --) shift ;;
+        --seconds) seconds=$2; shift 2 ;;
+        --rate) rate=$2; shift 2 ;;
+        *) echo "just soak-pump [-- --seconds N --rate N]" >&2; exit 2 ;;
+        esac
+    done
+    X0X_SOAK_PUMP_SECONDS=$seconds X0X_SOAK_PUMP_RATE=$rate \
+        cargo test --locked -p x0x-cli --test stress -- --nocapture memory_stays_within_twice || exit 1
+
 # Kills the receiver of 10,000 direct messages five times, and looks whether each is there once.
 direct-kills messages='10000':
     X0X_DIRECT_MESSAGES={{messages}} cargo test --locked -p x0x-cli --test direct -- --nocapture killed_again

@@ -17,6 +17,10 @@ pub struct Site {
     pub dir: TempDir,
     pub listen: SocketAddr,
     pub advertise: Option<SocketAddr>,
+    /// What every command here finds in its environment besides where things are.
+    pub environment: Vec<(&'static str, String)>,
+    /// What the node is started with besides its addresses.
+    pub up_args: &'static [&'static str],
     pub up: Option<Child>,
 }
 
@@ -32,7 +36,8 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("repo")).unwrap();
-        Self { dir, listen: free_address(), advertise: None, up: None }
+        let (environment, up_args) = (Vec::new(), &[][..]);
+        Self { dir, listen: free_address(), advertise: None, environment, up_args, up: None }
     }
 
     /// A site with a list, whose node runs.
@@ -50,6 +55,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_x0x"));
         command.args(args).current_dir(self.dir.path().join("repo")).env_clear();
         command.env("X0X_DATA_DIR", self.data()).env("HOME", self.dir.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }
@@ -67,6 +73,7 @@ impl Site {
     /// Starts the node, and waits until it answers.
     pub fn up(&mut self) {
         let mut command = self.node_command(&["up"]);
+        command.args(self.up_args);
         let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
         let log = log.unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);

@@ -1,0 +1,127 @@
+//! What a run is asked to do: read from the environment, which `just stress` fills.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The policies of a pump that a node knows.
+const POLICIES: [&str; 5] = ["fair", "naive", "drop-oldest", "workers", "quota"];
+
+/// How many nodes are not as they should be in an adverse run.
+const BAD: usize = 3;
+
+/// What is the matter with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing.
+    Healthy,
+    /// It is far from every other.
+    Far,
+    /// It has a tenth of a core.
+    Slow,
+    /// It is stopped for a while.
+    Stopped,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Far => "far",
+            Self::Slow => "slow",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A run, or two where policies are compared.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub nodes: usize,
+    pub messages: usize,
+    /// Whether the last three nodes are far, slow and stopped.
+    pub is_adverse: bool,
+    pub policy: String,
+    /// The policy that this one is held against.
+    pub compare: Option<String>,
+    /// How many programs write to each node at once.
+    pub clients: usize,
+    /// How long it may take after the last message until all have all.
+    pub settle_max: Duration,
+    pub seed: u64,
+}
+
+/// Returns what the environment says; nothing is said by an empty value.
+pub fn setting<T: FromStr>(name: &str, otherwise: T) -> T {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => {
+            value.parse().unwrap_or_else(|_| panic!("{name}: '{value}' is none"))
+        }
+        _ => otherwise,
+    }
+}
+
+fn policy(name: &str, otherwise: &str) -> String {
+    let policy = setting(name, otherwise.to_owned());
+    let is_known = policy.is_empty() || POLICIES.contains(&policy.as_str());
+    assert!(is_known, "{name}: '{policy}' is none of {}", POLICIES.join(", "));
+    policy
+}
+
+impl Settings {
+    pub fn read() -> Self {
+        let settings = Self {
+            messages: setting("X0X_STRESS_MESSAGES", 300),
+            is_adverse: setting("X0X_STRESS_ADVERSE", 0) == 1,
+            policy: policy("X0X_STRESS_POLICY", "fair"),
+            compare: Some(policy("X0X_STRESS_COMPARE", "")).filter(|policy| !policy.is_empty()),
+            clients: setting("X0X_STRESS_CLIENTS", 2),
+            seed: setting("X0X_STRESS_SEED", 7),
+            ..Self::of(setting("X0X_STRESS_NODES", 3))
+        };
+        // What a slow machine of two cores takes in, and a while for whoever was away.
+        let scaled = 120 + settings.messages * settings.nodes / 100;
+        let settle_secs = setting("X0X_STRESS_SETTLE_SECS", scaled as u64);
+        let least = if settings.is_adverse { BAD + 1 } else { 2 };
+        assert!(settings.nodes >= least, "at least {least} nodes are needed");
+        assert!(settings.messages >= settings.nodes, "at least a message a node is needed");
+        Self { settle_max: Duration::from_secs(settle_secs), ..settings }
+    }
+
+    /// So many healthy nodes that are sent nothing.
+    pub fn of(nodes: usize) -> Self {
+        Self {
+            nodes,
+            messages: 0,
+            is_adverse: false,
+            policy: "fair".to_owned(),
+            compare: None,
+            clients: 1,
+            settle_max: Duration::from_secs(120),
+            seed: 7,
+        }
+    }
+
+    pub fn role(&self, node: usize) -> Role {
+        match self.nodes - node {
+            3 if self.is_adverse => Role::Far,
+            2 if self.is_adverse => Role::Slow,
+            1 if self.is_adverse => Role::Stopped,
+            _ => Role::Healthy,
+        }
+    }
+
+    /// Returns how many of the messages are given to a node: as many as to any other, or one more.
+    pub fn share(&self, node: usize) -> usize {
+        self.messages / self.nodes + usize::from(node < self.messages % self.nodes)
+    }
+}
+
+#[test]
+fn every_message_is_given_to_one_node_and_three_of_them_are_bad() {
+    let settings = Settings { messages: 5_002, is_adverse: true, ..Settings::of(5) };
+    let shares: Vec<_> = (0..5).map(|node| settings.share(node)).collect();
+    assert_eq!(shares, [1_001, 1_001, 1_000, 1_000, 1_000]);
+    let roles = (0..5).map(|node| settings.role(node));
+    assert!(roles.eq([Role::Healthy, Role::Healthy, Role::Far, Role::Slow, Role::Stopped]));
+    assert!((0..5).all(|node| Settings::of(5).role(node) == Role::Healthy));
+}
