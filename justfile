@@ -16,14 +16,7 @@ lint:
 
 # Runs all tests and documentation examples, with cargo-nextest if it is installed.
 test:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --workspace --locked
-        cargo test --workspace --locked --doc
-    else
-        cargo test --workspace --locked
-    fi
+    tests/run
 
 # Kills writing commands at random moments, 200 times, and looks what is left.
 crash kills='200':

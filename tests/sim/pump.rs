@@ -117,12 +117,12 @@ impl World {
 #[test]
 fn recv_pump_of_a_slow_node_drops_gossip_repairs_it_and_becomes_level_with_all() {
     let mut world = meet(91, 3);
-    world.slow_down(2, 20 * MILLISECOND);
-    // One says more in six seconds than another can look at in a minute.
+    world.slow_down(2, 25 * MILLISECOND);
+    // One says more in half a minute than another can look at in a minute.
     for at in 0..3_000 {
-        world.at(world.now + at * 2 * MILLISECOND, Event::Work { node: 0 });
+        world.at(world.now + at * 10 * MILLISECOND, Event::Work { node: 0 });
     }
-    world.run_for(15 * SECOND);
+    world.run_for(32 * SECOND);
     let (lanes, _) = world.pumps(2);
     assert!(lanes.pubsub.dropped_full > 1_000, "{lanes:?}");
     world.become_level(60 * SECOND);
