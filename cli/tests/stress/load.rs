@@ -26,6 +26,7 @@ const FAILURES_MAX: usize = 20;
 pub struct Load {
     shares: Vec<usize>,
     seed: u64,
+    text: String,
     next: Vec<AtomicUsize>,
     ids: Vec<Mutex<Vec<String>>>,
     sent: AtomicUsize,
@@ -41,6 +42,7 @@ impl Load {
         Self {
             shares: nodes.clone().map(|node| settings.share(node)).collect(),
             seed: settings.seed,
+            text: "x".repeat(settings.bytes),
             next: nodes.clone().map(|_| AtomicUsize::new(0)).collect(),
             ids: nodes.map(|_| Mutex::default()).collect(),
             sent: AtomicUsize::new(0),
@@ -83,7 +85,10 @@ impl Load {
         is_over: &AtomicBool,
     ) -> Result<String, String> {
         let key = format!("stress-{}-{node}-{number}", self.seed);
-        let body = json!({"title": format!("message {number} of {}", member.name)});
+        let mut body = json!({"title": format!("message {number} of {}", member.name)});
+        if !self.text.is_empty() {
+            body["description"] = self.text.as_str().into();
+        }
         let mut why = String::new();
         for _ in 0..TRIES_MAX {
             match member.caller.post("/issues", Some(&key), &body, ANSWER_MAX) {

@@ -33,6 +33,12 @@ impl Role {
     }
 }
 
+/// How many bytes of text a message has where nodes are worse off than others: few of them fill a queue.
+const ADVERSE_BYTES: usize = 8 << 10;
+
+/// How many messages are given to a node that is well off, for each to one that is not.
+const HEALTHY_WEIGHT: usize = 20;
+
 /// A run, or two where policies are compared.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,6 +49,8 @@ pub struct Settings {
     pub policy: String,
     /// The policy that this one is held against.
     pub compare: Option<String>,
+    /// How many bytes of text a message has beside its title.
+    pub bytes: usize,
     /// How many programs write to each node at once.
     pub clients: usize,
     /// How long it may take after the last message until all have all.
@@ -69,12 +77,14 @@ fn policy(name: &str, otherwise: &str) -> String {
 
 impl Settings {
     pub fn read() -> Self {
+        let is_adverse = setting("X0X_STRESS_ADVERSE", 0) == 1;
         let settings = Self {
             messages: setting("X0X_STRESS_MESSAGES", 300),
-            is_adverse: setting("X0X_STRESS_ADVERSE", 0) == 1,
+            is_adverse,
             policy: policy("X0X_STRESS_POLICY", "fair"),
             compare: Some(policy("X0X_STRESS_COMPARE", "")).filter(|policy| !policy.is_empty()),
             clients: setting("X0X_STRESS_CLIENTS", 2),
+            bytes: setting("X0X_STRESS_BYTES", if is_adverse { ADVERSE_BYTES } else { 0 }),
             seed: setting("X0X_STRESS_SEED", 7),
             ..Self::of(setting("X0X_STRESS_NODES", 3))
         };
@@ -95,6 +105,7 @@ impl Settings {
             is_adverse: false,
             policy: "fair".to_owned(),
             compare: None,
+            bytes: 0,
             clients: 1,
             settle_max: Duration::from_secs(120),
             seed: 7,
@@ -110,9 +121,14 @@ impl Settings {
         }
     }
 
-    /// Returns how many of the messages are given to a node: as many as to any other, or one more.
+    /// Returns how many of the messages are given to a node: as many as to any other as well off, and few to those
+    /// that are worse off, which would hold up all of them. What is left over goes to the first.
     pub fn share(&self, node: usize) -> usize {
-        self.messages / self.nodes + usize::from(node < self.messages % self.nodes)
+        let weight = |node| if self.role(node) == Role::Healthy { HEALTHY_WEIGHT } else { 1 };
+        let weights: usize = (0..self.nodes).map(weight).sum();
+        let of = |node| self.messages * weight(node) / weights;
+        let given: usize = (0..self.nodes).map(of).sum();
+        of(node) + if node == 0 { self.messages - given } else { 0 }
     }
 }
 
@@ -120,7 +136,10 @@ impl Settings {
 fn every_message_is_given_to_one_node_and_three_of_them_are_bad() {
     let settings = Settings { messages: 5_002, is_adverse: true, ..Settings::of(5) };
     let shares: Vec<_> = (0..5).map(|node| settings.share(node)).collect();
-    assert_eq!(shares, [1_001, 1_001, 1_000, 1_000, 1_000]);
+    assert_eq!(shares, [2_328, 2_326, 116, 116, 116]);
+    let shares: Vec<_> =
+        (0..3).map(|node| Settings { messages: 8, ..Settings::of(3) }.share(node)).collect();
+    assert_eq!(shares, [4, 2, 2]);
     let roles = (0..5).map(|node| settings.role(node));
     assert!(roles.eq([Role::Healthy, Role::Healthy, Role::Far, Role::Slow, Role::Stopped]));
     assert!((0..5).all(|node| Settings::of(5).role(node) == Role::Healthy));
