@@ -29,6 +29,8 @@ mod mesh;
 mod plot;
 #[path = "stress/process.rs"]
 mod process;
+#[path = "stress/program.rs"]
+mod program;
 #[path = "stress/report.rs"]
 mod report;
 #[path = "stress/run.rs"]
@@ -45,6 +47,7 @@ mod watch;
 use std::fs;
 use std::path::Path;
 
+use program::Program;
 use run::Run;
 use settings::Settings;
 
@@ -104,7 +107,8 @@ fn every_message_is_in_every_export() {
         let _none = fs::remove_file(old);
     }
     let policies = std::iter::once(&settings.policy).chain(&settings.compare);
-    let runs: Vec<Run> = policies.map(|policy| run::run(&settings, policy)).collect();
+    let program = Program::copy();
+    let runs: Vec<Run> = policies.map(|policy| run::run(&settings, policy, &program)).collect();
     runs.iter().for_each(print);
     let mut faults = draw(&picture, &runs[0]);
     for run in &runs[1..] {

@@ -15,6 +15,8 @@ use super::{Answer, until};
 /// A data directory, with the node that runs on it.
 pub struct Site {
     pub dir: TempDir,
+    /// What runs here.
+    pub program: PathBuf,
     pub listen: SocketAddr,
     pub advertise: Option<SocketAddr>,
     /// What every command here finds in its environment besides where things are.
@@ -36,8 +38,15 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("repo")).unwrap();
-        let (environment, up_args) = (Vec::new(), &[][..]);
-        Self { dir, listen: free_address(), advertise: None, environment, up_args, up: None }
+        Self {
+            dir,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_x0x")),
+            listen: free_address(),
+            advertise: None,
+            environment: Vec::new(),
+            up_args: &[],
+            up: None,
+        }
     }
 
     /// A site with a list, whose node runs.
@@ -52,7 +61,7 @@ impl Site {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_x0x"));
+        let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.dir.path().join("repo")).env_clear();
         command.env("X0X_DATA_DIR", self.data()).env("HOME", self.dir.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -9,6 +9,7 @@ use super::caller::Caller;
 use super::cgroup::CpuShare;
 use super::common::site::Site;
 use super::harness::{Conditions, Direction, Network, Path};
+use super::program::Program;
 use super::settings::{Role, Settings};
 
 /// How long a datagram to or from the far node takes: half of 250 ms.
@@ -73,17 +74,18 @@ impl Member {
 
 impl Mesh {
     /// Starts the nodes, with a list that has one issue, and waits until each has it and a link to every other.
-    pub fn gather(settings: &Settings, policy: &str) -> Self {
+    pub fn gather(settings: &Settings, policy: &str, program: &Program) -> Self {
         let network = Network::new(settings.seed);
-        let mut sites = vec![Site::founder()];
-        sites.extend((1..settings.nodes).map(|_| Site::new()));
+        let mut sites: Vec<Site> = (0..settings.nodes).map(|_| Site::new()).collect();
         for site in &mut sites {
+            site.program = program.path();
             site.environment.push(("X0X_PUMP_POLICY", policy.to_owned()));
             site.up_args = &["--log-level", "info"];
         }
         let roles: Vec<Role> = (0..settings.nodes).map(|node| settings.role(node)).collect();
         let far = roles.iter().position(|role| *role == Role::Far);
         let paths = far.map_or_else(Vec::new, |far| put_far(&network, &mut sites, far));
+        sites[0].ok(&["init", "--name", "pump", "--prefix", "PUMP"]);
         sites[0].create("there before the run");
         sites[0].up();
         for at in 1..sites.len() {

@@ -12,6 +12,7 @@ use super::load::Load;
 use super::logs::{self, Said};
 use super::mesh::{Member, Mesh};
 use super::process;
+use super::program::Program;
 use super::settings::{Role, Settings};
 use super::spans::{LANES, Longest, PUBSUB, lanes};
 use super::watch::{Row, Watch, Watched};
@@ -103,9 +104,9 @@ impl Run {
 }
 
 /// Does a run under one policy.
-pub fn run(settings: &Settings, policy: &str) -> Run {
+pub fn run(settings: &Settings, policy: &str, program: &Program) -> Run {
     let begun = time::origin();
-    let mesh = Mesh::gather(settings, policy);
+    let mesh = Mesh::gather(settings, policy, program);
     eprintln!("{policy}: {} nodes are linked after {:.1?}", settings.nodes, begun.elapsed());
     let (load, watch) = (Load::new(settings), Watch::new(settings.nodes, LOOK_EVERY));
     let going = Going { settings, mesh: &mesh, load: &load, watch: &watch };

@@ -9,6 +9,7 @@ use x0x::time;
 
 use super::exports::{Ids, are_equal};
 use super::mesh::{Member, Mesh};
+use super::program::Program;
 use super::report;
 use super::settings::{Settings, setting};
 use super::watch::{Row, Watch};
@@ -141,7 +142,8 @@ fn memory_stays_within_twice_of_what_it_was_at_a_steady_load() {
     let every = Duration::from_secs(NODES as u64) / u32::try_from(rate).unwrap();
     let path = report::folder().join("soak.json");
     let _none_yet = std::fs::remove_file(&path);
-    let mesh = Mesh::gather(&Settings::of(NODES), "fair");
+    let program = Program::copy();
+    let mesh = Mesh::gather(&Settings::of(NODES), "fair", &program);
     let (watch, done) = (Watch::new(NODES, Duration::from_secs(1)), Done::default());
     let ids: Vec<Vec<String>> = thread::scope(|scope| {
         let ends = watch.ends();
