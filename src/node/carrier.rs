@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
-use x0x_tracker::journal::commit::RULES_VERSION;
 use x0x_tracker::timestamp::Timestamp;
 
 use super::inlet::Inlet;
@@ -19,7 +18,7 @@ use super::outlet::{NotPut, Outlet, Queue};
 use super::peers_file::PeersFile;
 use super::reading::{read_lanes, read_requests, watch};
 use super::streams::{self, Reply};
-use super::{Keeper, Links, Mailbox, PeerList, PeerView, Tasks, Told, errands, forks};
+use super::{Keeper, Links, Mailbox, PeerList, PeerView, Tasks, Told, errands, forks, notes};
 use crate::dm;
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
@@ -70,6 +69,8 @@ pub(crate) struct Carrier {
     /// The stream of the request that the hub decides on just now.
     asked: Option<Reply>,
     pub(super) tasks: Tasks,
+    /// How often the store was given something to judge, and has not answered.
+    judging: usize,
     is_closing: bool,
 }
 
@@ -116,6 +117,7 @@ impl Carrier {
             next_link: 0,
             asked: None,
             tasks,
+            judging: 0,
             is_closing: false,
         }
     }
@@ -183,6 +185,19 @@ impl Carrier {
     /// Holds the stream of a request while the hub decides on it, or forgets it afterwards.
     pub(super) fn hold(&mut self, reply: Option<Reply>) {
         self.asked = reply;
+    }
+
+    /// Notes what the hub is told.
+    pub(super) fn note(&mut self, input: &hub::Input) {
+        self.inlet.note(input);
+        if matches!(input, hub::Input::Judged { .. }) {
+            self.judging = self.judging.saturating_sub(1);
+        }
+    }
+
+    /// Tells whether frames are taken just now.
+    pub(super) fn takes_frames(&self) -> bool {
+        self.judging == 0 || !self.inlet.waits_for_store()
     }
 
     /// Passes on what is for direct messages, where all frames wait in one queue.
@@ -275,7 +290,7 @@ impl Carrier {
                 self.peers.put_heard(heard, Timestamp(time::now_ms()));
             }
             Effect::Note(note) => {
-                log(&note);
+                notes::log(&note);
                 // Nobody has to listen.
                 let _nobody = self.notes.send(note);
             }
@@ -371,7 +386,10 @@ impl Carrier {
                     self.tasks.spawn(errands::refuse(reply));
                 }
             }
-            Effect::Judge { list, commits } => errands::judge(&keeper, list, commits),
+            Effect::Judge { list, commits } => {
+                self.judging += 1;
+                errands::judge(&keeper, list, commits);
+            }
             Effect::State { list, statements, are_shown } => {
                 errands::state(&keeper, list, statements, are_shown);
             }
@@ -462,34 +480,5 @@ async fn answer(endpoint: Endpoint, hub: mpsc::UnboundedSender<Told>) {
                 Err(error) => tracing::debug!(%error, "a call was not answered"),
             }
         });
-    }
-}
-
-/// Logs what happened; what a person should look at, as a warning.
-fn log(note: &Note) {
-    match note {
-        Note::Shared { peer, list } => {
-            tracing::info!(peer = %peer.short(), list = %list.short(), "link up: a peer shares a list");
-        }
-        Note::Gone { peer } => tracing::info!(peer = %peer.short(), "link down"),
-        Note::Breach { peer, what } => {
-            tracing::warn!(peer = %peer.short(), what, "a peer broke the protocol: link ended");
-        }
-        Note::Newer { peer, rules } => {
-            tracing::warn!(peer = %peer.short(), rules, known = RULES_VERSION,
-                "a peer follows newer rules: what it writes waits for a newer program here");
-        }
-        Note::Joined { list, role, .. } => {
-            tracing::info!(list = %list.short(), role = role.name(), "a list was joined");
-        }
-        Note::NotJoined { list, why, .. } => {
-            tracing::warn!(list = %list.short(), why = why.text(), "a ticket was refused");
-        }
-        Note::Stranger { peer } => {
-            tracing::info!(peer = %peer.short(), "a peer that shares no list was refused");
-        }
-        Note::Unreachable { address, why } => {
-            tracing::info!(%address, ?why, "a node refused the link");
-        }
     }
 }

@@ -44,6 +44,7 @@ struct Shared {
     origin: Moment,
     runtime: Handle,
     workers_max: usize,
+    waits_for_store: bool,
     /// Something may be there for the hub, or for direct messages.
     hub: Notify,
     mail: Notify,
@@ -94,6 +95,7 @@ impl Inlet {
             origin,
             runtime: Handle::current(),
             workers_max: cores,
+            waits_for_store: policy.waits_for_store,
             hub: Notify::new(),
             mail: Notify::new(),
             room: Default::default(),
@@ -273,6 +275,11 @@ impl Inlet {
             holding.get_or_insert_with(|| Holding::new(self, peer, Lane::Sync));
             let _room = timeout(OFFER_AGAIN, room).await;
         }
+    }
+
+    /// Tells whether nothing is taken while the store has something to judge.
+    pub(super) fn waits_for_store(&self) -> bool {
+        self.0.waits_for_store
     }
 
     /// Returns the peers with whom to compare now, because something of them was dropped.

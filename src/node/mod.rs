@@ -17,6 +17,7 @@ mod load;
 mod mail;
 mod mailbox;
 mod membership;
+mod notes;
 mod outlet;
 mod own;
 mod peers_file;
@@ -356,7 +357,7 @@ async fn run(
         let deadline = deadline.into_iter().chain(carrier.inlet.deadline()).min();
         let told = tokio::select! {
             told = inputs.recv() => told.unwrap_or(Told::Stop),
-            taken = carrier.inlet.next() => Told::Frame(taken),
+            taken = carrier.inlet.next(), if carrier.takes_frames() => Told::Frame(taken),
             () = serving.stopped(), if is_stopping => break,
             () = sleep_until(deadline) => Told::Input(hub::Input::Tick),
             _ = looking.tick() => Told::Input(look()),
@@ -379,7 +380,7 @@ async fn run(
                 if let hub::Input::Down { link, why } = &mut input {
                     *why = carrier.detach(*link, *why);
                 }
-                carrier.inlet.note(&input);
+                carrier.note(&input);
                 hub.handle(now, input, &mut effects);
             }
             Told::Up(link, called) => {

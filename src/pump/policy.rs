@@ -31,32 +31,38 @@ pub struct Policy {
     pub on_full: OnFull,
     /// Whether signatures are checked by workers; else by whoever takes the frame.
     pub has_workers: bool,
+    /// Whether whoever takes frames waits until the store has what it was given, before it takes more.
+    pub waits_for_store: bool,
 }
 
 impl Policy {
     /// A queue for each peer and lane, workers, and gossip that is dropped and repaired: what nodes follow.
-    pub const FAIR: Self =
-        Self { name: "fair", is_shared: false, on_full: OnFull::DropTo(25), has_workers: true };
-
-    /// One queue, and senders that are held back.
-    pub const NAIVE: Self =
-        Self { name: "naive", is_shared: true, on_full: OnFull::Hold, has_workers: false };
-
-    /// One queue of which the oldest gossip is dropped, one frame for another.
-    pub const DROP_OLDEST: Self = Self {
-        name: "drop-oldest",
-        is_shared: true,
-        on_full: OnFull::DropTo(100),
-        has_workers: false,
+    pub const FAIR: Self = Self {
+        name: "fair",
+        is_shared: false,
+        on_full: OnFull::DropTo(25),
+        has_workers: true,
+        waits_for_store: false,
     };
 
-    /// One queue, senders that are held back, and workers.
-    pub const WORKERS: Self =
-        Self { name: "workers", is_shared: true, on_full: OnFull::Hold, has_workers: true };
+    /// One queue, and senders that are held back: one after the other is decoded, verified and passed on.
+    pub const NAIVE: Self = Self {
+        name: "naive",
+        is_shared: true,
+        on_full: OnFull::Hold,
+        has_workers: false,
+        waits_for_store: true,
+    };
 
-    /// A queue for each peer and lane, and senders that are held back.
-    pub const QUOTA: Self =
-        Self { name: "quota", is_shared: false, on_full: OnFull::Hold, has_workers: false };
+    /// As that, but the oldest gossip is dropped, one frame for another, and repaired.
+    pub const DROP_OLDEST: Self =
+        Self { name: "drop-oldest", on_full: OnFull::DropTo(100), ..Self::NAIVE };
+
+    /// As the naive one, with workers.
+    pub const WORKERS: Self = Self { name: "workers", has_workers: true, ..Self::NAIVE };
+
+    /// As the naive one, with a queue for each peer and lane.
+    pub const QUOTA: Self = Self { name: "quota", is_shared: false, ..Self::NAIVE };
 
     /// Every policy there is.
     pub const ALL: [Self; 5] =

@@ -100,6 +100,7 @@ pub struct Job {
 #[derive(Debug)]
 pub struct RecvPump {
     policy: Policy,
+    is_counted: bool,
     peers: BTreeMap<AgentId, Peer>,
     lanes: [Gauge; LANES],
     /// Whose frames are taken next, by lane, and whose are checked.
@@ -140,12 +141,12 @@ pub(super) fn fill_of(frames: usize, bytes: usize) -> Fill {
 }
 
 impl Peer {
-    fn new(now: Duration) -> Self {
+    fn new(now: Duration, is_counted: bool) -> Self {
         Self {
             links: 0,
             queues: Default::default(),
             sync: Account::default(),
-            gauges: std::array::from_fn(|_| Gauge::new(now)),
+            gauges: std::array::from_fn(|_| Gauge::new(now, is_counted)),
             control: Bucket::new(CONTROL_RATE, now),
             gone_at: now,
         }
@@ -155,10 +156,20 @@ impl Peer {
 impl RecvPump {
     /// Returns a pump through which nothing went yet.
     pub fn new(now: Duration, policy: Policy) -> Self {
+        Self::with(now, policy, true)
+    }
+
+    /// Returns one that counts nothing, to measure what counting costs.
+    pub fn uncounted(now: Duration, policy: Policy) -> Self {
+        Self::with(now, policy, false)
+    }
+
+    fn with(now: Duration, policy: Policy, is_counted: bool) -> Self {
         let mut pump = Self {
             policy,
+            is_counted,
             peers: BTreeMap::new(),
-            lanes: std::array::from_fn(|_| Gauge::new(now)),
+            lanes: std::array::from_fn(|_| Gauge::new(now, is_counted)),
             taking: Default::default(),
             checking: Default::default(),
             pressure: Pressure::default(),
@@ -177,7 +188,8 @@ impl RecvPump {
 
     /// A link to a peer stands.
     pub fn open(&mut self, now: Duration, peer: AgentId) {
-        self.peers.entry(peer).or_insert_with(|| Peer::new(now)).links += 1;
+        let is_counted = self.is_counted;
+        self.peers.entry(peer).or_insert_with(|| Peer::new(now, is_counted)).links += 1;
         self.taking.iter_mut().chain(&mut self.checking).for_each(|turns| turns.join(peer));
     }
 

@@ -138,14 +138,14 @@ impl SendPump {
         Self {
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
-            lanes: std::array::from_fn(|_| Gauge::new(now)),
+            lanes: std::array::from_fn(|_| Gauge::new(now, true)),
             pressure: Pressure::default(),
         }
     }
 
     /// A link to a peer stands.
     pub fn open(&mut self, now: Duration, link: LinkId, peer: AgentId) {
-        let gauges = || std::array::from_fn(|_| Gauge::new(now));
+        let gauges = || std::array::from_fn(|_| Gauge::new(now, true));
         let of = self.peers.entry(peer).or_insert_with(|| Peer {
             links: 0,
             gone_at: now,
