@@ -453,6 +453,10 @@ async fn the_inbox_of_direct_messages_is_paged_and_released() {
     // What was released is not heard again.
     let (_following, first) = next_message(place.listen(Some(0)).await).await;
     assert_eq!(first["id"], 5);
+    let topics = place.node.topics().await.unwrap();
+    let direct = topics.into_iter().find(|view| view.topic == "direct").unwrap();
+    let name = &direct.subscribers[0].name;
+    assert!(name.starts_with("x0x/") && name.contains(" 127.0.0.1:"), "{name}");
     let all = place.get("/direct/inbox").await;
     assert_eq!(all["messages"][0]["id"], 5);
     // A number that is none yet releases what there is.

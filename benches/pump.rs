@@ -1,0 +1,490 @@
+//! What gossip that comes takes of a node's processor: `cargo bench -p x0x --bench pump`.
+//! `X0X_BENCH_FRAMES` is how many frames each of four senders sends in a round (1,000: a node keeps 16 MiB of
+//! broadcasts for ten seconds, and pulls what is beyond), `X0X_BENCH_ROUNDS` how many rounds there are (5). With
+//! `X0X_BENCH_RATIO_MAX` it fails where the ratio of the median round is larger.
+//!
+//! The frames are signed beforehand, and each is verified by the receiver, which is a process of its own. The
+//! yardstick is another process that reads the same bytes off four links of the same kind and verifies the same
+//! signatures, in the same run. What no sender asks for is not passed on: they are pruned.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement reads the clock, and fails by panicking"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use quinn::{Connection, RecvStream, SendStream};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use x0x::home::Home;
+use x0x::identity::{Identity, MlDsa};
+use x0x::link::{Endpoint, Farewell, Link};
+use x0x::mesh::payload_of;
+use x0x::node::{Config, Node};
+use x0x::wire::{
+    self, Answer, Control, Hello, Lane, PUBSUB_BYTES_MAX, Payload, Ticket, shared_tag,
+};
+use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId, StatementHash};
+use x0x_tracker::journal::charter::{Charter, Role};
+use x0x_tracker::journal::commit::{Commit, Header, body_hash};
+use x0x_tracker::journal::signature::{Signer, Verifier};
+
+/// As the program that runs a node has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const WAIT: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How many send.
+const SENDERS: usize = 4;
+
+/// How much of the processor a node may take for a frame, against the yardstick.
+const GOAL: f64 = 1.43;
+
+/// How often the receivers look how many there are.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long nothing comes before a round is over.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a node keeps broadcasts, and a little.
+const KEPT: Duration = Duration::from_secs(12);
+
+fn main() -> ExitCode {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    match std::env::args().nth(1).as_deref() {
+        Some("receive-with-a-node") => runtime.block_on(receive_with_a_node()),
+        Some("receive-raw") => runtime.block_on(receive_raw()),
+        _ if !runtime.block_on(measure()) => return ExitCode::FAILURE,
+        _ => {}
+    }
+    ExitCode::SUCCESS
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// How a receiver is reached.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    agent: AgentId,
+    listen: SocketAddr,
+    /// One for each sender, of a node.
+    tickets: Vec<String>,
+}
+
+/// What a round took of a receiver.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Took {
+    frames: u64,
+    cpu_ns: u64,
+}
+
+impl Took {
+    fn us_per_frame(self) -> f64 {
+        self.cpu_ns as f64 / 1e3 / self.frames as f64
+    }
+}
+
+impl std::iter::Sum for Took {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, took| Self {
+            frames: sum.frames + took.frames,
+            cpu_ns: sum.cpu_ns + took.cpu_ns,
+        })
+    }
+}
+
+/// Measures, and returns whether the ratio is as small as wanted.
+async fn measure() -> bool {
+    let count = number("X0X_BENCH_FRAMES", 1_000);
+    let mut node = Receiver::start("receive-with-a-node");
+    let mut raw = Receiver::start("receive-raw");
+    println!("receivers: process {} (node), {} (raw)", node.child.id(), raw.child.id());
+    let mut senders = Vec::new();
+    for ticket in &node.place.tickets {
+        senders.push(Sender::join(&node.place, &ticket.parse().unwrap(), &raw.place).await);
+    }
+    let (mut with_node, mut with_raw) = (Vec::new(), Vec::new());
+    for _ in 0..number("X0X_BENCH_ROUNDS", 5) {
+        let frames: Vec<Vec<u8>> = senders.iter_mut().map(|one| one.frames(count)).collect();
+        if with_node.is_empty() {
+            let bytes = frames[0].len() / count;
+            let alone_us = verifying(&frames[0], senders[0].identity.public_key());
+            println!("{SENDERS} senders, {count} frames of {bytes} bytes each a round");
+            println!("verifying one, alone: {alone_us:.1} us");
+        }
+        let begin = Instant::now();
+        let expected = count * SENDERS;
+        raw.begin(expected);
+        write(senders.iter_mut().map(|one| &mut one.raw), &frames).await;
+        with_raw.push(raw.end());
+        node.begin(expected);
+        write(senders.iter_mut().map(|one| &mut one.gossip), &frames).await;
+        with_node.push(node.end());
+        let (raw, node) = (with_raw[with_raw.len() - 1], with_node[with_node.len() - 1]);
+        println!(
+            "raw {:.1} us, node {:.1} us a frame; {} of {expected} accepted",
+            raw.us_per_frame(),
+            node.us_per_frame(),
+            node.frames
+        );
+        tokio::time::sleep(KEPT.saturating_sub(begin.elapsed())).await;
+    }
+    let rounds = with_node.iter().zip(&with_raw);
+    let mut ratios: Vec<f64> =
+        rounds.map(|(node, raw)| node.us_per_frame() / raw.us_per_frame()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    let (node, raw): (Took, Took) = (with_node.into_iter().sum(), with_raw.into_iter().sum());
+    println!(
+        "CPU for each of {} frames: {:.1} us; verifying and raw receiving: {:.1} us",
+        node.frames,
+        node.us_per_frame(),
+        raw.us_per_frame()
+    );
+    let together = node.us_per_frame() / raw.us_per_frame();
+    println!("ratio: {median:.2} in the median round (goal {GOAL}), {together:.2} over all");
+    let ratio_max: Option<f64> =
+        std::env::var("X0X_BENCH_RATIO_MAX").ok().map(|text| text.parse().unwrap());
+    ratio_max.is_none_or(|max| median <= max)
+}
+
+/// Writes to several streams at once, as fast as each takes it.
+async fn write<'a>(streams: impl Iterator<Item = &'a mut SendStream>, frames: &[Vec<u8>]) {
+    let writing = streams.zip(frames).map(|(stream, frames)| stream.write_all(frames));
+    for written in futures_util::future::join_all(writing).await {
+        written.unwrap();
+    }
+}
+
+/// Returns how long verifying each of some frames takes on this thread, in microseconds.
+fn verifying(frames: &[u8], public_key: &[u8]) -> f64 {
+    let mut frames: Vec<&[u8]> = split(frames);
+    frames.truncate(1_000);
+    let begin = cpu_ns();
+    assert!(frames.iter().all(|frame| is_signed(frame, public_key)));
+    (cpu_ns() - begin) as f64 / 1e3 / frames.len() as f64
+}
+
+fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let (frame, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        frames.push(frame);
+        bytes = rest;
+    }
+    frames
+}
+
+/// Verifies the signature in a frame of the pubsub lane, and looks at nothing else.
+fn is_signed(frame: &[u8], public_key: &[u8]) -> bool {
+    let payload = payload_of(&frame[32..]).unwrap();
+    let Ok(Payload::Moved(run)) = Payload::read(payload) else { return false };
+    let label = CommitHash::LABEL.as_bytes();
+    MlDsa.verify(public_key, &[label, &[0], &run.headers[0]].concat(), &run.signature)
+}
+
+/// Returns the time of the processor that this process has used.
+fn cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A process that receives; it ends when nobody asks it any more.
+struct Receiver {
+    child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    place: Place,
+}
+
+impl Receiver {
+    fn start(role: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let asks = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let place = answer(&mut answers);
+        Self { child, asks, answers, place }
+    }
+
+    /// Has it count from now on.
+    fn begin(&mut self, expected: usize) {
+        writeln!(self.asks, "{expected}").unwrap();
+        let (): () = answer(&mut self.answers);
+    }
+
+    /// Returns what it took, once nothing more comes.
+    fn end(&mut self) -> Took {
+        answer(&mut self.answers)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+fn answer<T: serde::de::DeserializeOwned>(answers: &mut impl BufRead) -> T {
+    let mut line = String::new();
+    answers.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
+fn say(what: &impl Serialize) {
+    println!("{}", serde_json::to_string(what).unwrap());
+}
+
+/// Answers whoever started this process: for each number, when that many more have come, or no more do.
+async fn count(seen: impl AsyncFn() -> u64) {
+    for line in std::io::stdin().lines() {
+        let expected: u64 = line.unwrap().parse().unwrap();
+        let (before, begin) = (seen().await, cpu_ns());
+        say(&());
+        let (mut took, mut at) = (Took::default(), Instant::now());
+        while took.frames < expected && at.elapsed() < SILENCE {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let frames = seen().await - before;
+            if frames > took.frames {
+                took = Took { frames, cpu_ns: cpu_ns() - begin };
+                at = Instant::now();
+            }
+        }
+        say(&took);
+    }
+}
+
+async fn receive_with_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path().to_owned());
+    let list = home.found("bench", "B", WAIT).unwrap();
+    let config = Config { lock_wait: WAIT, ..Config::on_loopback(home) };
+    let node = Node::start(config).await.unwrap();
+    let mut tickets = Vec::new();
+    for _ in 0..SENDERS {
+        let ticket = node.invite(list, Role::Worker, DAY).await.unwrap().unwrap();
+        tickets.push(ticket.to_string());
+    }
+    say(&Place { agent: node.agent(), listen: node.listen(), tickets });
+    // What passed the gate is kept for a while.
+    count(async || node.held(list).await.unwrap().unwrap().hub.mesh.kept as u64).await;
+    node.stop().await;
+}
+
+async fn receive_raw() {
+    let identity = Arc::new(Identity::passing().unwrap());
+    let agent = identity.agent();
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), identity).unwrap();
+    say(&Place { agent, listen: endpoint.address().unwrap(), tickets: Vec::new() });
+    let seen = Arc::new(AtomicU64::new(0));
+    let verified = seen.clone();
+    let taking = async move {
+        let mut links = tokio::task::JoinSet::new();
+        while let Some(call) = endpoint.next_call().await {
+            let seen = verified.clone();
+            links.spawn(async move {
+                let link = call.answer().await.unwrap();
+                let stream = link.connection().accept_uni().await.unwrap();
+                read_raw(stream, &link, &seen).await;
+            });
+        }
+    };
+    tokio::runtime::Handle::current().spawn(taking);
+    count(async || seen.load(Ordering::Relaxed)).await;
+}
+
+async fn read_raw(mut stream: RecvStream, link: &Link, seen: &AtomicU64) {
+    let mut lane = [0];
+    stream.read_exact(&mut lane).await.unwrap();
+    let codec = LengthDelimitedCodec::builder()
+        .little_endian()
+        .length_field_length(4)
+        .max_frame_length(PUBSUB_BYTES_MAX)
+        .new_codec();
+    let mut frames = FramedRead::new(stream, codec);
+    while let Some(Ok(frame)) = frames.next().await {
+        assert!(is_signed(&frame, link.public_key()));
+        seen.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A member that only sends, with a link to each receiver.
+struct Sender {
+    identity: Arc<Identity>,
+    charter: Vec<StatementHash>,
+    list: ListId,
+    log: LogId,
+    last: Option<Commit>,
+    number: u64,
+    gossip: SendStream,
+    raw: SendStream,
+    _links: [Link; 2],
+    _control: SendStream,
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+impl Sender {
+    async fn join(node: &Place, ticket: &Ticket, raw: &Place) -> Self {
+        let identity = Arc::new(Identity::passing().unwrap());
+        let (agent, list) = (identity.agent(), ticket.list);
+        let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), identity.clone()).unwrap();
+        let link = endpoint.call(node.listen, Some(node.agent)).await.unwrap();
+        let charter = redeem(&link, ticket).await;
+        link.end(Farewell::Stopping);
+        let link = endpoint.call(node.listen, Some(node.agent)).await.unwrap();
+        let (mut heard, tasks) = listen(&link);
+        let mut control = open(&link, Lane::Control).await;
+        greet(&mut control, vec![shared_tag(&link.binding(), agent, list)]).await;
+        // A list that is shared begins with a digest.
+        while !matches!(heard.recv().await.unwrap(), Control::Digest(_)) {}
+        let mut gossip = open(&link, Lane::Pubsub).await;
+        // It becomes a neighbour (HyParView's join), and wants nothing that others broadcast (Plumtree's prune).
+        for message in [said(&(0_u8, 0_u8, None::<u8>)), said(&(1_u8, 1_u8))] {
+            gossip.write_all(&framed(&[&list.0[..], &message].concat())).await.unwrap();
+        }
+        let other = endpoint.call(raw.listen, Some(raw.agent)).await.unwrap();
+        let raw = open(&other, Lane::Pubsub).await;
+        let mut nonce = [0; 8];
+        x0x::entropy::fill(&mut nonce);
+        Self {
+            identity,
+            charter,
+            list,
+            log: LogId { agent, nonce },
+            last: None,
+            number: 0,
+            gossip,
+            raw,
+            _links: [link, other],
+            _control: control,
+            _tasks: tasks,
+        }
+    }
+
+    /// Returns its next frames as they go over the pubsub lane.
+    fn frames(&mut self, count: usize) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for _ in 0..count {
+            self.number += 1;
+            let header = Header {
+                list: self.list,
+                log: self.log,
+                number: self.number,
+                previous: self.last.as_ref().map(Commit::hash),
+                body: body_hash(&[]),
+                after: Vec::new(),
+                charter: self.charter.clone(),
+                rules: 1,
+            };
+            let commit = Commit::sign(&header, Vec::new(), self.identity.as_ref()).unwrap();
+            self.last = Some(commit.clone());
+            let payload = wire::encode(&Payload::announcing(commit, false).unwrap());
+            let content = [&self.number.to_le_bytes()[..], &payload].concat();
+            let id = *blake3::hash(&content).as_bytes();
+            // A broadcast, as its author sends it: 0 hops through the swarm.
+            let message = said(&(1_u8, 0_u8, id, content, 0_u8, 0_u16));
+            frames.extend(framed(&[&self.list.0[..], &message].concat()));
+        }
+        frames
+    }
+}
+
+/// Becomes a member, and returns the newest statements about who is one.
+async fn redeem(link: &Link, ticket: &Ticket) -> Vec<StatementHash> {
+    let (mut heard, _tasks) = listen(link);
+    let mut control = open(link, Lane::Control).await;
+    greet(&mut control, Vec::new()).await;
+    let join = Control::Join { list: ticket.list, secret: ticket.secret };
+    control.write_all(&framed(&wire::encode(&join))).await.unwrap();
+    let mut all = Vec::new();
+    loop {
+        let Control::Joined { statements, more, .. } = heard.recv().await.unwrap() else {
+            continue;
+        };
+        all.extend(statements);
+        if !more {
+            return Charter::from_statements(&all, &MlDsa).unwrap().heads();
+        }
+    }
+}
+
+async fn open(link: &Link, lane: Lane) -> SendStream {
+    let mut stream = link.connection().open_uni().await.unwrap();
+    stream.write_all(&[lane as u8]).await.unwrap();
+    stream
+}
+
+async fn greet(control: &mut SendStream, lists: Vec<[u8; 32]>) {
+    let hello = Hello { program: "bench".to_owned(), rules: 1, lists, card: None };
+    control.write_all(&framed(&wire::encode(&Control::Hello(hello)))).await.unwrap();
+}
+
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat()
+}
+
+/// Returns a message of the gossip: its version, and numbers and fields in postcard.
+fn said(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(message, vec![1]).unwrap()
+}
+
+/// Reads all that the other side says, and tells what is said on the control lane; serves nothing.
+fn listen(link: &Link) -> (mpsc::UnboundedReceiver<Control>, tokio::task::JoinSet<()>) {
+    let (tell, heard) = mpsc::unbounded_channel();
+    let mut tasks = tokio::task::JoinSet::new();
+    let connection = link.connection().clone();
+    tasks.spawn(async move {
+        let mut lanes = tokio::task::JoinSet::new();
+        while let Ok(stream) = connection.accept_uni().await {
+            lanes.spawn(hear(stream, tell.clone()));
+        }
+    });
+    tasks.spawn(refuse(link.connection().clone()));
+    (heard, tasks)
+}
+
+async fn hear(mut stream: RecvStream, tell: mpsc::UnboundedSender<Control>) {
+    let mut lane = [0];
+    if stream.read_exact(&mut lane).await.is_err() {
+        return;
+    }
+    while let Some(frame) = next(&mut stream).await {
+        if lane[0] == Lane::Control as u8 {
+            let _nobody_listens = tell.send(Control::read(&frame).unwrap());
+        }
+    }
+}
+
+async fn refuse(connection: Connection) {
+    while let Ok((mut answer, mut request)) = connection.accept_bi().await {
+        if next(&mut request).await.is_some() {
+            let refusal = framed(&wire::encode(&Answer::NotServed));
+            let _gone = answer.write_all(&refusal).await;
+        }
+    }
+}
+
+async fn next(stream: &mut RecvStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.ok()?;
+    let mut frame = vec![0; u32::from_le_bytes(length) as usize];
+    stream.read_exact(&mut frame).await.ok()?;
+    Some(frame)
+}
