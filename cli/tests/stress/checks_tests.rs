@@ -141,6 +141,10 @@ fn control_that_waits_longer_than_a_tenth_fails_a_run() {
     idle.outcomes[0].pump.recv_pump.pubsub.dwell_us.p99 = 300;
     let idle = control_goes_first(&idle);
     assert_eq!(idle.verdict, Verdict::NotExercised);
+    let mut quick = good();
+    let lanes = &mut quick.outcomes[0].pump.recv_pump;
+    (lanes.control.dwell_us.p99, lanes.pubsub.dwell_us.p99) = (30, 300);
+    assert_eq!(control_goes_first(&quick).verdict, Verdict::Met);
     let small = Settings { messages: 300, ..settings() };
     assert!(!idle.is_good(&settings()) && idle.is_good(&small));
 }
