@@ -74,10 +74,10 @@ impl Checks {
                 lock(&self.known).advance(*list, [*place]);
             }
             Input::Judged { list, commits, verdicts } => {
-                let taken = commits.iter().zip(verdicts).filter_map(|(commit, verdict)| {
-                    matches!(verdict, Verdict::Taken | Verdict::Known)
-                        .then(|| (commit.header().log, commit.position()))
-                });
+                let is_here =
+                    |verdict: &Verdict| matches!(verdict, Verdict::Taken | Verdict::Known);
+                let taken = commits.iter().zip(verdicts).filter(|(_, verdict)| is_here(verdict));
+                let taken = taken.map(|(commit, _)| (commit.header().log, commit.position()));
                 lock(&self.known).advance(*list, taken);
             }
             _ => {}
