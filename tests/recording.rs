@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use x0x::identity::{Identity, MlDsa};
 use x0x::link::policy::LinkId;
 use x0x::pump::{Arrived, Kind, Offered, Policy, Recorder, RecvPump};
@@ -21,18 +22,29 @@ const FRAMES: u32 = 300;
 /// How many frames go through, and whether they are counted; as in `300 counted`.
 const WORK: &str = "X0X_RECORDING_WORK";
 
-/// Puts signed frames through a pump, as a node does with those of four peers.
-fn work(frames: u32, is_counted: bool) -> u32 {
+/// A key and its signature of the message, in hex: how long signing takes is chance.
+const SIGNED: &str = "X0X_RECORDING_SIGNED";
+
+const MESSAGE: [u8; 300] = [7; 300];
+
+fn signed() -> String {
     let identity = Identity::passing().unwrap();
-    let message = [7; 300];
-    let signature = identity.sign(&message).unwrap();
+    let signature = identity.sign(&MESSAGE).unwrap();
+    format!("{} {}", HEXLOWER.encode(identity.public_key()), HEXLOWER.encode(&signature))
+}
+
+/// Puts signed frames through a pump, as a node does with those of four peers.
+fn work(frames: u32, is_counted: bool, signed: &str) -> u32 {
+    let (public_key, signature) = signed.split_once(' ').unwrap();
+    let [public_key, signature] =
+        [public_key, signature].map(|hex| HEXLOWER.decode(hex.as_bytes()).unwrap());
     let mut pump = match is_counted {
         true => RecvPump::new(Duration::ZERO, Policy::FAIR),
         false => RecvPump::uncounted(Duration::ZERO, Policy::FAIR),
     };
     let peers: Vec<AgentId> = (1..=4).map(|n| AgentId([n; 32])).collect();
     peers.iter().for_each(|peer| pump.open(Duration::ZERO, *peer));
-    let bytes = bytes::Bytes::from([&message[..], &signature].concat());
+    let bytes = bytes::Bytes::from([&MESSAGE[..], &signature].concat());
     let mut taken = 0;
     for n in 0..frames {
         let now = Duration::from_micros(u64::from(n) * 100);
@@ -42,7 +54,7 @@ fn work(frames: u32, is_counted: bool) -> u32 {
         assert!(matches!(offered, Offered::In));
         let job = pump.job().unwrap();
         let recorder = Recorder::new(&MlDsa);
-        assert!(recorder.verify(identity.public_key(), &job.bytes[..300], &job.bytes[300..]));
+        assert!(recorder.verify(&public_key, &job.bytes[..300], &job.bytes[300..]));
         let took = Duration::from_micros(76);
         pump.checked(&job, recorder.into_proofs(), Some(took));
         taken += u32::from(pump.take(now + took, Lane::Pubsub).is_some());
@@ -55,11 +67,12 @@ fn recv_pump_takes_what_was_put_counted_or_not() {
     let asked = std::env::var(WORK).unwrap_or_else(|_| format!("{FRAMES} counted"));
     let (frames, how) = asked.split_once(' ').unwrap();
     let frames = frames.parse().unwrap();
-    assert_eq!(work(frames, how == "counted"), frames);
+    let signed = std::env::var(SIGNED).unwrap_or_else(|_| signed());
+    assert_eq!(work(frames, how == "counted", &signed), frames);
 }
 
 /// Returns how many instructions this program executes for so many frames.
-fn instructions(frames: u32, how: &str) -> u64 {
+fn instructions(frames: u32, how: &str, signed: &str) -> u64 {
     let out = tempfile::NamedTempFile::new().unwrap();
     let program = std::env::current_exe().unwrap();
     let done = Command::new("valgrind")
@@ -68,6 +81,7 @@ fn instructions(frames: u32, how: &str) -> u64 {
         .arg(program)
         .args(["--exact", "recv_pump_takes_what_was_put_counted_or_not", "--test-threads=1"])
         .env(WORK, format!("{frames} {how}"))
+        .env(SIGNED, signed)
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -82,8 +96,10 @@ fn recv_pump_recording_costs_at_most_two_percent_of_the_instructions() {
         eprintln!("skipped: valgrind is not installed");
         return;
     }
-    let start = instructions(0, "counted");
-    let [without, with] = ["uncounted", "counted"].map(|how| instructions(FRAMES, how) - start);
+    let signed = signed();
+    let start = instructions(0, "counted", &signed);
+    let [without, with] =
+        ["uncounted", "counted"].map(|how| instructions(FRAMES, how, &signed) - start);
     let cost_pct = (with as f64 - without as f64) / without as f64 * 100.0;
     eprintln!(
         "{} instructions a frame, of which counting {:.0}: {cost_pct:.2} %",

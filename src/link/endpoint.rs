@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connecting, Connection, ConnectionError, Incoming, TransportConfig};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use x0x_tracker::id::AgentId;
@@ -26,6 +27,11 @@ const LOOKS: u32 = 7;
 
 /// What the binding of a link is exported under.
 const BINDING_LABEL: &[u8] = b"EXPORTER-x0x-binding-v1";
+
+/// How many bytes of datagrams the system is asked to hold that came, and that are to leave. It may allow fewer. What
+/// finds no room while this process does not run counts as lost on the way, and the other side slows down for it.
+const SOCKET_RECEIVE_BYTES: usize = 4 << 20;
+const SOCKET_SEND_BYTES: usize = 1 << 20;
 
 /// A socket for links. Clones are the same socket.
 #[derive(Clone)]
@@ -79,7 +85,7 @@ impl Endpoint {
         let server = server.map_err(|_no_suite| unusable())?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         server.transport_config(transport.clone());
-        let socket = UdpSocket::bind(address).map_err(failed)?;
+        let socket = bind(address).map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = quinn::Endpoint::new(config.endpoint(), Some(server), socket, runtime);
         let endpoint = endpoint.map_err(failed)?;
@@ -104,7 +110,7 @@ impl Endpoint {
     /// # Errors
     /// Where the system refuses; then it goes on as before.
     pub fn rebind(&self, address: SocketAddr) -> Result<(), LinkError> {
-        let socket = UdpSocket::bind(address);
+        let socket = bind(address);
         let moved = socket.and_then(|socket| self.endpoint.rebind(socket));
         moved.map_err(|source| LinkError::NotBound { address, source })
     }
@@ -314,4 +320,13 @@ impl Link {
 /// TLS 1.3 has a suite for the first packets of QUIC, and no other version is spoken.
 fn unusable() -> TlsError {
     rustls::Error::General("no cipher suite for QUIC".to_owned()).into()
+}
+
+/// Returns a socket with room for what comes and goes while this process does not run.
+fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    // As much as the system allows is enough.
+    let _less = set_socket_recv_buffer_size(&socket, SOCKET_RECEIVE_BYTES);
+    let _less = set_socket_send_buffer_size(&socket, SOCKET_SEND_BYTES);
+    Ok(socket)
 }
