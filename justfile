@@ -76,7 +76,7 @@ mesh-matrix *ARGS:
 stress *ARGS:
     #!/usr/bin/env bash
     set -euo pipefail
-    nodes=5 messages=5000 adverse=0 policy=fair compare= bytes= clients=2 seed=7 settle= release=
+    nodes=5 messages=5000 adverse=0 policy=fair compare= bytes= frames= clients=2 seed=7 settle= release=
     set -- {{ARGS}}
     while [ "$#" -gt 0 ]; do
         case $1 in
@@ -87,16 +87,17 @@ stress *ARGS:
         --policy) policy=$2; shift 2 ;;
         --compare) compare=$2; shift 2 ;;
         --bytes) bytes=$2; shift 2 ;;
+        --frames) frames=$2; shift 2 ;;
         --clients) clients=$2; shift 2 ;;
         --seed) seed=$2; shift 2 ;;
         --settle-secs) settle=$2; shift 2 ;;
         --release) release=--release; shift ;;
         *) echo "just stress [-- --nodes N --messages N --adverse --policy fair|naive|drop-oldest|workers|quota" \
-            "--compare POLICY --bytes N --clients N --seed N --settle-secs N --release]" >&2; exit 2 ;;
+            "--compare POLICY --bytes N --frames N --clients N --seed N --settle-secs N --release]" >&2; exit 2 ;;
         esac
     done
     X0X_STRESS_NODES=$nodes X0X_STRESS_MESSAGES=$messages X0X_STRESS_ADVERSE=$adverse X0X_STRESS_POLICY=$policy \
-        X0X_STRESS_COMPARE=$compare X0X_STRESS_BYTES=$bytes X0X_STRESS_CLIENTS=$clients X0X_STRESS_SEED=$seed X0X_STRESS_SETTLE_SECS=$settle \
+        X0X_STRESS_COMPARE=$compare X0X_STRESS_BYTES=$bytes X0X_STRESS_FRAMES=$frames X0X_STRESS_CLIENTS=$clients X0X_STRESS_SEED=$seed X0X_STRESS_SETTLE_SECS=$settle \
         cargo test $release --locked -p x0x-cli --test stress -- --nocapture every_message_is_in_every_export || exit 1
 
 # Has three nodes at a steady load for half an hour, as in `just soak-pump -- --seconds 1800`, and looks whether their

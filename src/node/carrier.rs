@@ -2,11 +2,13 @@
 //! done with them. Queues are bounded: a full one towards a peer loses gossip, which repair makes good,
 //! or the link; one from a peer holds the peer back.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -14,7 +16,7 @@ use x0x_tracker::timestamp::Timestamp;
 
 use super::inlet::Inlet;
 use super::mail::{Mail, Told as ToMail};
-use super::outlet::{NotPut, Outlet, Queue};
+use super::outlet::{Outlet, Queue};
 use super::peers_file::PeersFile;
 use super::reading::{read_lanes, read_requests, watch};
 use super::streams::{self, Reply};
@@ -23,7 +25,7 @@ use crate::dm;
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
-use crate::pump::{Slow, Taken};
+use crate::pump::{Policy, Taken};
 use crate::replica::OWN_PLACES_MAX;
 use crate::time;
 use crate::wire::{LISTS_MAX, Lane, NEWS_MAX};
@@ -63,8 +65,10 @@ pub(crate) struct Carrier {
     pub(super) hub: mpsc::UnboundedSender<Told>,
     pub(super) inlet: Inlet,
     pub(super) outlet: Outlet,
+    /// What peers have not taken, where that is waited for.
+    pub(super) waiting: VecDeque<(LinkId, Bytes)>,
     notes: broadcast::Sender<Note>,
-    links: Links<Open>,
+    pub(super) links: Links<Open>,
     next_link: u64,
     /// The stream of the request that the hub decides on just now.
     asked: Option<Reply>,
@@ -75,10 +79,10 @@ pub(crate) struct Carrier {
 }
 
 /// A link that stands.
-struct Open {
-    link: Link,
-    control: Queue,
-    pubsub: Queue,
+pub(super) struct Open {
+    pub(super) link: Link,
+    pub(super) control: Queue,
+    pub(super) pubsub: Queue,
     /// How often more the other side may make this node look for its own logs there, and whose turn it is.
     own_logs: Arc<Semaphore>,
     own_logs_turn: Arc<Mutex<()>>,
@@ -97,7 +101,7 @@ impl Carrier {
         peers: PeersFile,
         mail: Mail,
         hub: mpsc::UnboundedSender<Told>,
-        inlet: Inlet,
+        (inlet, policy): (Inlet, Policy),
         notes: broadcast::Sender<Note>,
     ) -> Self {
         let mut tasks = Tasks::new();
@@ -111,7 +115,8 @@ impl Carrier {
             sealed_room: Arc::new(Semaphore::new(SEALED_MAX)),
             hub,
             inlet,
-            outlet: Outlet::new(),
+            outlet: Outlet::new(policy),
+            waiting: VecDeque::new(),
             notes,
             links: Links::new(),
             next_link: 0,
@@ -197,7 +202,7 @@ impl Carrier {
 
     /// Tells whether frames are taken just now.
     pub(super) fn takes_frames(&self) -> bool {
-        self.judging == 0 || !self.inlet.waits_for_store()
+        self.judging == 0 || !self.inlet.waits()
     }
 
     /// Passes on what is for direct messages, where all frames wait in one queue.
@@ -300,37 +305,6 @@ impl Carrier {
 
     fn tell_mail(&self, told: ToMail) {
         let _stopped = self.mailbox.told.send(told);
-    }
-
-    fn send(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
-        let Some(open) = self.links.get(&link) else { return };
-        let queue = if lane == Lane::Control { &open.control } else { &open.pubsub };
-        if frame.len() > lane.frame_bytes_max() {
-            let bytes = frame.len();
-            return tracing::error!(?lane, bytes, "a frame is larger than its lane allows");
-        }
-        let (put, slow) = queue.put(frame.into());
-        if let Some(slow) = slow {
-            let is_detached = slow == Slow::Detach;
-            tracing::debug!(peer = %open.link.peer().short(), is_detached, "a peer takes gossip slowly");
-            if is_detached {
-                self.outlet.drop_forwarded(link);
-            }
-            let _stopped = self.hub.send(Told::Input(hub::Input::Slow { link, is_detached }));
-        }
-        match put {
-            Ok(()) => {}
-            // A lane ends with its link; where it did not, nothing is left of use.
-            Err(NotPut::Closed) => open.link.end(Farewell::Full),
-            Err(NotPut::Full) if lane == Lane::Control => {
-                tracing::warn!(peer = %open.link.peer().short(), "a peer takes nothing: link ended");
-                open.link.end(Farewell::Full);
-            }
-            Err(NotPut::Full | NotPut::Dropped) => {
-                tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
-                let _stopped = self.hub.send(Told::Input(hub::Input::Dropped { link }));
-            }
-        }
     }
 
     /// Hands the effects that need a stream or a store to tasks of their own.

@@ -17,7 +17,8 @@ use crate::link::Link;
 use crate::link::policy::LinkId;
 use crate::mesh::{self, Purpose};
 use crate::pump::{
-    Arrived, Kind, Level, Offered, Policy, PumpView, RecvPump, Report, Taken, WorkersView,
+    Arrived, BYTES_MAX, FRAMES_MAX, Kind, Level, Offered, Policy, PumpView, RecvPump, Report, Room,
+    Taken, WorkersView,
 };
 use crate::time::{self, Moment};
 use crate::wire::{Control, Lane};
@@ -31,8 +32,10 @@ const FRAMES_PER_WORKER: usize = 8;
 /// When a frame that found no room is offered again at the latest.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
-/// Which policy a node follows, for measuring; without it the one that is right.
+/// Which policy the pumps of a node follow, and how many frames may wait in a queue, for measuring; without them what
+/// is right.
 const POLICY: &str = "X0X_PUMP_POLICY";
+const FRAMES: &str = "X0X_PUMP_FRAMES";
 
 /// The receive pump of a node. Clones are the same.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ struct Shared {
     origin: Moment,
     runtime: Handle,
     workers_max: usize,
-    waits_for_store: bool,
+    waits: bool,
     /// Something may be there for the hub, or for direct messages.
     hub: Notify,
     mail: Notify,
@@ -71,15 +74,7 @@ pub(crate) struct SyncPlace {
 }
 
 impl Inlet {
-    pub(super) fn new(checks: Checks) -> Self {
-        let named = std::env::var(POLICY).ok().and_then(|name| Policy::named(&name));
-        let policy = named.unwrap_or(Policy::FAIR);
-        if policy != Policy::FAIR {
-            tracing::warn!(
-                policy = policy.name,
-                "the receive pump follows a policy for measuring alone"
-            );
-        }
+    pub(super) fn new(checks: Checks, policy: Policy) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let origin = time::origin();
         Self(Arc::new(Shared {
@@ -95,7 +90,7 @@ impl Inlet {
             origin,
             runtime: Handle::current(),
             workers_max: cores,
-            waits_for_store: policy.waits_for_store,
+            waits: policy.waits,
             hub: Notify::new(),
             mail: Notify::new(),
             room: Default::default(),
@@ -277,9 +272,9 @@ impl Inlet {
         }
     }
 
-    /// Tells whether nothing is taken while the store has something to judge.
-    pub(super) fn waits_for_store(&self) -> bool {
-        self.0.waits_for_store
+    /// Tells whether nothing is taken while the store or a peer has not taken what it was given.
+    pub(super) fn waits(&self) -> bool {
+        self.0.waits
     }
 
     /// Returns the peers with whom to compare now, because something of them was dropped.
@@ -346,6 +341,21 @@ impl Drop for Holding {
         state.pump.hold(self.inlet.now(), self.peer, self.lane, false);
         state.held[self.lane as usize] -= 1;
     }
+}
+
+/// Returns which policy the pumps follow.
+pub(super) fn policy() -> Policy {
+    let named = std::env::var(POLICY).ok().and_then(|name| Policy::named(&name));
+    let mut policy = named.unwrap_or(Policy::FAIR);
+    let frames = std::env::var(FRAMES).ok().and_then(|frames| frames.parse().ok());
+    if let Some(frames) = frames.filter(|frames| (2..=FRAMES_MAX).contains(frames)) {
+        policy.room = Room { frames, bytes: BYTES_MAX / FRAMES_MAX * frames };
+    }
+    if policy != Policy::FAIR {
+        let (name, frames) = (policy.name, policy.room.frames);
+        tracing::warn!(policy = name, frames, "the pumps are set up for measuring alone");
+    }
+    policy
 }
 
 /// Returns what is lost with a frame.

@@ -24,6 +24,7 @@ mod peers_file;
 mod readers;
 mod reading;
 mod runtime;
+mod sending;
 mod shelf;
 mod sleep;
 mod standings;
@@ -168,7 +169,8 @@ impl Node {
         let (notes, _) = tokio::sync::broadcast::channel(256);
         let (stopping, stopped) = watch::channel(false);
         let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
-        let inlet = Inlet::new(Checks::new(verifier.clone()));
+        let policy = inlet::policy();
+        let inlet = Inlet::new(Checks::new(verifier.clone()), policy);
         let seal_key = Arc::new(SealKey::draw().map_err(NodeError::NoSealKey)?);
         let mail = Mail::open(
             home.dir(),
@@ -202,7 +204,8 @@ impl Node {
         let hub = Hub::new(agent, VERSION, prover.clone(), seed);
         let known = hub::Input::Known(peers.known(Timestamp(time::now_ms())));
         let _starting = hub_in.send(Told::Input(known));
-        let carrier = Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), inlet, notes);
+        let carrier =
+            Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), (inlet, policy), notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current().spawn(run(
@@ -414,6 +417,7 @@ async fn run(
             carrier.carry(effect);
         }
         carrier.hold(None);
+        carrier.until_taken().await;
     }
     carrier.closing();
     hub.handle(origin.elapsed(), hub::Input::Stop, &mut effects);

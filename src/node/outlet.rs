@@ -12,7 +12,7 @@ use x0x_tracker::id::AgentId;
 use super::inlet;
 use crate::link::policy::LinkId;
 use crate::mesh::{self, Purpose};
-use crate::pump::{Class, PumpView, Put, SendPump, Slow};
+use crate::pump::{Class, Policy, PumpView, Put, SendPump, Slow};
 use crate::time::{self, Moment};
 use crate::wire::Lane;
 
@@ -60,8 +60,8 @@ pub(super) enum NotPut {
 }
 
 impl Outlet {
-    pub(super) fn new() -> Self {
-        let pump = Mutex::new(SendPump::new(Duration::ZERO));
+    pub(super) fn new(policy: Policy) -> Self {
+        let pump = Mutex::new(SendPump::new(Duration::ZERO, policy));
         Self(Arc::new(Shared { pump, origin: time::origin() }))
     }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_put_comes_out_before_a_lane_ends() {
-        let outlet = Outlet::new();
+        let outlet = Outlet::new(Policy::FAIR);
         outlet.open(LinkId(1), AgentId([1; 32]));
         let (queue, mut source) = outlet.lane(LinkId(1), Lane::Direct);
         assert_eq!(queue.put(Bytes::from_static(b"a")).0, Ok(()));

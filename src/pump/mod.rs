@@ -15,7 +15,7 @@ mod send;
 mod turns;
 mod view;
 
-pub use policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy};
+pub use policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy, Room};
 pub use pressure::{Fill, Level, Report};
 pub use proofs::{Proofs, Prover, Recorder};
 pub use recv::{Arrived, Job, Offered, RecvPump, Taken};

@@ -1,6 +1,8 @@
 //! What a receive pump does with more than it can take: the policy that nodes follow, and those that it was measured
 //! against.
 
+use super::pressure::Fill;
+
 /// The most frames that wait of one peer in one lane.
 pub const FRAMES_MAX: usize = 2_048;
 
@@ -9,6 +11,31 @@ pub const BYTES_MAX: usize = 8 << 20;
 
 /// From where on gossip is left out that others can do without, in percent of a queue.
 pub(super) const SHED_PCT: u64 = 90;
+
+/// How much may wait in one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many frames.
+    pub frames: usize,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// What queues of nodes have.
+    pub const FULL: Self = Self { frames: FRAMES_MAX, bytes: BYTES_MAX };
+
+    /// Returns how full a queue is in which so much waits.
+    pub(super) fn fill(self, frames: usize, bytes: usize) -> Fill {
+        Fill::of((frames as u64, self.frames as u64), (bytes as u64, self.bytes as u64))
+    }
+
+    /// Returns some percent of it.
+    pub(super) fn part(self, pct: u64) -> Self {
+        let part = |of: usize| usize::try_from(of as u64 * pct / 100).unwrap_or(of);
+        Self { frames: part(self.frames), bytes: part(self.bytes) }
+    }
+}
 
 /// What is done with a frame of gossip that finds no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +58,11 @@ pub struct Policy {
     pub on_full: OnFull,
     /// Whether signatures are checked by workers; else by whoever takes the frame.
     pub has_workers: bool,
-    /// Whether whoever takes frames waits until the store has what it was given, before it takes more.
-    pub waits_for_store: bool,
+    /// Whether whoever takes frames waits until the store and every peer have taken what they were given, before it
+    /// takes more.
+    pub waits: bool,
+    /// How much may wait in a queue.
+    pub room: Room,
 }
 
 impl Policy {
@@ -42,7 +72,8 @@ impl Policy {
         is_shared: false,
         on_full: OnFull::DropTo(25),
         has_workers: true,
-        waits_for_store: false,
+        waits: false,
+        room: Room::FULL,
     };
 
     /// One queue, and senders that are held back: one after the other is decoded, verified and passed on.
@@ -51,7 +82,8 @@ impl Policy {
         is_shared: true,
         on_full: OnFull::Hold,
         has_workers: false,
-        waits_for_store: true,
+        waits: true,
+        room: Room::FULL,
     };
 
     /// As that, but the oldest gossip is dropped, one frame for another, and repaired.

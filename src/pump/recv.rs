@@ -19,7 +19,7 @@ use x0x_tracker::id::AgentId;
 
 use super::Kind;
 use super::gauge::{Gauge, HIGH_PCT};
-use super::policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy, SHED_PCT};
+use super::policy::{OnFull, Policy, Room, SHED_PCT};
 use super::pressure::{Fill, Pressure, Report};
 use super::proofs::Proofs;
 use super::queue::{Check, Entry, Queue};
@@ -130,16 +130,6 @@ struct Account {
     is_high: bool,
 }
 
-impl Account {
-    fn fill(&self) -> Fill {
-        fill_of(self.frames, self.bytes)
-    }
-}
-
-pub(super) fn fill_of(frames: usize, bytes: usize) -> Fill {
-    Fill::of((frames as u64, FRAMES_MAX as u64), (bytes as u64, BYTES_MAX as u64))
-}
-
 impl Peer {
     fn new(now: Duration, is_counted: bool) -> Self {
         Self {
@@ -244,7 +234,7 @@ impl RecvPump {
         let is_late =
             frame.lane == Lane::Control && !self.policy.is_shared && !of.control.take(now, 1);
         let queue = &of.queues[at];
-        let fill = fill_of(queue.len(), queue.bytes());
+        let fill = self.policy.room.fill(queue.len(), queue.bytes());
         if is_light && (is_late || fill.is_above(SHED_PCT)) {
             of.gauges[at].shed(1);
             self.lanes[frame.lane as usize].shed(1);
@@ -287,16 +277,17 @@ impl RecvPump {
         let at = lane as usize;
         let Some(of) = self.peers.get_mut(&key) else { return false };
         let queue = &mut of.queues[at];
-        let bytes_max = BYTES_MAX.saturating_sub(frame.bytes.len());
-        let has_room = |queue: &Queue| queue.len() < FRAMES_MAX && queue.bytes() <= bytes_max;
+        let room = self.policy.room;
+        let bytes_max = room.bytes.saturating_sub(frame.bytes.len());
+        let has_room = |queue: &Queue| queue.len() < room.frames && queue.bytes() <= bytes_max;
         if has_room(queue) {
             return true;
         }
         let OnFull::DropTo(pct) = self.policy.on_full else { return false };
-        let part = |of: usize| usize::try_from(of as u64 * pct / 100).unwrap_or(of);
+        let left = room.part(pct);
         let (frames, bytes) = match frame.lane {
-            Lane::Pubsub => (part(FRAMES_MAX).min(FRAMES_MAX - 1), part(BYTES_MAX).min(bytes_max)),
-            Lane::Control => (FRAMES_MAX - 1, bytes_max),
+            Lane::Pubsub => (left.frames.min(room.frames - 1), left.bytes.min(bytes_max)),
+            Lane::Control => (room.frames - 1, bytes_max),
             Lane::Direct | Lane::Sync => return false,
         };
         let mut gone = queue.drop_oldest(
@@ -398,7 +389,8 @@ impl RecvPump {
         }
         // The largest frame finds room where nothing else waits.
         let is_alone = of.sync.frames == 0;
-        if !is_alone && (of.sync.frames >= FRAMES_MAX || of.sync.bytes + bytes > BYTES_MAX) {
+        let room = self.policy.room;
+        if !is_alone && (of.sync.frames >= room.frames || of.sync.bytes + bytes > room.bytes) {
             return false;
         }
         of.sync.frames += 1;
@@ -425,9 +417,9 @@ impl RecvPump {
 
     /// Returns the peers with whom to compare now, because frames of them were dropped.
     pub fn repairs(&mut self, now: Duration) -> Vec<AgentId> {
-        let peers = &self.peers;
-        let is_busy =
-            |peer: &AgentId| peers.get(peer).is_some_and(|of| of.sync.fill().is_above(50));
+        let (peers, room) = (&self.peers, self.policy.room);
+        let fill = |of: &Peer| room.fill(of.sync.frames, of.sync.bytes);
+        let is_busy = |peer: &AgentId| peers.get(peer).is_some_and(|of| fill(of).is_above(50));
         self.repairs.begin(now, is_busy)
     }
 
@@ -443,13 +435,15 @@ impl RecvPump {
 
     /// Returns what went through, by lane and by peer.
     pub fn view(&self, now: Duration) -> (LanesView, BTreeMap<String, LanesView>, RepairsView) {
+        let room = self.policy.room;
         let linked = match self.policy.is_shared {
             true => 1,
             false => self.peers.values().filter(|of| of.links > 0).count() as u64,
         };
         let peers = self.peers.iter().filter(|(_, of)| of.links > 0);
-        let peers = peers.map(|(peer, of)| (peer.to_string(), lanes_view(now, &of.gauges, 1)));
-        (lanes_view(now, &self.lanes, linked), peers.collect(), self.repairs.view())
+        let peers =
+            peers.map(|(peer, of)| (peer.to_string(), lanes_view(now, &of.gauges, room, 1)));
+        (lanes_view(now, &self.lanes, room, linked), peers.collect(), self.repairs.view())
     }
 
     /// Returns in which queue a frame waits.
@@ -462,11 +456,11 @@ impl RecvPump {
 
     /// Looks how full a queue is, and notes whether it is above the mark of the gauges.
     fn mark(&mut self, now: Duration, key: AgentId, lane: Lane) -> Fill {
-        let at = lane as usize;
-        let Some(of) = self.peers.get_mut(&key) else { return fill_of(0, 0) };
+        let (at, room) = (lane as usize, self.policy.room);
+        let Some(of) = self.peers.get_mut(&key) else { return room.fill(0, 0) };
         let (fill, was_high) = match of.queues.get_mut(at) {
-            Some(queue) => (fill_of(queue.len(), queue.bytes()), &mut queue.is_high),
-            None => (of.sync.fill(), &mut of.sync.is_high),
+            Some(queue) => (room.fill(queue.len(), queue.bytes()), &mut queue.is_high),
+            None => (room.fill(of.sync.frames, of.sync.bytes), &mut of.sync.is_high),
         };
         let is_high = fill.is_above(HIGH_PCT);
         if std::mem::replace(was_high, is_high) != is_high {
@@ -478,8 +472,13 @@ impl RecvPump {
 }
 
 /// Returns what gauges show, where each queue is there so often.
-pub(super) fn lanes_view(now: Duration, gauges: &[Gauge; LANES], queues: u64) -> LanesView {
-    let (frames, bytes) = (queues * FRAMES_MAX as u64, queues * BYTES_MAX as u64);
+pub(super) fn lanes_view(
+    now: Duration,
+    gauges: &[Gauge; LANES],
+    room: Room,
+    queues: u64,
+) -> LanesView {
+    let (frames, bytes) = (queues * room.frames as u64, queues * room.bytes as u64);
     let [control, pubsub, direct, sync]: [LaneView; LANES] =
         gauges.each_ref().map(|gauge| gauge.view(now, frames, bytes));
     LanesView { control, pubsub, direct, sync }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use x0x_tracker::id::AgentId;
 
 use super::gauge::{Gauge, HIGH_PCT};
-use super::policy::{BYTES_MAX, FRAMES_MAX, SHED_PCT};
+use super::policy::{Policy, Room, SHED_PCT};
 use super::pressure::{Fill, Pressure, Report};
-use super::recv::{LANES, fill_of, lanes_view};
+use super::recv::{LANES, lanes_view};
 use super::view::LanesView;
 use crate::link::policy::LinkId;
 use crate::wire::Lane;
@@ -64,6 +64,7 @@ pub enum Slow {
 /// What waits to be sent on all links.
 #[derive(Debug)]
 pub struct SendPump {
+    policy: Policy,
     links: BTreeMap<LinkId, Link>,
     peers: BTreeMap<AgentId, Peer>,
     lanes: [Gauge; LANES],
@@ -96,8 +97,12 @@ struct Queue {
 }
 
 impl Queue {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.frames < FRAMES_MAX && self.bytes + bytes <= BYTES_MAX
+    fn has_room(&self, room: Room, bytes: usize) -> bool {
+        self.frames < room.frames && self.bytes + bytes <= room.bytes
+    }
+
+    fn fill(&self, room: Room) -> Fill {
+        room.fill(self.frames, self.bytes)
     }
 
     fn put(&mut self, now: Duration, class: Class, frame: Bytes) {
@@ -115,10 +120,10 @@ impl Queue {
 
     /// Drops the oldest of what is less urgent than a class, or as urgent, until there is room; returns how many
     /// frames and bytes.
-    fn drop_oldest(&mut self, bytes: usize, class: Class) -> (u64, usize) {
+    fn drop_oldest(&mut self, room: Room, bytes: usize, class: Class) -> (u64, usize) {
         let (frames_before, bytes_before) = (self.frames, self.bytes);
         for place in (place_of(class)..self.classes.len()).rev() {
-            while !self.has_room(bytes) && self.pop(place).is_some() {}
+            while !self.has_room(room, bytes) && self.pop(place).is_some() {}
         }
         ((frames_before - self.frames) as u64, bytes_before - self.bytes)
     }
@@ -134,8 +139,9 @@ fn place_of(class: Class) -> usize {
 
 impl SendPump {
     /// Returns one without links.
-    pub fn new(now: Duration) -> Self {
+    pub fn new(now: Duration, policy: Policy) -> Self {
         Self {
+            policy,
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
             lanes: std::array::from_fn(|_| Gauge::new(now, true)),
@@ -191,7 +197,7 @@ impl SendPump {
         frame: Bytes,
         reports: &mut Vec<Report>,
     ) -> (Put, Option<Slow>) {
-        let at = lane as usize;
+        let (at, room) = (lane as usize, self.policy.room);
         let Some(Link { peer, queues }) = self.links.get_mut(&link) else {
             return (Put::Gone, None);
         };
@@ -201,42 +207,42 @@ impl SendPump {
         let [of_peer, of_lane] = gauges;
         of_peer.produced(now);
         of_lane.produced(now);
-        let is_shed =
-            class == Class::Spare && fill_of(queue.frames, queue.bytes).is_above(SHED_PCT);
+        let is_shed = class == Class::Spare && queue.fill(room).is_above(SHED_PCT);
         if is_shed {
             of_peer.shed(1);
             of_lane.shed(1);
             return (Put::Dropped, None);
         }
         let mut put = Put::In;
-        if !queue.has_room(frame.len()) {
-            if lane != Lane::Pubsub {
+        if !queue.has_room(room, frame.len()) {
+            if lane != Lane::Pubsub || self.policy.waits {
                 return (Put::Full, None);
             }
-            let (frames, bytes) = queue.drop_oldest(frame.len(), class);
+            let (frames, bytes) = queue.drop_oldest(room, frame.len(), class);
             // What is more urgent stays, and this one goes.
-            let goes = !queue.has_room(frame.len());
+            let goes = !queue.has_room(room, frame.len());
             for gauge in [&mut *of_peer, &mut *of_lane] {
                 gauge.left(frames, bytes);
                 gauge.dropped(frames + u64::from(goes));
             }
             put = Put::Dropped;
             if goes {
-                return (put, queue_slow(now, queue));
+                return (put, queue_slow(now, room, queue));
             }
         }
         of_peer.enqueued(frame.len());
         of_lane.enqueued(frame.len());
         queue.put(now, class, frame);
-        let fill = mark(now, queue, of_peer, of_lane);
+        let fill = mark(now, room, queue, of_peer, of_lane);
         reports.extend(self.pressure.sample(now, peer, lane, fill).into_iter().flatten());
-        let slow = if lane == Lane::Pubsub { queue_slow(now, queue) } else { None };
+        let may_be_slow = lane == Lane::Pubsub && !self.policy.waits;
+        let slow = if may_be_slow { queue_slow(now, room, queue) } else { None };
         (put, slow)
     }
 
     /// Takes the next frame of a lane.
     pub fn take(&mut self, now: Duration, link: LinkId, lane: Lane) -> Option<Bytes> {
-        let at = lane as usize;
+        let (at, room) = (lane as usize, self.policy.room);
         let Link { peer, queues } = self.links.get_mut(&link)?;
         let queue = &mut queues[at];
         let (since, frame) = (0..queue.classes.len()).find_map(|place| queue.pop(place))?;
@@ -246,7 +252,7 @@ impl SendPump {
             gauge.dequeued(now, now.saturating_sub(since));
             gauge.left(1, frame.len());
         }
-        if !mark(now, queue, of_peer, of_lane).is_above(HIGH_PCT) {
+        if !mark(now, room, queue, of_peer, of_lane).is_above(HIGH_PCT) {
             queue.slow = None;
         }
         Some(frame)
@@ -254,7 +260,7 @@ impl SendPump {
 
     /// Drops what is passed on to a peer that is no neighbour any more.
     pub fn drop_forwarded(&mut self, now: Duration, link: LinkId) {
-        let at = Lane::Pubsub as usize;
+        let (at, room) = (Lane::Pubsub as usize, self.policy.room);
         let Some(Link { peer, queues }) = self.links.get_mut(&link) else { return };
         let queue = &mut queues[at];
         let (frames, bytes) = (queue.frames, queue.bytes);
@@ -267,22 +273,31 @@ impl SendPump {
             gauge.left(frames, bytes);
             gauge.dropped(frames);
         }
-        mark(now, queue, of_peer, of_lane);
+        mark(now, room, queue, of_peer, of_lane);
     }
 
     /// Returns what went through, by lane and by peer.
     pub fn view(&self, now: Duration) -> (LanesView, BTreeMap<String, LanesView>) {
+        let room = self.policy.room;
         let linked = self.peers.iter().filter(|(_, of)| of.links > 0);
         let peers: BTreeMap<String, LanesView> = linked
-            .map(|(peer, of)| (peer.to_string(), lanes_view(now, &of.gauges, of.links as u64)))
+            .map(|(peer, of)| {
+                (peer.to_string(), lanes_view(now, &of.gauges, room, of.links as u64))
+            })
             .collect();
-        (lanes_view(now, &self.lanes, self.links.len() as u64), peers)
+        (lanes_view(now, &self.lanes, room, self.links.len() as u64), peers)
     }
 }
 
 /// Looks how full a queue is, and notes whether it is above the mark of the gauges.
-fn mark(now: Duration, queue: &mut Queue, of_peer: &mut Gauge, of_lane: &mut Gauge) -> Fill {
-    let fill = fill_of(queue.frames, queue.bytes);
+fn mark(
+    now: Duration,
+    room: Room,
+    queue: &mut Queue,
+    of_peer: &mut Gauge,
+    of_lane: &mut Gauge,
+) -> Fill {
+    let fill = queue.fill(room);
     let is_high = fill.is_above(HIGH_PCT);
     if std::mem::replace(&mut queue.is_high, is_high) != is_high {
         of_peer.high(now, is_high);
@@ -292,8 +307,8 @@ fn mark(now: Duration, queue: &mut Queue, of_peer: &mut Gauge, of_lane: &mut Gau
 }
 
 /// Returns what is to be done about the peer of a queue of gossip.
-fn queue_slow(now: Duration, queue: &mut Queue) -> Option<Slow> {
-    if !fill_of(queue.frames, queue.bytes).is_above(HIGH_PCT) {
+fn queue_slow(now: Duration, room: Room, queue: &mut Queue) -> Option<Slow> {
+    if !queue.fill(room).is_above(HIGH_PCT) {
         return None;
     }
     let (since, done) = queue.slow.get_or_insert((now, now));
@@ -311,12 +326,13 @@ fn queue_slow(now: Duration, queue: &mut Queue) -> Option<Slow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pump::{BYTES_MAX, FRAMES_MAX};
 
     const SECOND: Duration = Duration::from_secs(1);
     const LINK: LinkId = LinkId(7);
 
     fn pump() -> SendPump {
-        let mut pump = SendPump::new(Duration::ZERO);
+        let mut pump = SendPump::new(Duration::ZERO, Policy::FAIR);
         pump.open(Duration::ZERO, LINK, AgentId([1; 32]));
         pump
     }

@@ -80,6 +80,7 @@ impl Mesh {
         for site in &mut sites {
             site.program = program.path();
             site.environment.push(("X0X_PUMP_POLICY", policy.to_owned()));
+            site.environment.push(("X0X_PUMP_FRAMES", settings.frames.to_string()));
             site.up_args = &["--log-level", "info"];
         }
         let roles: Vec<Role> = (0..settings.nodes).map(|node| settings.role(node)).collect();

@@ -51,6 +51,7 @@ pub fn report(settings: &Settings, runs: &[Run], criteria: &[Criterion], passed:
 fn run(run: &Run) -> Value {
     json!({
         "policy": run.policy,
+        "frames_max": run.frames,
         "sent": run.sent,
         "failed": run.failed,
         "failures": run.failures,

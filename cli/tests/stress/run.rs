@@ -59,6 +59,8 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub policy: String,
+    /// How many frames might wait in a queue.
+    pub frames: usize,
     pub outcomes: Vec<Outcome>,
     /// How many messages were answered.
     pub sent: usize,
@@ -141,6 +143,7 @@ pub fn run(settings: &Settings, policy: &str, program: &Program) -> Run {
     let (failed, failures) = load.failures();
     Run {
         policy: policy.to_owned(),
+        frames: settings.frames,
         outcomes,
         sent: ids.len(),
         retried: load.retried(),

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use x0x::pump::FRAMES_MAX;
+
 /// The policies of a pump that a node knows.
 const POLICIES: [&str; 5] = ["fair", "naive", "drop-oldest", "workers", "quota"];
 
@@ -33,8 +35,9 @@ impl Role {
     }
 }
 
-/// How many bytes of text a message has where nodes are worse off than others: few of them fill a queue.
-const ADVERSE_BYTES: usize = 8 << 10;
+/// How many frames may wait in a queue where nodes are worse off than others: few enough to be filled by a load that
+/// a machine of two cores makes.
+const ADVERSE_FRAMES: usize = 256;
 
 /// How many messages are given to a node that is well off, for each to one that is not.
 const HEALTHY_WEIGHT: usize = 20;
@@ -51,6 +54,8 @@ pub struct Settings {
     pub compare: Option<String>,
     /// How many bytes of text a message has beside its title.
     pub bytes: usize,
+    /// How many frames may wait in a queue of a node.
+    pub frames: usize,
     /// How many programs write to each node at once.
     pub clients: usize,
     /// How long it may take after the last message until all have all.
@@ -84,7 +89,11 @@ impl Settings {
             policy: policy("X0X_STRESS_POLICY", "fair"),
             compare: Some(policy("X0X_STRESS_COMPARE", "")).filter(|policy| !policy.is_empty()),
             clients: setting("X0X_STRESS_CLIENTS", 2),
-            bytes: setting("X0X_STRESS_BYTES", if is_adverse { ADVERSE_BYTES } else { 0 }),
+            bytes: setting("X0X_STRESS_BYTES", 0),
+            frames: setting(
+                "X0X_STRESS_FRAMES",
+                if is_adverse { ADVERSE_FRAMES } else { FRAMES_MAX },
+            ),
             seed: setting("X0X_STRESS_SEED", 7),
             ..Self::of(setting("X0X_STRESS_NODES", 3))
         };
@@ -106,6 +115,7 @@ impl Settings {
             policy: "fair".to_owned(),
             compare: None,
             bytes: 0,
+            frames: FRAMES_MAX,
             clients: 1,
             settle_max: Duration::from_secs(120),
             seed: 7,

@@ -1,6 +1,7 @@
 //! The receive pump, with frames that say nothing.
 
 use super::*;
+use crate::pump::{BYTES_MAX, FRAMES_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
