@@ -58,9 +58,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long nothing comes before a round is over.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How long a node keeps broadcasts, and a little.
-const KEPT: Duration = Duration::from_secs(12);
-
 fn main() -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
@@ -127,7 +124,6 @@ async fn measure() -> bool {
             println!("{SENDERS} senders, {count} frames of {bytes} bytes each a round");
             println!("verifying one, alone: {alone_us:.1} us");
         }
-        let begin = Instant::now();
         let expected = count * SENDERS;
         raw.begin(expected);
         write(senders.iter_mut().map(|one| &mut one.raw), &frames).await;
@@ -142,7 +138,6 @@ async fn measure() -> bool {
             node.us_per_frame(),
             node.frames
         );
-        tokio::time::sleep(KEPT.saturating_sub(begin.elapsed())).await;
     }
     let rounds = with_node.iter().zip(&with_raw);
     let mut ratios: Vec<f64> =
@@ -223,7 +218,7 @@ impl Receiver {
         Self { child, asks, answers, place }
     }
 
-    /// Has it count from now on.
+    /// Has it count from now on, once it has room.
     fn begin(&mut self, expected: usize) {
         writeln!(self.asks, "{expected}").unwrap();
         let (): () = answer(&mut self.answers);
@@ -252,10 +247,13 @@ fn say(what: &impl Serialize) {
     println!("{}", serde_json::to_string(what).unwrap());
 }
 
-/// Answers whoever started this process: for each number, when that many more have come, or no more do.
-async fn count(seen: impl AsyncFn() -> u64) {
+/// Answers whoever started this process: for each number once it can begin, and when that many came, or no more do.
+async fn count(kept: impl AsyncFn() -> u64, seen: impl AsyncFn() -> u64) {
     for line in std::io::stdin().lines() {
         let expected: u64 = line.unwrap().parse().unwrap();
+        while kept().await > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         let (before, begin) = (seen().await, cpu_ns());
         say(&());
         let (mut took, mut at) = (Took::default(), Instant::now());
@@ -283,8 +281,9 @@ async fn receive_with_a_node() {
         tickets.push(ticket.to_string());
     }
     say(&Place { agent: node.agent(), listen: node.listen(), tickets });
-    // What passed the gate is kept for a while.
-    count(async || node.held(list).await.unwrap().unwrap().hub.mesh.kept as u64).await;
+    // What passed the gate is kept for a while, and takes the room of what comes.
+    let kept = async || node.held(list).await.unwrap().unwrap().hub.mesh.kept as u64;
+    count(kept, kept).await;
     node.stop().await;
 }
 
@@ -307,7 +306,7 @@ async fn receive_raw() {
         }
     };
     tokio::runtime::Handle::current().spawn(taking);
-    count(async || seen.load(Ordering::Relaxed)).await;
+    count(async || 0, async || seen.load(Ordering::Relaxed)).await;
 }
 
 async fn read_raw(mut stream: RecvStream, link: &Link, seen: &AtomicU64) {
