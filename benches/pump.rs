@@ -1,7 +1,9 @@
 //! What gossip that comes takes of a node's processor: `cargo bench -p x0x --bench pump`.
 //! `X0X_BENCH_FRAMES` is how many frames each of four senders sends in a round (1,000: a node keeps 16 MiB of
 //! broadcasts for ten seconds, and pulls what is beyond), `X0X_BENCH_ROUNDS` how many rounds there are (5). With
-//! `X0X_BENCH_RATIO_MAX` it fails where the ratio of the median round is larger.
+//! `X0X_BENCH_RATIO_MAX` it fails where the ratio of the median round is larger. With `X0X_BENCH_PROBE=1` each sender
+//! also says something on its control lane 125 times a second, and it is told what the node's receive pump counted:
+//! `X0X_PUMP_POLICY=naive` shows the same for another policy.
 //!
 //! The frames are signed beforehand, and each is verified by the receiver, which is a process of its own. The
 //! yardstick is another process that reads the same bytes off four links of the same kind and verifies the same
@@ -31,8 +33,9 @@ use x0x::identity::{Identity, MlDsa};
 use x0x::link::{Endpoint, Farewell, Link};
 use x0x::mesh::payload_of;
 use x0x::node::{Config, Node};
+use x0x::pump::LaneView;
 use x0x::wire::{
-    self, Answer, Control, Hello, Lane, PUBSUB_BYTES_MAX, Payload, Ticket, shared_tag,
+    self, Answer, Control, Digest, Hello, Lane, PUBSUB_BYTES_MAX, Payload, Ticket, shared_tag,
 };
 use x0x_tracker::id::{AgentId, CommitHash, ListId, LogId, StatementHash};
 use x0x_tracker::journal::charter::{Charter, Role};
@@ -55,6 +58,12 @@ const GOAL: f64 = 1.43;
 /// How often the receivers look how many there are.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How often each sender says something on its control lane where it does.
+const PROBE_EVERY: Duration = Duration::from_millis(8);
+
+/// What a receiver is asked for what its pump counted.
+const COUNTED: &str = "counted";
+
 /// How long nothing comes before a round is over.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -68,6 +77,10 @@ fn main() -> ExitCode {
         _ => {}
     }
     ExitCode::SUCCESS
+}
+
+fn is_probing() -> bool {
+    number("X0X_BENCH_PROBE", 0) == 1
 }
 
 fn number(name: &str, default: usize) -> usize {
@@ -138,6 +151,9 @@ async fn measure() -> bool {
             node.us_per_frame(),
             node.frames
         );
+    }
+    if is_probing() {
+        println!("{}", node.counted());
     }
     let rounds = with_node.iter().zip(&with_raw);
     let mut ratios: Vec<f64> =
@@ -224,6 +240,12 @@ impl Receiver {
         let (): () = answer(&mut self.answers);
     }
 
+    /// Returns what its receive pump counted.
+    fn counted(&mut self) -> String {
+        writeln!(self.asks, "{COUNTED}").unwrap();
+        answer(&mut self.answers)
+    }
+
     /// Returns what it took, once nothing more comes.
     fn end(&mut self) -> Took {
         answer(&mut self.answers)
@@ -248,9 +270,18 @@ fn say(what: &impl Serialize) {
 }
 
 /// Answers whoever started this process: for each number once it can begin, and when that many came, or no more do.
-async fn count(kept: impl AsyncFn() -> u64, seen: impl AsyncFn() -> u64) {
+async fn count(
+    kept: impl AsyncFn() -> u64,
+    seen: impl AsyncFn() -> u64,
+    counted: impl AsyncFn() -> String,
+) {
     for line in std::io::stdin().lines() {
-        let expected: u64 = line.unwrap().parse().unwrap();
+        let line = line.unwrap();
+        if line == COUNTED {
+            say(&counted().await);
+            continue;
+        }
+        let expected: u64 = line.parse().unwrap();
         while kept().await > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -283,8 +314,36 @@ async fn receive_with_a_node() {
     say(&Place { agent: node.agent(), listen: node.listen(), tickets });
     // What passed the gate is kept for a while, and takes the room of what comes.
     let kept = async || node.held(list).await.unwrap().unwrap().hub.mesh.kept as u64;
-    count(kept, kept).await;
+    count(kept, kept, async || counted(&node).await).await;
     node.stop().await;
+}
+
+/// Returns what went through the receive pump of a node, by lane.
+async fn counted(node: &Node) -> String {
+    let view = node.pump().await.unwrap();
+    let lanes = [("control", &view.recv_pump.control), ("pubsub", &view.recv_pump.pubsub)];
+    let line = |(name, lane): (&str, &LaneView)| {
+        format!(
+            "{name}: {} came, {} taken, {} dropped, {} shed, held back {} ms, above 80 % {} ms, most {} of {}, \
+             dwell p50 {} us, p99 {} us, max {} us\n",
+            lane.produced_total,
+            lane.dequeued_total,
+            lane.dropped_full,
+            lane.shed_priority,
+            lane.backpressured_ms,
+            lane.above_80_ms,
+            lane.max_depth,
+            lane.capacity,
+            lane.dwell_us.p50,
+            lane.dwell_us.p99,
+            lane.dwell_us.max
+        )
+    };
+    let repairs = format!(
+        "{} repairs, {} workers at most",
+        view.repairs.begun_total, view.workers.running_max
+    );
+    lanes.map(line).concat() + &repairs
 }
 
 async fn receive_raw() {
@@ -306,7 +365,7 @@ async fn receive_raw() {
         }
     };
     tokio::runtime::Handle::current().spawn(taking);
-    count(async || 0, async || seen.load(Ordering::Relaxed)).await;
+    count(async || 0, async || seen.load(Ordering::Relaxed), async || String::new()).await;
 }
 
 async fn read_raw(mut stream: RecvStream, link: &Link, seen: &AtomicU64) {
@@ -335,7 +394,6 @@ struct Sender {
     gossip: SendStream,
     raw: SendStream,
     _links: [Link; 2],
-    _control: SendStream,
     _tasks: tokio::task::JoinSet<()>,
 }
 
@@ -348,7 +406,7 @@ impl Sender {
         let charter = redeem(&link, ticket).await;
         link.end(Farewell::Stopping);
         let link = endpoint.call(node.listen, Some(node.agent)).await.unwrap();
-        let (mut heard, tasks) = listen(&link);
+        let (mut heard, mut tasks) = listen(&link);
         let mut control = open(&link, Lane::Control).await;
         greet(&mut control, vec![shared_tag(&link.binding(), agent, list)]).await;
         // A list that is shared begins with a digest.
@@ -358,6 +416,15 @@ impl Sender {
         for message in [said(&(0_u8, 0_u8, None::<u8>)), said(&(1_u8, 1_u8))] {
             gossip.write_all(&framed(&[&list.0[..], &message].concat())).await.unwrap();
         }
+        let digest = Control::Digest(Digest { list, hash: [0; 32], wants_answer: true });
+        tasks.spawn(async move {
+            while is_probing() {
+                tokio::time::sleep(PROBE_EVERY).await;
+                control.write_all(&framed(&wire::encode(&digest))).await.unwrap();
+            }
+            // The lane stays.
+            std::future::pending::<()>().await;
+        });
         let other = endpoint.call(raw.listen, Some(raw.agent)).await.unwrap();
         let raw = open(&other, Lane::Pubsub).await;
         let mut nonce = [0; 8];
@@ -372,7 +439,6 @@ impl Sender {
             gossip,
             raw,
             _links: [link, other],
-            _control: control,
             _tasks: tasks,
         }
     }

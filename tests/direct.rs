@@ -307,7 +307,7 @@ async fn issues_that_a_direct_message_carries_are_there_before_it_is_shown() {
         let created = ann.node.keeper().write(list, move |tracker| {
             tracker.create(&x0x_tracker::interface::Draft::titled(&format!("issue {n}")))
         });
-        let name = created.await.unwrap().unwrap().name;
+        let name = created.await.unwrap().unwrap().row.id;
         let body = json!({"to": bob.agent().to_string(), "text": name, "issues": [name]});
         let sent = ann.post("/direct/send", body);
         let heard = async {
@@ -351,7 +351,7 @@ async fn members_that_no_link_joins_repair_their_list_by_direct_messages_through
         let mut draft = x0x_tracker::interface::Draft::titled(title);
         draft.fields.push(("description".to_owned(), format!("\"{}\"", "x".repeat(bytes))));
         let created = place.node.keeper().write(own, move |tracker| tracker.create(&draft));
-        created.await.unwrap().unwrap().name
+        created.await.unwrap().unwrap().row.id
     };
     for n in 0..3 {
         write(ann, ["one", "two", "three"][n], 60 << 10).await;
