@@ -320,7 +320,7 @@ async fn receive_with_a_node() {
 
 /// Returns what went through the receive pump of a node, by lane.
 async fn counted(node: &Node) -> String {
-    let view = node.pump().await.unwrap();
+    let view = node.pump();
     let lanes = [("control", &view.recv_pump.control), ("pubsub", &view.recv_pump.pubsub)];
     let line = |(name, lane): (&str, &LaneView)| {
         format!(

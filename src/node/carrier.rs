@@ -25,7 +25,7 @@ use crate::dm;
 use crate::hub::{self, Effect, Note};
 use crate::link::policy::{End, Failure, LinkId};
 use crate::link::{Endpoint, Farewell, Link};
-use crate::pump::{Policy, Taken};
+use crate::pump::Taken;
 use crate::replica::OWN_PLACES_MAX;
 use crate::time;
 use crate::wire::{LISTS_MAX, Lane, NEWS_MAX};
@@ -101,7 +101,7 @@ impl Carrier {
         peers: PeersFile,
         mail: Mail,
         hub: mpsc::UnboundedSender<Told>,
-        (inlet, policy): (Inlet, Policy),
+        (inlet, outlet): (Inlet, Outlet),
         notes: broadcast::Sender<Note>,
     ) -> Self {
         let mut tasks = Tasks::new();
@@ -115,7 +115,7 @@ impl Carrier {
             sealed_room: Arc::new(Semaphore::new(SEALED_MAX)),
             hub,
             inlet,
-            outlet: Outlet::new(policy),
+            outlet,
             waiting: VecDeque::new(),
             notes,
             links: Links::new(),

@@ -59,6 +59,7 @@ use carrier::Carrier;
 use checks::Checks;
 use inlet::{Inlet, SyncPlace};
 use mail::Mail;
+use outlet::Outlet;
 use own::{Own, look};
 use peers_file::PeersFile;
 use sleep::Sleep;
@@ -110,6 +111,8 @@ pub struct Node {
     mailbox: Mailbox,
     subscribers: Subscribers,
     hub: mpsc::UnboundedSender<Told>,
+    inlet: Inlet,
+    outlet: Outlet,
     notes: tokio::sync::broadcast::Sender<Note>,
     log: Option<Arc<dyn Log>>,
     stopped: watch::Receiver<bool>,
@@ -171,6 +174,7 @@ impl Node {
         let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
         let policy = inlet::policy();
         let inlet = Inlet::new(Checks::new(verifier.clone()), policy);
+        let outlet = Outlet::new(policy);
         let seal_key = Arc::new(SealKey::draw().map_err(NodeError::NoSealKey)?);
         let mail = Mail::open(
             home.dir(),
@@ -193,6 +197,8 @@ impl Node {
             mailbox: mail.mailbox(),
             subscribers,
             hub: hub_in.clone(),
+            inlet: inlet.clone(),
+            outlet: outlet.clone(),
             notes: notes.clone(),
             log,
             stopped,
@@ -205,7 +211,7 @@ impl Node {
         let known = hub::Input::Known(peers.known(Timestamp(time::now_ms())));
         let _starting = hub_in.send(Told::Input(known));
         let carrier =
-            Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), (inlet, policy), notes);
+            Carrier::new(endpoint, keeper, peers, mail, hub_in.clone(), (inlet, outlet), notes);
         let serving = server.serve(node.clone(), limits);
         // It ends by itself, and ends what it started, once it is told to stop.
         tokio::runtime::Handle::current().spawn(run(

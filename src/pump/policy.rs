@@ -70,7 +70,7 @@ impl Policy {
     pub const FAIR: Self = Self {
         name: "fair",
         is_shared: false,
-        on_full: OnFull::DropTo(25),
+        on_full: OnFull::DropTo(10),
         has_workers: true,
         waits: false,
         room: Room::FULL,

@@ -61,7 +61,7 @@ pub(super) struct Waiting {
 #[utoipa::path(get, path = "/diagnostics/gossip", tag = "diagnostics",
     responses((status = 200, body = GossipDiagnostics), Failures))]
 pub(super) async fn gossip(State(node): State<Node>) -> Result<Json<GossipDiagnostics>, Failure> {
-    Ok(Json(GossipDiagnostics { pump: node.pump().await?, topics: node.topics().await? }))
+    Ok(Json(GossipDiagnostics { pump: node.pump(), topics: node.topics().await? }))
 }
 
 /// What waits between the network and the node, and who follows what.

@@ -29,7 +29,7 @@ pub(super) async fn metrics(State(node): State<Node>) -> Result<Response, Failur
     let measured = Measured {
         uptime_ms: status.uptime_ms,
         links: status.peers as u64,
-        pump: node.pump().await?,
+        pump: node.pump(),
         topics: node.topics().await?,
     };
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(measured)).into_response())

@@ -43,6 +43,7 @@ fn outcome(node: usize, role: Role) -> Outcome {
 pub fn good() -> Run {
     let roles = [Role::Healthy, Role::Far, Role::Slow, Role::Stopped];
     Run {
+        frames: 2_048,
         policy: "fair".to_owned(),
         outcomes: (0..).zip(roles).map(|(node, role)| outcome(node, role)).collect(),
         sent: 2_000,

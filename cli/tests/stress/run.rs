@@ -30,7 +30,7 @@ const STOPPED_FOR: Duration = Duration::from_secs(20);
 const STOPPED_AFTER: f64 = 0.15;
 
 /// A run in which nothing has come in anywhere for so long, does not end well.
-const STALLED: Duration = Duration::from_secs(120);
+const STALLED: Duration = Duration::from_secs(60);
 
 /// What became of a node.
 #[derive(Clone, Debug)]

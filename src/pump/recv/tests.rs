@@ -48,7 +48,7 @@ fn recv_pump_drops_the_oldest_gossip_where_it_is_full_and_a_repair_follows() {
     assert_eq!(pump.deadline(), None, "nothing is lost yet");
     assert_eq!(put(&mut pump, 1, Lane::Pubsub, Kind::Data), "in");
     let view = pump.view(SECOND).0.pubsub;
-    let kept = FRAMES_MAX as u64 / 4 + 1;
+    let kept = FRAMES_MAX as u64 / 10 + 1;
     assert_eq!((view.latest_depth, view.max_depth), (kept, FRAMES_MAX as u64));
     assert_eq!(view.dropped_full, FRAMES_MAX as u64 + 1 - kept);
     assert_eq!(view.produced_total, view.enqueued_total);
