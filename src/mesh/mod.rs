@@ -37,7 +37,7 @@ pub use config::{
     WALK_MAX,
 };
 pub use state::Mesh;
-pub use wire::{Purpose, is_from_its_author, payload_of, purpose_of};
+pub use wire::{BroadcastId, Purpose, broadcast_of, is_from_its_author, payload_of, purpose_of};
 
 /// What a mesh is told.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const NONCE_BYTES: usize = 8;
 
 /// The BLAKE3-256 hash of a broadcast, nonce and payload, by which it is offered and asked for.
-pub(super) type BroadcastId = [u8; 32];
+pub type BroadcastId = [u8; 32];
 
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +136,15 @@ pub(super) fn read(frame: &[u8]) -> Result<Message<'_>, Breach> {
 /// Returns the payload that a frame carries, if it is a broadcast: so that it can be verified on another
 /// thread before the frame is given to the mesh.
 pub fn payload_of(frame: &[u8]) -> Option<&[u8]> {
+    Some(broadcast_of(frame)?.1)
+}
+
+/// Returns the hash that a frame says its broadcast has, which nobody has looked at, and the payload.
+pub fn broadcast_of(frame: &[u8]) -> Option<(BroadcastId, &[u8])> {
     match read(frame) {
-        Ok(Message::Gossip(Gossip::Broadcast { content, .. })) => content.get(NONCE_BYTES..),
+        Ok(Message::Gossip(Gossip::Broadcast { id, content, .. })) => {
+            Some((id, content.get(NONCE_BYTES..)?))
+        }
         _ => None,
     }
 }

@@ -16,12 +16,12 @@ use x0x_tracker::tasklist::Verdict;
 use crate::dm::wire::Frame;
 use crate::hub::Input;
 use crate::link::Link;
-use crate::mesh;
+use crate::mesh::{self, BroadcastId};
 use crate::pump::{Job, Proofs, Recorder};
 use crate::time;
 use crate::wire::{Lane, Payload};
 
-/// How many payloads are remembered that were looked at: the copies that neighbours send of one come within moments.
+/// How many broadcasts are remembered that were looked at: the copies that neighbours send of one come within moments.
 const SEEN_MAX: usize = 512;
 
 /// What is needed to look at signatures.
@@ -39,12 +39,12 @@ struct Known {
     logs: HashMap<(ListId, LogId), u64>,
 }
 
-/// Payloads that were looked at, by their BLAKE3 hash.
+/// Broadcasts that were looked at, by the ids that their frames gave them.
 #[derive(Default)]
 struct Seen {
-    proofs: HashMap<[u8; 32], Proofs>,
+    proofs: HashMap<BroadcastId, Proofs>,
     /// Oldest first.
-    order: VecDeque<[u8; 32]>,
+    order: VecDeque<BroadcastId>,
 }
 
 impl Checks {
@@ -100,7 +100,7 @@ impl Checks {
     fn check_gossip(&self, frame: &[u8]) -> Option<(Proofs, Option<Duration>)> {
         let (list, frame) = frame.split_first_chunk::<32>()?;
         let list = ListId(*list);
-        let bytes = mesh::payload_of(frame)?;
+        let (id, bytes) = mesh::broadcast_of(frame)?;
         let payload = Payload::read(bytes).ok()?;
         let header = match &payload {
             Payload::Commit(commit) => &commit.header,
@@ -116,8 +116,8 @@ impl Checks {
             }
             known.charters.get(&list)?.clone()
         };
-        let hash = *blake3::hash(bytes).as_bytes();
-        if let Some(proofs) = lock(&self.seen).proofs.get(&hash) {
+        // Where the id is not the broadcast's, what is found fits nothing, and is asked for again.
+        if let Some(proofs) = lock(&self.seen).proofs.get(&id) {
             return Some((proofs.clone(), None));
         }
         let recorder = Recorder::new(self.verifier.as_ref());
@@ -133,7 +133,7 @@ impl Checks {
         if proofs.is_empty() {
             return None;
         }
-        lock(&self.seen).put(hash, proofs.clone());
+        lock(&self.seen).put(id, proofs.clone());
         Some((proofs, Some(took)))
     }
 
@@ -156,9 +156,9 @@ impl Known {
 }
 
 impl Seen {
-    fn put(&mut self, hash: [u8; 32], proofs: Proofs) {
-        if self.proofs.insert(hash, proofs).is_none() {
-            self.order.push_back(hash);
+    fn put(&mut self, id: BroadcastId, proofs: Proofs) {
+        if self.proofs.insert(id, proofs).is_none() {
+            self.order.push_back(id);
         }
         if self.order.len() > SEEN_MAX
             && let Some(oldest) = self.order.pop_front()
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_payloads_are_remembered_and_the_newest() {
+    fn so_many_broadcasts_are_remembered_and_the_newest() {
         let mut seen = Seen::default();
         for n in 0..SEEN_MAX * 2 {
             let mut hash = [0; 32];

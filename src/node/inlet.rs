@@ -29,6 +29,9 @@ const CONTROLS_IN_A_ROW: u32 = 32;
 /// How many frames wait for each worker before there is one more.
 const FRAMES_PER_WORKER: usize = 8;
 
+/// How many frames a worker has looked at before whoever takes them is told, while there are more.
+const CHECKED_PER_WAKE: u32 = 4;
+
 /// When a frame that found no room is offered again at the latest.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
@@ -173,26 +176,34 @@ impl Inlet {
     /// Looks at signatures until there is nothing to look at.
     fn work(&self) {
         let mut state = self.lock();
+        let mut unsaid = 0;
         while let Some(job) = state.pump.job() {
             let link = state.links.get(&job.link).cloned();
             drop(state);
             let (proofs, took) = self.0.checks.check(&job, link.as_ref());
             state = self.lock();
             state.pump.checked(&job, proofs, took);
-            self.wake(job.lane);
+            unsaid += 1;
+            // Being woken costs about as much as deciding on a frame of gossip.
+            if unsaid >= CHECKED_PER_WAKE || job.lane == Lane::Direct || state.pump.is_checked() {
+                self.wake(job.lane);
+                unsaid = 0;
+            }
         }
         state.workers -= 1;
+        drop(state);
+        if unsaid > 0 {
+            // Another worker took the last.
+            self.wake(Lane::Pubsub);
+        }
     }
 
     fn wake(&self, lane: Lane) {
-        match lane {
-            Lane::Direct => {
-                self.0.mail.notify_one();
-                // Where all share a queue, it is the hub's.
-                self.0.hub.notify_one();
-            }
-            _ => self.0.hub.notify_one(),
+        if lane == Lane::Direct {
+            self.0.mail.notify_one();
         }
+        // Where all share a queue, direct messages are the hub's too.
+        self.0.hub.notify_one();
     }
 
     /// Returns the next frame for the hub, control before gossip, once there is one.
@@ -205,7 +216,8 @@ impl Inlet {
         }
     }
 
-    fn take_for_hub(&self) -> Option<Taken> {
+    /// Takes the next frame for the hub, if there is one.
+    pub(super) fn take_for_hub(&self) -> Option<Taken> {
         let now = self.now();
         let mut state = self.lock();
         let is_gossips_turn = state.controls >= CONTROLS_IN_A_ROW;

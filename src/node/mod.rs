@@ -91,6 +91,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a node shows its card anew: an agent counts as there for three times as long and more.
 const CARD_EVERY: Duration = Duration::from_secs(180);
 
+/// How many frames are decided on before anything else is, and how much there may be to be done of them.
+const FRAMES_AT_ONCE: usize = 16;
+const EFFECTS_AT_ONCE: usize = 64;
+
 /// How long the delivery of a message is waited for at most; it goes on after that.
 pub const DELIVERY_WAIT: Duration = Duration::from_secs(30);
 
@@ -397,11 +401,16 @@ async fn run(
                 hub.handle(now, input, &mut effects);
             }
             Told::Frame(taken) if taken.lane == Lane::Direct => carrier.pass_direct(taken),
-            Told::Frame(Taken { link, lane, bytes, proofs, .. }) => {
-                prover.trust(proofs);
-                let bytes = bytes.into();
-                hub.handle(now, hub::Input::Frame { link, lane, bytes }, &mut effects);
-                prover.trust(Proofs::default());
+            Told::Frame(taken) => {
+                decide(&mut hub, &prover, now, taken, &mut effects);
+                // Several at once: to wait for each of many things costs as much as deciding on a frame.
+                for _ in 1..FRAMES_AT_ONCE {
+                    if carrier.inlet.waits() || effects.len() >= EFFECTS_AT_ONCE {
+                        break;
+                    }
+                    let Some(taken) = carrier.inlet.take_for_hub() else { break };
+                    decide(&mut hub, &prover, now, taken, &mut effects);
+                }
             }
             Told::Request { link, bytes, reply, place } => {
                 drop(place);
@@ -438,6 +447,20 @@ async fn run(
     let _joined = tokio::task::spawn_blocking(move || stores.join()).await;
     tracing::info!("stopped");
     let _nobody_waits = stopping.send(true);
+}
+
+/// Has the hub decide on a frame.
+fn decide(
+    hub: &mut Hub,
+    prover: &Prover,
+    now: Duration,
+    taken: Taken,
+    effects: &mut Vec<hub::Effect>,
+) {
+    let Taken { link, lane, bytes, proofs, .. } = taken;
+    prover.trust(proofs);
+    hub.handle(now, hub::Input::Frame { link, lane, bytes: bytes.into() }, effects);
+    prover.trust(Proofs::default());
 }
 
 async fn sleep_until(deadline: Option<time::Moment>) {

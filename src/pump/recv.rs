@@ -359,6 +359,12 @@ impl RecvPump {
         })
     }
 
+    /// Tells whether nothing waits to be looked at.
+    pub fn is_checked(&self) -> bool {
+        let unchecked = |of: &Peer| of.queues.iter().any(|queue| queue.unchecked().is_some());
+        !self.peers.values().any(unchecked)
+    }
+
     /// Notes what a worker found, and how long it took where it looked at signatures.
     pub fn checked(&mut self, job: &Job, proofs: Proofs, took: Option<Duration>) {
         let at = job.queue as usize;
