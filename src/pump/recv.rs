@@ -411,13 +411,13 @@ impl RecvPump {
     /// Notes that a frame of a sync stream was taken that waited so long.
     pub fn leave(&mut self, now: Duration, peer: AgentId, bytes: usize, dwell: Duration) {
         let at = Lane::Sync as usize;
+        self.lanes[at].dequeued(now, dwell);
+        self.lanes[at].left(1, bytes);
         let Some(of) = self.peers.get_mut(&peer) else { return };
         of.sync.frames = of.sync.frames.saturating_sub(1);
         of.sync.bytes = of.sync.bytes.saturating_sub(bytes);
         of.gauges[at].dequeued(now, dwell);
         of.gauges[at].left(1, bytes);
-        self.lanes[at].dequeued(now, dwell);
-        self.lanes[at].left(1, bytes);
         self.mark(now, peer, Lane::Sync);
     }
 

@@ -29,19 +29,28 @@ impl Turns {
         &mut self,
         mut ready: impl FnMut(&AgentId) -> Option<usize>,
     ) -> Option<AgentId> {
-        for _ in 0..self.ring.len() * ROUNDS {
-            let peer = *self.ring.front()?;
-            let credit = self.credits.entry(peer).or_default();
-            match ready(&peer).map(|bytes| bytes as u64 + FRAME_COST) {
-                Some(cost) if cost <= *credit => {
-                    *credit -= cost;
-                    return Some(peer);
+        for _ in 0..ROUNDS {
+            let mut is_any = false;
+            for _ in 0..self.ring.len() {
+                let peer = *self.ring.front()?;
+                match ready(&peer).map(|bytes| bytes as u64 + FRAME_COST) {
+                    Some(cost) => {
+                        let credit = self.credits.entry(peer).or_default();
+                        if cost <= *credit {
+                            *credit -= cost;
+                            return Some(peer);
+                        }
+                        *credit += QUANTUM;
+                        is_any = true;
+                    }
+                    // Whoever has nothing saves nothing.
+                    None => drop(self.credits.remove(&peer)),
                 }
-                Some(_) => *credit += QUANTUM,
-                // Whoever has nothing saves nothing.
-                None => *credit = 0,
+                self.ring.rotate_left(1);
             }
-            self.ring.rotate_left(1);
+            if !is_any {
+                break;
+            }
         }
         None
     }
@@ -91,7 +100,12 @@ mod tests {
         assert_eq!(turns.next(|_| Some(1)), None);
         turns.join(agent(1));
         assert_eq!(turns.next(|_| Some(CONTROL_BYTES_MAX)), Some(agent(1)));
-        assert_eq!(turns.next(|_| None), None);
+        let mut asked = 0;
+        let nobody = turns.next(|_| {
+            asked += 1;
+            None
+        });
+        assert_eq!((nobody, asked), (None, 1), "everybody is asked once");
         turns.leave(agent(1));
         assert_eq!(turns.next(|_| Some(1)), None);
     }
