@@ -476,10 +476,11 @@ fn a_frame_tells_by_its_first_bytes_what_it_is_for() {
         Swarm::Join(None),
         Swarm::ForwardJoin { peer: node(1), ttl: 1 },
         Swarm::Neighbor { priority: Priority::High, data: None },
-        Swarm::Disconnect { alive: true, respond: false },
     ] {
         assert_eq!(swarm(member), Some(Purpose::Membership));
     }
+    let farewell = Swarm::Disconnect { alive: true, respond: false };
+    assert_eq!(swarm(farewell), Some(Purpose::Farewell));
     let shuffle = Swarm::Shuffle { origin: agent(1), nodes: vec![], ttl: 1 };
     assert_eq!(swarm(shuffle), Some(Purpose::Walk));
     assert_eq!(swarm(Swarm::ShuffleReply { nodes: vec![] }), Some(Purpose::Walk));

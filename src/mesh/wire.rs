@@ -154,6 +154,8 @@ pub fn broadcast_of(frame: &[u8]) -> Option<(BroadcastId, &[u8])> {
 pub enum Purpose {
     /// Who is whose neighbour, and who passes broadcasts to whom.
     Membership,
+    /// The sender is no neighbour any more.
+    Farewell,
     /// A walk that tells members of others; the next one does as well.
     Walk,
     /// A broadcast.
@@ -174,6 +176,7 @@ pub fn purpose_of(frame: &[u8]) -> Option<Purpose> {
     match frame {
         // The places of the variants of `Message`, `Swarm` and `Gossip`.
         [VERSION, 0, 2 | 3, ..] => Some(Purpose::Walk),
+        [VERSION, 0, 5, ..] => Some(Purpose::Farewell),
         [VERSION, 0, ..] | [VERSION, 1, 1, ..] => Some(Purpose::Membership),
         [VERSION, 1, 0, ..] => Some(Purpose::Broadcast),
         [VERSION, 1, 2, ..] => Some(Purpose::Request),

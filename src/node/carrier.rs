@@ -2,7 +2,7 @@
 //! done with them. Queues are bounded: a full one towards a peer loses gossip, which repair makes good,
 //! or the link; one from a peer holds the peer back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +65,8 @@ pub(crate) struct Carrier {
     pub(super) hub: mpsc::UnboundedSender<Told>,
     pub(super) inlet: Inlet,
     pub(super) outlet: Outlet,
+    /// Links for which gossip was dropped.
+    pub(super) dropped: BTreeSet<LinkId>,
     /// What peers have not taken, where that is waited for.
     pub(super) waiting: VecDeque<(LinkId, Bytes)>,
     notes: broadcast::Sender<Note>,
@@ -116,6 +118,7 @@ impl Carrier {
             hub,
             inlet,
             outlet,
+            dropped: BTreeSet::new(),
             waiting: VecDeque::new(),
             notes,
             links: Links::new(),
@@ -152,6 +155,8 @@ impl Carrier {
                 let _ended = streams::write_lane(connection, lane, frames).await;
             }
         };
+        // Before anything comes over it.
+        self.tell_mail(ToMail::Up { id, link: link.clone(), queue: direct });
         let tasks = vec![
             self.tasks.spawn(lane(Lane::Control, control_out)),
             self.tasks.spawn(lane(Lane::Pubsub, pubsub_out)),
@@ -160,7 +165,6 @@ impl Carrier {
             self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone(), self.inlet.clone())),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
-        self.tell_mail(ToMail::Up { id, link: link.clone(), queue: direct });
         let open = Open {
             link,
             control,
@@ -212,11 +216,19 @@ impl Carrier {
         }
     }
 
-    /// Returns the links to peers with whom to compare, because something of them was dropped.
-    pub(super) fn to_repair(&self) -> Vec<LinkId> {
+    /// Returns the links to peers with whom to compare, because something of them or for them was dropped.
+    pub(super) fn to_repair(&mut self) -> BTreeSet<LinkId> {
+        let mut links = std::mem::take(&mut self.dropped);
         let peers = self.inlet.repairs();
         let is_one = |(_, open): &(&LinkId, &Open)| peers.contains(&open.link.peer());
-        self.links.iter().filter(is_one).map(|(id, _)| *id).collect()
+        links.extend(self.links.iter().filter(is_one).map(|(id, _)| *id));
+        links
+    }
+
+    /// Returns what a link brought that has ended, and nobody took yet.
+    pub(super) fn last_frames(&self, link: LinkId) -> Vec<Taken> {
+        let peer = self.links.get(&link).map(|open| open.link.peer());
+        peer.map_or_else(Vec::new, |peer| self.inlet.take_last(link, peer))
     }
 
     /// Returns how people are shown a peer.

@@ -13,9 +13,7 @@ use x0x_tracker::journal::run::{Proved, Run};
 use x0x_tracker::journal::signature::Verifier;
 use x0x_tracker::tasklist::Verdict;
 
-use crate::dm::wire::Frame;
 use crate::hub::Input;
-use crate::link::Link;
 use crate::mesh::{self, BroadcastId};
 use crate::pump::{Job, Proofs, Recorder};
 use crate::time;
@@ -84,17 +82,10 @@ impl Checks {
         }
     }
 
-    /// Looks at the signatures of a frame; returns how long that took, where there were any.
-    pub(super) fn check(&self, job: &Job, link: Option<&Link>) -> (Proofs, Option<Duration>) {
-        let found = match job.lane {
-            Lane::Pubsub => self.check_gossip(&job.bytes),
-            Lane::Direct => link.and_then(|link| self.check_direct(&job.bytes, link.public_key())),
-            Lane::Control | Lane::Sync => None,
-        };
-        match found {
-            Some((proofs, took)) => (proofs, took),
-            None => (Proofs::default(), None),
-        }
+    /// Looks at the signatures of a frame of gossip; returns how long that took, where there were any.
+    pub(super) fn check(&self, job: &Job) -> (Proofs, Option<Duration>) {
+        let found = if job.lane == Lane::Pubsub { self.check_gossip(&job.bytes) } else { None };
+        found.unwrap_or_default()
     }
 
     fn check_gossip(&self, frame: &[u8]) -> Option<(Proofs, Option<Duration>)> {
@@ -135,14 +126,6 @@ impl Checks {
         }
         lock(&self.seen).put(id, proofs.clone());
         Some((proofs, Some(took)))
-    }
-
-    fn check_direct(&self, frame: &[u8], public_key: &[u8]) -> Option<(Proofs, Option<Duration>)> {
-        let Ok(Frame::Ack(ack)) = Frame::read(frame) else { return None };
-        let recorder = Recorder::new(self.verifier.as_ref());
-        let began = time::origin();
-        let _asked_again = ack.verified(public_key, &recorder);
-        Some((recorder.into_proofs(), Some(began.elapsed())))
     }
 }
 

@@ -2,6 +2,7 @@
 //! decide. It carries; the pump decides.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ const FRAMES_PER_WORKER: usize = 8;
 /// How many frames a worker has looked at before whoever takes them is told, while there are more.
 const CHECKED_PER_WAKE: u32 = 4;
 
+/// How often a frame is asked for before other tasks are let run.
+const YIELD_EVERY: u32 = 64;
+
 /// When a frame that found no room is offered again at the latest.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
@@ -51,6 +55,8 @@ struct Shared {
     runtime: Handle,
     workers_max: usize,
     waits: bool,
+    /// How often somebody asked for a frame.
+    asked: AtomicU32,
     /// Something may be there for the hub, or for direct messages.
     hub: Notify,
     mail: Notify,
@@ -94,6 +100,7 @@ impl Inlet {
             runtime: Handle::current(),
             workers_max: cores,
             waits: policy.waits,
+            asked: AtomicU32::new(0),
             hub: Notify::new(),
             mail: Notify::new(),
             room: Default::default(),
@@ -178,14 +185,15 @@ impl Inlet {
         let mut state = self.lock();
         let mut unsaid = 0;
         while let Some(job) = state.pump.job() {
-            let link = state.links.get(&job.link).cloned();
             drop(state);
-            let (proofs, took) = self.0.checks.check(&job, link.as_ref());
+            // Whoever takes the frame looks itself then, and fails where that can be seen.
+            let looked = std::panic::AssertUnwindSafe(|| self.0.checks.check(&job));
+            let (proofs, took) = std::panic::catch_unwind(looked).unwrap_or_default();
             state = self.lock();
             state.pump.checked(&job, proofs, took);
             unsaid += 1;
             // Being woken costs about as much as deciding on a frame of gossip.
-            if unsaid >= CHECKED_PER_WAKE || job.lane == Lane::Direct || state.pump.is_checked() {
+            if unsaid >= CHECKED_PER_WAKE || state.pump.is_checked() {
                 self.wake(job.lane);
                 unsaid = 0;
             }
@@ -208,12 +216,25 @@ impl Inlet {
 
     /// Returns the next frame for the hub, control before gossip, once there is one.
     pub(super) async fn next(&self) -> Taken {
+        self.let_others_run().await;
         loop {
             if let Some(taken) = self.take_for_hub() {
                 return taken;
             }
             self.0.hub.notified().await;
         }
+    }
+
+    /// Now and then, has whoever always finds a frame make place for other tasks of its thread.
+    async fn let_others_run(&self) {
+        if self.0.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(YIELD_EVERY) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes all that a link brought that has ended.
+    pub(super) fn take_last(&self, link: LinkId, peer: AgentId) -> Vec<Taken> {
+        self.lock().pump.take_last(self.now(), peer, link)
     }
 
     /// Takes the next frame for the hub, if there is one.
@@ -233,6 +254,7 @@ impl Inlet {
 
     /// Returns the next frame with direct messages, and the link that it came over, once there is one.
     pub(super) async fn next_direct(&self) -> (Link, Taken) {
+        self.let_others_run().await;
         loop {
             while let Some(taken) = self.take_direct() {
                 let link = self.lock().links.get(&taken.link).cloned();
@@ -377,7 +399,7 @@ fn kind_of(lane: Lane, bytes: &[u8]) -> Kind {
         Lane::Pubsub => match bytes.get(32..).and_then(mesh::purpose_of) {
             Some(Purpose::Broadcast) => Kind::Data,
             Some(Purpose::Offer | Purpose::Request | Purpose::Walk) => Kind::Light,
-            Some(Purpose::Membership) | None => Kind::Firm,
+            Some(Purpose::Membership | Purpose::Farewell) | None => Kind::Firm,
         },
         Lane::Control | Lane::Direct | Lane::Sync => Kind::Firm,
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use x0x_tracker::id::{AgentId, ListId};
-use x0x_tracker::journal::signature::Signer;
+use x0x_tracker::journal::signature::{Signer, Verifier};
 
 use super::inlet::Inlet;
 use super::mailbox::{MailView, Mailbox, Shown};
@@ -24,7 +24,7 @@ use crate::dm::{self, Carried, DmPath, Effect, Envelope, Input, Post, Progress, 
 use crate::identity::{Identity, MlDsa};
 use crate::link::policy::LinkId;
 use crate::link::{Farewell, Link};
-use crate::pump::{Prover, Taken};
+use crate::pump::Taken;
 use crate::{entropy, hub, time};
 
 /// How long issues are waited for that a message carries; then it is sent again, and they are asked for anew.
@@ -93,7 +93,7 @@ pub(super) struct Mail {
     told: mpsc::UnboundedReceiver<Told>,
     hub: mpsc::UnboundedSender<ToHub>,
     identity: Arc<Identity>,
-    verifier: Arc<Prover>,
+    verifier: Arc<dyn Verifier>,
     key: Arc<SealKey>,
     ops: std_mpsc::Sender<Op>,
     writer: std::thread::JoinHandle<()>,
@@ -160,7 +160,7 @@ impl Mail {
                 path: dir.join(dm::store::FILE),
                 source,
             })?;
-        let verifier = Arc::new(Prover::new(Arc::new(MlDsa)));
+        let verifier: Arc<dyn Verifier> = Arc::new(MlDsa);
         let origin = time::origin();
         let start = Start { me, log, seed, verifier: verifier.clone(), stored };
         let mailbox = Mailbox {
@@ -265,7 +265,6 @@ impl Mail {
                 Input::Down(peer)
             }
             Told::Frame { link, taken } => {
-                self.verifier.trust(taken.proofs);
                 let (public_key, bytes) = (link.public_key().into(), taken.bytes.into());
                 Input::Frame { from: link.peer(), public_key, path: DmPath::Quic, bytes }
             }

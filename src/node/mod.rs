@@ -391,6 +391,9 @@ async fn run(
         match told {
             Told::Input(mut input) => {
                 if let hub::Input::Down { link, why } = &mut input {
+                    for taken in carrier.last_frames(*link) {
+                        decide(&mut hub, &prover, now, taken, &mut effects);
+                    }
                     *why = carrier.detach(*link, *why);
                 }
                 carrier.note(&input);

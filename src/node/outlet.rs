@@ -114,7 +114,7 @@ impl Queue {
         reports.iter().for_each(|report| inlet::log("send_pump", report));
         state.ready.notify_one();
         let put = match put {
-            Put::In => Ok(()),
+            Put::In | Put::Shed => Ok(()),
             Put::Dropped => Err(NotPut::Dropped),
             Put::Full => Err(NotPut::Full),
             Put::Gone => Err(NotPut::Closed),
@@ -167,6 +167,7 @@ fn class_of(lane: Lane, frame: &[u8]) -> Class {
         Some(Purpose::Broadcast) if mesh::is_from_its_author(gossip) => Class::Own,
         Some(Purpose::Broadcast) => Class::Forwarded,
         Some(Purpose::Walk) => Class::Spare,
+        Some(Purpose::Farewell) => Class::Farewell,
         Some(Purpose::Membership | Purpose::Offer | Purpose::Request) | None => Class::Upkeep,
     }
 }

@@ -32,6 +32,7 @@ impl Carrier {
             tracing::debug!(peer = %open.link.peer().short(), is_detached, "a peer takes gossip slowly");
             if is_detached {
                 self.outlet.drop_forwarded(link);
+                self.dropped.insert(link);
             }
             let _stopped = self.hub.send(Told::Input(hub::Input::Slow { link, is_detached }));
         }
@@ -46,7 +47,7 @@ impl Carrier {
             Err(NotPut::Full) if self.inlet.waits() => self.waiting.push_back((link, frame)),
             Err(NotPut::Full | NotPut::Dropped) => {
                 tracing::debug!(peer = %open.link.peer().short(), "gossip to a slow peer dropped");
-                let _stopped = self.hub.send(Told::Input(hub::Input::Dropped { link }));
+                self.dropped.insert(link);
             }
         }
     }

@@ -133,6 +133,20 @@ impl Queue {
         ((len_before - self.entries.len()) as u64, bytes_before - self.bytes)
     }
 
+    /// Takes all frames of a link, however far they are looked at.
+    pub(super) fn take_all_of(&mut self, link: LinkId) -> Vec<(Entry, Proofs)> {
+        let (taken, rest): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.link == link);
+        self.entries = rest.into();
+        self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
+        let with_proofs = |mut entry: Entry| match std::mem::replace(&mut entry.check, Check::Busy)
+        {
+            Check::Done(proofs) => (entry, proofs),
+            Check::Waiting | Check::Busy => (entry, Proofs::default()),
+        };
+        taken.into_iter().map(with_proofs).collect()
+    }
+
     /// Lets go of all frames of a link; returns how many, and of how many bytes.
     pub(super) fn forget(&mut self, link: LinkId) -> (u64, usize) {
         let (len_before, bytes_before) = (self.entries.len(), self.bytes);

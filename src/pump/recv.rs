@@ -11,6 +11,8 @@
 //! - What was dropped is made good by [`RecvPump::repairs`]: it names the peers to compare with, and hears of the end
 //!   by [`RecvPump::repaired`].
 
+mod sync;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -105,7 +107,7 @@ pub struct RecvPump {
     lanes: [Gauge; LANES],
     /// Whose frames are taken next, by lane, and whose are checked.
     taking: [Turns; 3],
-    checking: [Turns; 3],
+    checking: Turns,
     pressure: Pressure,
     repairs: Repairs,
 }
@@ -180,7 +182,7 @@ impl RecvPump {
     pub fn open(&mut self, now: Duration, peer: AgentId) {
         let is_counted = self.is_counted;
         self.peers.entry(peer).or_insert_with(|| Peer::new(now, is_counted)).links += 1;
-        self.taking.iter_mut().chain(&mut self.checking).for_each(|turns| turns.join(peer));
+        self.taking.iter_mut().chain([&mut self.checking]).for_each(|turns| turns.join(peer));
     }
 
     /// A link to a peer has ended: what it brought and nobody took is let go of.
@@ -199,7 +201,7 @@ impl RecvPump {
         if of.links > 0 {
             return;
         }
-        self.taking.iter_mut().chain(&mut self.checking).for_each(|turns| turns.leave(peer));
+        self.taking.iter_mut().chain([&mut self.checking]).for_each(|turns| turns.leave(peer));
         self.repairs.forget(peer);
         self.pressure.forget(peer);
         let gone = self.peers.iter().filter(|(_, of)| of.links == 0);
@@ -347,16 +349,36 @@ impl RecvPump {
         self.peers.get(&key).map_or(0, |of| of.queues[lane as usize].unchecked_len())
     }
 
-    /// Returns the next frame whose signatures are to be looked at: direct messages before gossip.
+    /// Returns the next frame whose signatures are to be looked at.
     pub fn job(&mut self) -> Option<Job> {
-        [Lane::Direct, Lane::Pubsub].into_iter().find_map(|queue| {
-            let at = queue as usize;
-            let peers = &self.peers;
-            let key = self.checking[at].next(|peer| peers.get(peer)?.queues[at].unchecked())?;
-            let entry = self.peers.get_mut(&key)?.queues[at].check()?;
-            let (number, link, lane) = (entry.number, entry.link, entry.lane);
-            Some(Job { key, queue, number, link, lane, bytes: entry.bytes.clone() })
-        })
+        let (queue, at) = (Lane::Pubsub, Lane::Pubsub as usize);
+        let peers = &self.peers;
+        let key = self.checking.next(|peer| peers.get(peer)?.queues[at].unchecked())?;
+        let entry = self.peers.get_mut(&key)?.queues[at].check()?;
+        let (number, link, lane) = (entry.number, entry.link, entry.lane);
+        Some(Job { key, queue, number, link, lane, bytes: entry.bytes.clone() })
+    }
+
+    /// Takes all that a link has brought over the lanes that the hub reads, looked at or not: what was said before a
+    /// link ended counts.
+    pub fn take_last(&mut self, now: Duration, peer: AgentId, link: LinkId) -> Vec<Taken> {
+        let mut all = Vec::new();
+        for lane in [Lane::Control, Lane::Pubsub] {
+            let (key, lane) = self.queue_of(peer, lane);
+            let Some(of) = self.peers.get_mut(&key) else { continue };
+            let at = lane as usize;
+            for (entry, proofs) in of.queues[at].take_all_of(link) {
+                let dwell = now.saturating_sub(entry.at);
+                of.gauges[at].dequeued(now, dwell);
+                of.gauges[at].left(1, entry.bytes.len());
+                self.lanes[entry.lane as usize].dequeued(now, dwell);
+                self.lanes[at].left(1, entry.bytes.len());
+                let Entry { peer, link, lane, bytes, .. } = entry;
+                all.push(Taken { peer, link, lane, bytes, proofs });
+            }
+            self.mark(now, key, lane);
+        }
+        all
     }
 
     /// Tells whether nothing waits to be looked at.
@@ -375,50 +397,6 @@ impl RecvPump {
                 self.lanes[job.lane as usize].verified(took);
             }
         }
-    }
-
-    /// Notes a frame of a sync stream that waits until [`RecvPump::leave`]; tells whether there was room. `is_again`
-    /// where there was none before.
-    pub fn enter(
-        &mut self,
-        now: Duration,
-        peer: AgentId,
-        bytes: usize,
-        is_again: bool,
-        reports: &mut Vec<Report>,
-    ) -> bool {
-        let at = Lane::Sync as usize;
-        let Some(of) = self.peers.get_mut(&peer) else { return true };
-        if !is_again {
-            of.gauges[at].produced(now);
-            self.lanes[at].produced(now);
-        }
-        // The largest frame finds room where nothing else waits.
-        let is_alone = of.sync.frames == 0;
-        let room = self.policy.room;
-        if !is_alone && (of.sync.frames >= room.frames || of.sync.bytes + bytes > room.bytes) {
-            return false;
-        }
-        of.sync.frames += 1;
-        of.sync.bytes += bytes;
-        of.gauges[at].enqueued(bytes);
-        self.lanes[at].enqueued(bytes);
-        let fill = self.mark(now, peer, Lane::Sync);
-        reports.extend(self.pressure.sample(now, peer, Lane::Sync, fill).into_iter().flatten());
-        true
-    }
-
-    /// Notes that a frame of a sync stream was taken that waited so long.
-    pub fn leave(&mut self, now: Duration, peer: AgentId, bytes: usize, dwell: Duration) {
-        let at = Lane::Sync as usize;
-        self.lanes[at].dequeued(now, dwell);
-        self.lanes[at].left(1, bytes);
-        let Some(of) = self.peers.get_mut(&peer) else { return };
-        of.sync.frames = of.sync.frames.saturating_sub(1);
-        of.sync.bytes = of.sync.bytes.saturating_sub(bytes);
-        of.gauges[at].dequeued(now, dwell);
-        of.gauges[at].left(1, bytes);
-        self.mark(now, peer, Lane::Sync);
     }
 
     /// Returns the peers with whom to compare now, because frames of them were dropped.

@@ -31,6 +31,8 @@ const GONE_MAX: usize = 64;
 pub enum Class {
     /// What keeps the lane going.
     Upkeep,
+    /// As that, but all that was put before goes before it.
+    Farewell,
     /// As that, but another does as well.
     Spare,
     /// What this node says.
@@ -44,6 +46,8 @@ pub enum Class {
 pub enum Put {
     /// It waits.
     In,
+    /// It was left out: another does as well.
+    Shed,
     /// It or others were dropped: there was no room.
     Dropped,
     /// There is no room for it, and it must not be dropped.
@@ -108,6 +112,11 @@ impl Queue {
     fn put(&mut self, now: Duration, class: Class, frame: Bytes) {
         self.frames += 1;
         self.bytes += frame.len();
+        if class == Class::Farewell {
+            let [first, own, forwarded] = &mut self.classes;
+            first.append(own);
+            first.append(forwarded);
+        }
         self.classes[place_of(class)].push_back((now, frame));
     }
 
@@ -131,7 +140,7 @@ impl Queue {
 
 fn place_of(class: Class) -> usize {
     match class {
-        Class::Upkeep | Class::Spare => 0,
+        Class::Upkeep | Class::Farewell | Class::Spare => 0,
         Class::Own => 1,
         Class::Forwarded => 2,
     }
@@ -211,7 +220,7 @@ impl SendPump {
         if is_shed {
             of_peer.shed(1);
             of_lane.shed(1);
-            return (Put::Dropped, None);
+            return (Put::Shed, None);
         }
         let mut put = Put::In;
         if !queue.has_room(room, frame.len()) {
@@ -359,6 +368,15 @@ mod tests {
             put(&mut pump, SECOND, Lane::Pubsub, class, byte);
         }
         assert_eq!(all(&mut pump, Lane::Pubsub), [2, 4, 1, 0, 3]);
+        let classes = [Class::Forwarded, Class::Own, Class::Farewell, Class::Own, Class::Upkeep];
+        for (byte, class) in (0..).zip(classes) {
+            put(&mut pump, SECOND, Lane::Pubsub, class, byte);
+        }
+        assert_eq!(
+            all(&mut pump, Lane::Pubsub),
+            [1, 0, 2, 4, 3],
+            "what was said before goes before a farewell"
+        );
     }
 
     #[test]
@@ -369,11 +387,7 @@ mod tests {
             assert_eq!(put(&mut pump, SECOND, Lane::Pubsub, Class::Forwarded, 2).0, Put::In);
         }
         assert_eq!(put(&mut pump, SECOND, Lane::Pubsub, Class::Own, 1).0, Put::Dropped);
-        assert_eq!(
-            put(&mut pump, SECOND, Lane::Pubsub, Class::Spare, 9).0,
-            Put::Dropped,
-            "it is shed"
-        );
+        assert_eq!(put(&mut pump, SECOND, Lane::Pubsub, Class::Spare, 9).0, Put::Shed);
         for _ in 2..FRAMES_MAX {
             put(&mut pump, SECOND, Lane::Pubsub, Class::Own, 1);
         }
