@@ -217,7 +217,7 @@ impl Carrier {
     }
 
     /// Returns the links to peers with whom to compare, because something of them or for them was dropped.
-    pub(super) fn to_repair(&mut self) -> BTreeSet<LinkId> {
+    pub(super) fn take_repairs(&mut self) -> BTreeSet<LinkId> {
         let mut links = std::mem::take(&mut self.dropped);
         let peers = self.inlet.repairs();
         let is_one = |(_, open): &(&LinkId, &Open)| peers.contains(&open.link.peer());

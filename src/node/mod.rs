@@ -428,7 +428,7 @@ async fn run(
                 is_stopping = true;
             }
         }
-        for link in carrier.to_repair() {
+        for link in carrier.take_repairs() {
             hub.handle(now, hub::Input::Dropped { link }, &mut effects);
         }
         for effect in effects.drain(..) {
