@@ -248,7 +248,7 @@ impl RecvPump {
         }
         let Some(of) = self.peers.get_mut(&key) else { return Offered::Left };
         let is_checked =
-            self.policy.has_workers && (self.policy.is_shared || frame.lane != Lane::Control);
+            self.policy.has_workers && (self.policy.is_shared || frame.lane == Lane::Pubsub);
         let Arrived { link, lane: came_over, bytes, kind } = frame;
         let check = if is_checked { Check::Waiting } else { Check::Done(Proofs::default()) };
         of.gauges[at].enqueued(bytes.len());
