@@ -427,6 +427,7 @@ impl Carrier {
                 drop(link);
             }
         }
+        self.inlet.shut();
         let flushed = async {
             while writers.iter().any(|writer| !writer.is_finished()) {
                 if self.tasks.join_next().await.is_none() {

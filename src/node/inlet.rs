@@ -121,6 +121,11 @@ impl Inlet {
         state.links.remove(&id);
     }
 
+    /// Lets go of all links: whoever still looks at a node that has stopped keeps no socket open.
+    pub(super) fn shut(&self) {
+        self.lock().links.clear();
+    }
+
     /// Notes what the hub is told.
     pub(super) fn note(&self, input: &Input) {
         self.0.checks.note(input);

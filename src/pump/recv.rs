@@ -33,7 +33,7 @@ use crate::rate::{Bucket, Rate};
 use crate::wire::Lane;
 
 /// How many frames of control one peer may send.
-const CONTROL_RATE: Rate = Rate { burst: 4_096, per_second: 4_000 };
+const CONTROL_RATE: Rate = Rate { burst: 8_192, per_second: 10_000 };
 
 /// How many peers without a link are kept account of.
 const GONE_MAX: usize = 64;
@@ -237,7 +237,7 @@ impl RecvPump {
             frame.lane == Lane::Control && !self.policy.is_shared && !of.control.take(now, 1);
         let queue = &of.queues[at];
         let fill = self.policy.room.fill(queue.len(), queue.bytes());
-        if is_light && (is_late || fill.is_above(SHED_PCT)) {
+        if is_light && fill.is_above(SHED_PCT) {
             of.gauges[at].shed(1);
             self.lanes[frame.lane as usize].shed(1);
             self.repairs.dropped(now, peer);

@@ -126,7 +126,7 @@ fn recv_pump_of_a_slow_node_drops_gossip_repairs_it_and_becomes_level_with_all()
     let (lanes, _) = world.pumps(2);
     assert!(lanes.pubsub.dropped_full > 1_000, "{lanes:?}");
     world.become_level(60 * SECOND);
-    world.run_for(60 * SECOND);
+    world.run_for(120 * SECOND);
     let (lanes, repairs) = world.pumps(2);
     eprintln!(
         "dropped {}, shed {}, repairs {}, dwell p99 of control {} us, of gossip {} us",

@@ -128,7 +128,7 @@ fn recv_pump_control_waits_for_no_gossip_and_is_limited_by_peer() {
         *outcomes.entry(put(&mut pump, 1, Lane::Control, Kind::Light)).or_default() += 1;
         pump.take(SECOND, Lane::Control);
     }
-    assert_eq!(outcomes, BTreeMap::from([("in", CONTROL_RATE.burst - 1), ("left", 11)]));
+    assert_eq!(outcomes, BTreeMap::from([("in", CONTROL_RATE.burst - 1), ("held", 11)]));
     assert_eq!(put(&mut pump, 1, Lane::Control, Kind::Firm), "held", "a beat is not lost");
     assert_eq!(put(&mut pump, 2, Lane::Control, Kind::Light), "in");
     let later = offer(&mut pump, SECOND + MS, 1, frame(Lane::Control, 1, Kind::Firm));
