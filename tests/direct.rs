@@ -453,7 +453,7 @@ async fn the_inbox_of_direct_messages_is_paged_and_released() {
     // What was released is not heard again.
     let (_following, first) = next_message(place.listen(Some(0)).await).await;
     assert_eq!(first["id"], 5);
-    let topics = place.node.topics().await.unwrap();
+    let topics = place.node.topics();
     let direct = topics.into_iter().find(|view| view.topic == "direct").unwrap();
     let name = &direct.subscribers[0].name;
     assert!(name.starts_with("x0x/") && name.contains(" 127.0.0.1:"), "{name}");
@@ -473,7 +473,7 @@ async fn who_reads_direct_messages_slowly_is_told_and_slows_nobody() {
     let mailbox = place.node.mailbox();
     let (mut slow, mut quick) = (mailbox.follow_as("slow", None), mailbox.follow(None));
     let direct = async || {
-        let topics = place.node.topics().await.unwrap();
+        let topics = place.node.topics();
         topics.into_iter().find(|view| view.topic == "direct").unwrap()
     };
     let count = MESSAGES_SHOWN + 10;

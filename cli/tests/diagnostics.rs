@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 
 use common::node::{Running, join, up};
+use common::terminal::{Terminal, drawn};
 use common::{Place, until};
 use serde_json::Value;
 
@@ -95,38 +94,21 @@ fn a_node_that_is_not_there_or_goes_away_is_said_with_exit_code_6() {
 /// Runs it on a terminal of that size until something ends it; returns what was shown.
 fn on_a_terminal(
     place: &Place,
-    (rows, columns): (usize, usize),
+    size: (usize, usize),
     end: impl FnOnce(&mut ChildStdin),
 ) -> Option<String> {
-    let script = Path::new("/usr/bin/script");
-    if !script.exists() {
-        eprintln!("skipped: there is no {}, which makes a terminal", script.display());
-        return None;
-    }
-    let shown = place.dir().join("shown");
-    let program = env!("CARGO_BIN_EXE_x0x");
-    let watch = format!("{program} {}", WATCH.join(" "));
-    let inner = format!("stty rows {rows} cols {columns}; {watch}; echo CODE $? .; stty -a");
-    let mut terminal = Command::new(script);
-    terminal.args(["-qfec", &inner, "/dev/null"]).current_dir(place.repo()).env_clear();
-    terminal.env("X0X_DATA_DIR", place.data()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
-    terminal.stdin(Stdio::piped()).stderr(Stdio::null()).stdout(File::create(&shown).unwrap());
-    let mut terminal = terminal.spawn().unwrap();
-    let text = || String::from_utf8_lossy(&fs::read(&shown).unwrap()).into_owned();
+    let watch = format!("{} {}", env!("CARGO_BIN_EXE_x0x"), WATCH.join(" "));
+    let words = format!("{watch}; echo CODE $? .; stty -a");
+    let mut terminal = Terminal::start(place, size, Stdio::piped(), &words)?;
+    let mut keyboard = terminal.child.stdin.take().unwrap();
+    let text = || terminal.text();
     until("it is drawn again", || text().matches("\u{1b}[1;1H").count() >= 2);
     // An arrow, which ends nothing, and an end.
-    let mut keyboard = terminal.stdin.take().unwrap();
     keyboard.write_all(b"\x1b[A").unwrap();
     let drawn = text().len();
     until("it goes on", || text().len() > drawn);
     end(&mut keyboard);
-    let mut status = None;
-    until("it ends", || {
-        status = terminal.try_wait().unwrap();
-        status.is_some()
-    });
-    assert!(status.unwrap().success(), "{status:?}: {}", text());
-    Some(text())
+    Some(terminal.ended())
 }
 
 /// Checks what a terminal was shown, and that it is as it was before.
@@ -155,18 +137,4 @@ fn on_a_terminal_it_is_drawn_in_place_and_however_it_ends_the_terminal_is_given_
     let text = on_a_terminal(&place, (24, 80), |_| node.kill()).unwrap();
     check(&text, 80, 6);
     assert!(text.contains("no node answers"), "{text}");
-}
-
-/// Returns what is written between two places of the cursor, without escape sequences.
-fn drawn(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\u{1b}' {
-            lines.last_mut().unwrap().push(c);
-        } else if rest.next() == Some('[') && rest.find(|c| c.is_ascii_alphabetic()) == Some('H') {
-            lines.push(String::new());
-        }
-    }
-    lines
 }

@@ -4,11 +4,10 @@
 
 mod common;
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use common::node::{Running, join, up};
+use common::terminal::{Terminal, drawn};
 use common::{Place, record, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -139,43 +138,16 @@ fn without_a_node_it_is_said_that_there_is_none() {
     }
 }
 
-/// Returns what is written between two places of the cursor, without escape sequences.
-fn drawn(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\u{1b}' {
-            lines.last_mut().unwrap().push(c);
-        } else if rest.next() == Some('[') {
-            let last = rest.find(|c| c.is_ascii_alphabetic());
-            if last == Some('H') {
-                lines.push(String::new());
-            }
-        }
-    }
-    lines
-}
-
 #[test]
 fn on_a_terminal_it_is_a_view_that_fits_and_that_gives_the_terminal_back() {
-    let script = Path::new("/usr/bin/script");
-    if !script.exists() {
-        eprintln!("skipped: there is no {}, which makes a terminal", script.display());
-        return;
-    }
     let place = Place::with_list();
     let _node = up(&place);
     place
         .create(&["an issue with a title that is longer than any terminal of sixty columns shows"]);
-    let shown = place.dir().join("shown");
     let program = env!("CARGO_BIN_EXE_x0x");
-    let inner = format!("stty rows 10 cols 60; echo PID $$ .; exec {program} issues watch");
-    let mut terminal = Command::new(script);
-    terminal.args(["-qfec", &inner, "/dev/null"]).current_dir(place.repo()).env_clear();
-    terminal.env("X0X_DATA_DIR", place.data()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
-    terminal.stdin(Stdio::null()).stderr(Stdio::null()).stdout(File::create(&shown).unwrap());
-    let mut terminal = terminal.spawn().unwrap();
-    let text = || String::from_utf8_lossy(&fs::read(&shown).unwrap()).into_owned();
+    let words = format!("echo PID $$ .; exec {program} issues watch");
+    let Some(terminal) = Terminal::start(&place, (10, 60), Stdio::null(), &words) else { return };
+    let text = || terminal.text();
     until("the issue is shown", || text().contains("1 open, 0 held"));
     let id = place.create(&["another"]);
     place.ok(&["issues", "claim", &id, "--worker", "w1"]);
@@ -184,13 +156,7 @@ fn on_a_terminal_it_is_a_view_that_fits_and_that_gives_the_terminal_back() {
     });
     let pid: i32 = text().split("PID ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
-    let mut status = None;
-    until("it ends", || {
-        status = terminal.try_wait().unwrap();
-        status.is_some()
-    });
-    assert!(status.unwrap().success(), "{status:?}: {}", text());
-    let text = text();
+    let text = terminal.ended();
     assert!(text.contains("\u{1b}[?1049h"), "it took no screen of its own: {text}");
     assert!(text.trim_end().ends_with("\u{1b}[?1049l"), "the screen was not given back: {text}");
     assert!(text.contains("\u{1b}[?25h"), "the cursor was not given back: {text}");

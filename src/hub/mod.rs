@@ -21,6 +21,7 @@ mod gate;
 mod held;
 mod input;
 mod joining;
+mod kind;
 mod link_state;
 mod links;
 mod lists;
@@ -51,6 +52,7 @@ pub use beats::BeatCounts;
 pub use effect::{Effect, Note, Peer};
 pub use far::FarPiece;
 pub use input::Input;
+pub use kind::kind_of;
 
 /// Names a sync stream of a link, as the driver counts them.
 pub type StreamId = u64;

@@ -1,6 +1,5 @@
 //! Links as they are: sockets, lanes and streams under the names that the hub knows, and what it wants
-//! done with them. Queues are bounded: a full one towards a peer loses gossip, which repair makes good,
-//! or the link; one from a peer holds the peer back.
+//! done with them. What waits from and for them, the pumps have.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -46,12 +45,12 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 /// as one neighbour's notices of all that an agent lost at most.
 const OWN_LOGS_WAITING_MAX: usize = OWN_PLACES_MAX / NEWS_MAX;
 
+/// How many pulls go on over one link: one for each list that both share, mostly.
+const PULLS_PER_LINK_MAX: usize = LISTS_MAX;
+
 /// How many of them bring something at once: what they bring and the store has not begun with fills half of what may
 /// be on its way in a link, so that the other lanes have theirs.
 const PULLS_AT_ONCE: usize = 3;
-
-/// How many pulls go on over one link: one for each list that both share, mostly.
-const PULLS_PER_LINK_MAX: usize = LISTS_MAX;
 
 /// Carries frames between sockets and the hub.
 pub(crate) struct Carrier {

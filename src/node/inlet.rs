@@ -13,16 +13,15 @@ use tokio::time::timeout;
 use x0x_tracker::id::AgentId;
 
 use super::checks::Checks;
-use crate::hub::Input;
+use crate::hub::{self, Input};
 use crate::link::Link;
 use crate::link::policy::LinkId;
-use crate::mesh::{self, Purpose};
 use crate::pump::{
-    Arrived, BYTES_MAX, FRAMES_MAX, Kind, Level, Offered, Policy, PumpView, RecvPump, Report, Room,
+    Arrived, BYTES_MAX, FRAMES_MAX, Level, Offered, Policy, PumpView, RecvPump, Report, Room,
     Taken, WorkersView,
 };
 use crate::time::{self, Moment};
-use crate::wire::{Control, Lane};
+use crate::wire::Lane;
 
 /// How many frames of control are taken in a row while gossip waits.
 const CONTROLS_IN_A_ROW: u32 = 32;
@@ -136,16 +135,29 @@ impl Inlet {
 
     /// Puts a frame that came over a link; waits while there is no room, where it must not be left out.
     pub(super) async fn put(&self, link: LinkId, peer: AgentId, lane: Lane, bytes: Bytes) {
-        let kind = kind_of(lane, &bytes);
-        let mut frame = Arrived { link, lane, bytes, kind };
+        let kind = hub::kind_of(lane, &bytes);
+        let mut frame = Some(Arrived { link, lane, bytes, kind });
+        let offer = |is_again| {
+            frame = self.offer(peer, frame.take()?, is_again);
+            frame.is_none().then_some(())
+        };
+        self.until_room(peer, lane, offer).await;
+    }
+
+    /// Tries something until there is room for it; what is tried is told whether it was before.
+    async fn until_room<T>(
+        &self,
+        peer: AgentId,
+        lane: Lane,
+        mut attempt: impl FnMut(bool) -> Option<T>,
+    ) -> T {
         let mut holding = None;
         loop {
             let room = self.0.room[lane as usize].notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            match self.offer(peer, frame, holding.is_some()) {
-                Some(held) => frame = held,
-                None => return,
+            if let Some(done) = attempt(holding.is_some()) {
+                return done;
             }
             holding.get_or_insert_with(|| Holding::new(self, peer, lane));
             // What is limited by time is not told of.
@@ -293,22 +305,14 @@ impl Inlet {
     /// Returns a place for a frame of a sync stream, once there is room.
     pub(super) async fn sync_place(&self, peer: AgentId, bytes: usize) -> SyncPlace {
         let at = time::origin();
-        let mut holding = None;
-        loop {
-            let room = self.0.room[Lane::Sync as usize].notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
+        let enter = |is_again| {
             let mut reports = Vec::new();
-            let is_again = holding.is_some();
             let now = self.now();
             let is_in = self.lock().pump.enter(now, peer, bytes, is_again, &mut reports);
             reports.iter().for_each(|report| log("recv_pump", report));
-            if is_in {
-                return SyncPlace { inlet: self.clone(), peer, bytes, at };
-            }
-            holding.get_or_insert_with(|| Holding::new(self, peer, Lane::Sync));
-            let _room = timeout(OFFER_AGAIN, room).await;
-        }
+            is_in.then(|| SyncPlace { inlet: self.clone(), peer, bytes, at })
+        };
+        self.until_room(peer, Lane::Sync, enter).await
     }
 
     /// Tells whether nothing is taken while the store or a peer has not taken what it was given.
@@ -384,11 +388,20 @@ impl Drop for Holding {
 
 /// Returns which policy the pumps follow.
 pub(super) fn policy() -> Policy {
-    let named = std::env::var(POLICY).ok().and_then(|name| Policy::named(&name));
-    let mut policy = named.unwrap_or(Policy::FAIR);
-    let frames = std::env::var(FRAMES).ok().and_then(|frames| frames.parse().ok());
-    if let Some(frames) = frames.filter(|frames| (2..=FRAMES_MAX).contains(frames)) {
-        policy.room = Room { frames, bytes: BYTES_MAX / FRAMES_MAX * frames };
+    let mut policy = Policy::FAIR;
+    if let Ok(name) = std::env::var(POLICY) {
+        match Policy::named(&name) {
+            Some(named) => policy = named,
+            None => tracing::warn!(name, "{POLICY} names no policy: passed over"),
+        }
+    }
+    if let Ok(frames) = std::env::var(FRAMES) {
+        match frames.parse().ok().filter(|frames| (2..=FRAMES_MAX).contains(frames)) {
+            Some(frames) => {
+                policy.room = Room { frames, bytes: BYTES_MAX / FRAMES_MAX * frames };
+            }
+            None => tracing::warn!(frames, "{FRAMES} is no number up to {FRAMES_MAX}: passed over"),
+        }
     }
     if policy != Policy::FAIR {
         let (name, frames) = (policy.name, policy.room.frames);
@@ -397,49 +410,21 @@ pub(super) fn policy() -> Policy {
     policy
 }
 
-/// Returns what is lost with a frame.
-fn kind_of(lane: Lane, bytes: &[u8]) -> Kind {
-    match lane {
-        Lane::Control if Control::is_repeated(bytes) => Kind::Light,
-        Lane::Pubsub => match bytes.get(32..).and_then(mesh::purpose_of) {
-            Some(Purpose::Broadcast) => Kind::Data,
-            Some(Purpose::Offer | Purpose::Request | Purpose::Walk) => Kind::Light,
-            Some(Purpose::Membership | Purpose::Farewell) | None => Kind::Firm,
-        },
-        Lane::Control | Lane::Direct | Lane::Sync => Kind::Firm,
-    }
-}
-
 /// Tells of a queue that fills.
 pub(super) fn log(channel: &str, report: &Report) {
     let Report { level, peer, lane, fill, suppressed } = report;
     let (peer, stream) = (peer.to_string(), lane.name());
     let (used, capacity, unit) = (fill.used, fill.capacity, fill.unit);
     let (available, used_pct) = (capacity.saturating_sub(used), fill.pct());
+    macro_rules! tell {
+        ($level:ident, $text:literal) => {
+            tracing::$level!(
+                channel, stream, peer, used, available, capacity, unit, used_pct, suppressed, $text
+            )
+        };
+    }
     match level {
-        Level::Info => tracing::info!(
-            channel,
-            stream,
-            peer,
-            used,
-            available,
-            capacity,
-            unit,
-            used_pct,
-            suppressed,
-            "a queue is more than half full"
-        ),
-        Level::Warn => tracing::warn!(
-            channel,
-            stream,
-            peer,
-            used,
-            available,
-            capacity,
-            unit,
-            used_pct,
-            suppressed,
-            "a queue is nearly full"
-        ),
+        Level::Info => tell!(info, "a queue is more than half full"),
+        Level::Warn => tell!(warn, "a queue is nearly full"),
     }
 }

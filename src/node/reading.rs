@@ -1,5 +1,5 @@
-//! What comes over a link: frames of its lanes, and requests of its sync streams. Each waits for room, so that a peer
-//! is held back before too much of it waits here. What a frame says is not looked at.
+//! What comes over a link: frames of its lanes, for the receive pump, and requests of its sync streams. Each waits for
+//! room where there must be some, so that a peer is held back. What a frame says is not looked at.
 
 use std::sync::Arc;
 use std::time::Duration;

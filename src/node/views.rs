@@ -178,12 +178,12 @@ impl Node {
     }
 
     /// Returns what can be followed here, and who does.
-    pub async fn topics(&self) -> Result<Vec<TopicView>, Stopped> {
-        Ok(self.subscribers.topics(|topic| match topic {
+    pub fn topics(&self) -> Vec<TopicView> {
+        self.subscribers.topics(|topic| match topic {
             Topic::All => self.events.count(None),
             Topic::List(list) => self.events.count(Some(list)),
             Topic::Direct => self.mailbox.newest(),
-        }))
+        })
     }
 }
 

@@ -12,8 +12,6 @@ const SECONDS: usize = 61;
 /// What is counted.
 #[derive(Debug)]
 pub(super) struct Gauge {
-    /// Whether anything is counted.
-    is_on: bool,
     produced: u64,
     enqueued: u64,
     dequeued: u64,
@@ -36,9 +34,8 @@ pub(super) struct Gauge {
 pub(super) const HIGH_PCT: u64 = 80;
 
 impl Gauge {
-    pub(super) fn new(now: Duration, is_on: bool) -> Self {
+    pub(super) fn new(now: Duration) -> Self {
         Self {
-            is_on,
             produced: 0,
             enqueued: 0,
             dequeued: 0,
@@ -58,18 +55,12 @@ impl Gauge {
 
     /// A frame came.
     pub(super) fn produced(&mut self, now: Duration) {
-        if !self.is_on {
-            return;
-        }
         self.produced += 1;
         self.producing.add(now);
     }
 
     /// A frame was let in.
     pub(super) fn enqueued(&mut self, bytes: usize) {
-        if !self.is_on {
-            return;
-        }
         self.enqueued += 1;
         self.depth += 1;
         self.depth_max = self.depth_max.max(self.depth);
@@ -78,9 +69,6 @@ impl Gauge {
 
     /// A frame was taken that waited so long.
     pub(super) fn dequeued(&mut self, now: Duration, dwell: Duration) {
-        if !self.is_on {
-            return;
-        }
         self.dequeued += 1;
         self.consuming.add(now);
         self.dwell.add(dwell);
@@ -88,50 +76,32 @@ impl Gauge {
 
     /// Frames wait no more, whatever became of them.
     pub(super) fn left(&mut self, frames: u64, bytes: usize) {
-        if !self.is_on {
-            return;
-        }
         self.depth = self.depth.saturating_sub(frames);
         self.bytes = self.bytes.saturating_sub(bytes as u64);
     }
 
     /// Frames were dropped because there was no room.
     pub(super) fn dropped(&mut self, frames: u64) {
-        if !self.is_on {
-            return;
-        }
         self.dropped_full += frames;
     }
 
     /// Frames were left out because others can do without them.
     pub(super) fn shed(&mut self, frames: u64) {
-        if !self.is_on {
-            return;
-        }
         self.shed += frames;
     }
 
     /// Checking a frame took so long.
     pub(super) fn verified(&mut self, took: Duration) {
-        if !self.is_on {
-            return;
-        }
         self.verify.add(took);
     }
 
     /// A sender is held back, or is so no more.
     pub(super) fn held(&mut self, now: Duration, is_held: bool) {
-        if !self.is_on {
-            return;
-        }
         self.held.change(now, is_held);
     }
 
     /// A queue is filled to more than [`HIGH_PCT`], or is so no more.
     pub(super) fn high(&mut self, now: Duration, is_high: bool) {
-        if !self.is_on {
-            return;
-        }
         self.high.change(now, is_high);
     }
 

@@ -42,6 +42,9 @@ const GONE_MAX: usize = 64;
 const QUEUED: [Lane; 3] = [Lane::Control, Lane::Pubsub, Lane::Direct];
 pub(super) const LANES: usize = 4;
 
+/// The queue of a peer of which workers look at frames: that of gossip, which is the one that all share, too.
+const CHECKED: usize = Lane::Pubsub as usize;
+
 /// Whose account the queue has that all share.
 const ALL: AgentId = AgentId([0; 32]);
 
@@ -88,10 +91,7 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Job {
     key: AgentId,
-    queue: Lane,
     number: u64,
-    /// Over which link it came.
-    pub link: LinkId,
     /// Over which lane.
     pub lane: Lane,
     /// The frame.
@@ -133,12 +133,12 @@ struct Account {
 }
 
 impl Peer {
-    fn new(now: Duration, is_counted: bool) -> Self {
+    fn new(now: Duration) -> Self {
         Self {
             links: 0,
             queues: Default::default(),
             sync: Account::default(),
-            gauges: std::array::from_fn(|_| Gauge::new(now, is_counted)),
+            gauges: std::array::from_fn(|_| Gauge::new(now)),
             control: Bucket::new(CONTROL_RATE, now),
             gone_at: now,
         }
@@ -161,7 +161,7 @@ impl RecvPump {
             policy,
             is_counted,
             peers: BTreeMap::new(),
-            lanes: std::array::from_fn(|_| Gauge::new(now, is_counted)),
+            lanes: std::array::from_fn(|_| Gauge::new(now)),
             taking: Default::default(),
             checking: Default::default(),
             pressure: Pressure::default(),
@@ -180,8 +180,7 @@ impl RecvPump {
 
     /// A link to a peer stands.
     pub fn open(&mut self, now: Duration, peer: AgentId) {
-        let is_counted = self.is_counted;
-        self.peers.entry(peer).or_insert_with(|| Peer::new(now, is_counted)).links += 1;
+        self.peers.entry(peer).or_insert_with(|| Peer::new(now)).links += 1;
         self.taking.iter_mut().chain([&mut self.checking]).for_each(|turns| turns.join(peer));
     }
 
@@ -191,8 +190,7 @@ impl RecvPump {
             let (key, lane) = self.queue_of(peer, lane);
             let Some(of) = self.peers.get_mut(&key) else { continue };
             let (frames, bytes) = of.queues[lane as usize].forget(link);
-            of.gauges[lane as usize].left(frames, bytes);
-            self.lanes[lane as usize].left(frames, bytes);
+            self.count(key, lane, |gauge| gauge.left(frames, bytes));
             self.mark(now, key, lane);
         }
         let Some(of) = self.peers.get_mut(&peer) else { return };
@@ -204,12 +202,7 @@ impl RecvPump {
         self.taking.iter_mut().chain([&mut self.checking]).for_each(|turns| turns.leave(peer));
         self.repairs.forget(peer);
         self.pressure.forget(peer);
-        let gone = self.peers.iter().filter(|(_, of)| of.links == 0);
-        if gone.clone().count() > GONE_MAX
-            && let Some(oldest) = gone.min_by_key(|(_, of)| of.gone_at).map(|(peer, _)| *peer)
-        {
-            self.peers.remove(&oldest);
-        }
+        forget_oldest(&mut self.peers, |of| (of.links == 0).then_some(of.gone_at));
     }
 
     /// Offers a frame that a peer sent; `is_again` where it was held before. What is to be told of the queue is
@@ -223,46 +216,36 @@ impl RecvPump {
         reports: &mut Vec<Report>,
     ) -> Offered {
         let (key, lane) = self.queue_of(peer, frame.lane);
-        let at = lane as usize;
         // What a link brought that has ended is nobody's.
         let Some(of) = self.peers.get_mut(&key).filter(|of| of.links > 0) else {
             return Offered::Left;
         };
-        if !is_again {
-            of.gauges[at].produced(now);
-            self.lanes[frame.lane as usize].produced(now);
-        }
-        let is_light = frame.kind == Kind::Light && self.policy.on_full != OnFull::Hold;
+        let queue = &of.queues[lane as usize];
+        let fill = self.policy.room.fill(queue.len(), queue.bytes());
         let is_late =
             frame.lane == Lane::Control && !self.policy.is_shared && !of.control.take(now, 1);
-        let queue = &of.queues[at];
-        let fill = self.policy.room.fill(queue.len(), queue.bytes());
+        let is_light = frame.kind == Kind::Light && self.policy.on_full != OnFull::Hold;
+        let Arrived { link, lane: came_over, kind, .. } = frame;
+        if !is_again {
+            self.count_over(key, lane, came_over, |gauge| gauge.produced(now));
+        }
         if is_light && fill.is_above(SHED_PCT) {
-            of.gauges[at].shed(1);
-            self.lanes[frame.lane as usize].shed(1);
+            self.count_over(key, lane, came_over, |gauge| gauge.shed(1));
             self.repairs.dropped(now, peer);
             return Offered::Left;
         }
         if is_late || !self.make_room(now, (key, lane), peer, &frame) {
             return Offered::Held(frame);
         }
-        let Some(of) = self.peers.get_mut(&key) else { return Offered::Left };
         let is_checked =
-            self.policy.has_workers && (self.policy.is_shared || frame.lane == Lane::Pubsub);
-        let Arrived { link, lane: came_over, bytes, kind } = frame;
+            self.policy.has_workers && (self.policy.is_shared || came_over == Lane::Pubsub);
         let check = if is_checked { Check::Waiting } else { Check::Done(Proofs::default()) };
-        of.gauges[at].enqueued(bytes.len());
-        self.lanes[at].enqueued(bytes.len());
-        of.queues[at].put(Entry {
-            number: 0,
-            peer,
-            link,
-            lane: came_over,
-            bytes,
-            at: now,
-            kind,
-            check,
-        });
+        let (length, bytes) = (frame.bytes.len(), frame.bytes);
+        let entry = Entry { number: 0, peer, link, lane: came_over, bytes, at: now, kind, check };
+        if let Some(of) = self.peers.get_mut(&key) {
+            of.queues[lane as usize].put(entry);
+        }
+        self.count(key, lane, |gauge| gauge.enqueued(length));
         let fill = self.mark(now, key, lane);
         reports.extend(self.pressure.sample(now, key, lane, fill).into_iter().flatten());
         Offered::In
@@ -276,9 +259,8 @@ impl RecvPump {
         peer: AgentId,
         frame: &Arrived,
     ) -> bool {
-        let at = lane as usize;
         let Some(of) = self.peers.get_mut(&key) else { return false };
-        let queue = &mut of.queues[at];
+        let queue = &mut of.queues[lane as usize];
         let room = self.policy.room;
         let bytes_max = room.bytes.saturating_sub(frame.bytes.len());
         let has_room = |queue: &Queue| queue.len() < room.frames && queue.bytes() <= bytes_max;
@@ -305,11 +287,11 @@ impl RecvPump {
             gone = (gone.0 + more.0, gone.1 + more.1);
         }
         let has_room = has_room(queue);
-        of.gauges[at].left(gone.0, gone.1);
-        self.lanes[at].left(gone.0, gone.1);
         if gone.0 > 0 {
-            of.gauges[at].dropped(gone.0);
-            self.lanes[at].dropped(gone.0);
+            self.count(key, lane, |gauge| {
+                gauge.left(gone.0, gone.1);
+                gauge.dropped(gone.0);
+            });
             self.repairs.dropped(now, peer);
             self.mark(now, key, lane);
         }
@@ -318,11 +300,8 @@ impl RecvPump {
 
     /// Notes that a stream is not read on because of a frame that is held, or is read on.
     pub fn hold(&mut self, now: Duration, peer: AgentId, lane: Lane, is_held: bool) {
-        let (key, at) = self.queue_of(peer, lane);
-        if let Some(of) = self.peers.get_mut(&key) {
-            of.gauges[at as usize].held(now, is_held);
-        }
-        self.lanes[at as usize].held(now, is_held);
+        let (key, lane) = self.queue_of(peer, lane);
+        self.count(key, lane, |gauge| gauge.held(now, is_held));
     }
 
     /// Takes the next frame of a lane, of the peer whose turn it is. Where all share a queue that is the one of
@@ -331,16 +310,24 @@ impl RecvPump {
         let at = lane as usize;
         let peers = &self.peers;
         let key = self.taking.get_mut(at)?.next(|peer| peers.get(peer)?.queues[at].ready())?;
-        let of = self.peers.get_mut(&key)?;
-        let (entry, proofs) = of.queues[at].take()?;
-        let Entry { peer, link, lane: came_over, bytes, at: came_at, .. } = entry;
-        let dwell = now.saturating_sub(came_at);
-        of.gauges[at].dequeued(now, dwell);
-        of.gauges[at].left(1, bytes.len());
-        self.lanes[came_over as usize].dequeued(now, dwell);
-        self.lanes[at].left(1, bytes.len());
+        let (entry, proofs) = self.peers.get_mut(&key)?.queues[at].take()?;
+        let taken = self.taken(now, (key, lane), entry, proofs);
         self.mark(now, key, lane);
-        Some(Taken { peer, link, lane: came_over, bytes, proofs })
+        Some(taken)
+    }
+
+    /// Counts a frame that was taken out of a queue.
+    fn taken(
+        &mut self,
+        now: Duration,
+        (key, lane): (AgentId, Lane),
+        entry: Entry,
+        proofs: Proofs,
+    ) -> Taken {
+        let Entry { peer, link, lane: came_over, bytes, at, .. } = entry;
+        self.count_over(key, lane, came_over, |gauge| gauge.dequeued(now, now.saturating_sub(at)));
+        self.count(key, lane, |gauge| gauge.left(1, bytes.len()));
+        Taken { peer, link, lane: came_over, bytes, proofs }
     }
 
     /// Returns how many frames nobody has looked at wait in the queue of a peer.
@@ -351,12 +338,11 @@ impl RecvPump {
 
     /// Returns the next frame whose signatures are to be looked at.
     pub fn job(&mut self) -> Option<Job> {
-        let (queue, at) = (Lane::Pubsub, Lane::Pubsub as usize);
         let peers = &self.peers;
-        let key = self.checking.next(|peer| peers.get(peer)?.queues[at].unchecked())?;
-        let entry = self.peers.get_mut(&key)?.queues[at].check()?;
-        let (number, link, lane) = (entry.number, entry.link, entry.lane);
-        Some(Job { key, queue, number, link, lane, bytes: entry.bytes.clone() })
+        let key = self.checking.next(|peer| peers.get(peer)?.queues[CHECKED].unchecked())?;
+        let entry = self.peers.get_mut(&key)?.queues[CHECKED].check()?;
+        let (number, lane) = (entry.number, entry.lane);
+        Some(Job { key, number, lane, bytes: entry.bytes.clone() })
     }
 
     /// Takes all that a link has brought over the lanes that the hub reads, looked at or not: what was said before a
@@ -366,15 +352,8 @@ impl RecvPump {
         for lane in [Lane::Control, Lane::Pubsub] {
             let (key, lane) = self.queue_of(peer, lane);
             let Some(of) = self.peers.get_mut(&key) else { continue };
-            let at = lane as usize;
-            for (entry, proofs) in of.queues[at].take_all_of(link) {
-                let dwell = now.saturating_sub(entry.at);
-                of.gauges[at].dequeued(now, dwell);
-                of.gauges[at].left(1, entry.bytes.len());
-                self.lanes[entry.lane as usize].dequeued(now, dwell);
-                self.lanes[at].left(1, entry.bytes.len());
-                let Entry { peer, link, lane, bytes, .. } = entry;
-                all.push(Taken { peer, link, lane, bytes, proofs });
+            for (entry, proofs) in of.queues[lane as usize].take_all_of(link) {
+                all.push(self.taken(now, (key, lane), entry, proofs));
             }
             self.mark(now, key, lane);
         }
@@ -383,19 +362,16 @@ impl RecvPump {
 
     /// Tells whether nothing waits to be looked at.
     pub fn is_checked(&self) -> bool {
-        let unchecked = |of: &Peer| of.queues.iter().any(|queue| queue.unchecked().is_some());
-        !self.peers.values().any(unchecked)
+        self.peers.values().all(|of| of.queues[CHECKED].unchecked().is_none())
     }
 
     /// Notes what a worker found, and how long it took where it looked at signatures.
     pub fn checked(&mut self, job: &Job, proofs: Proofs, took: Option<Duration>) {
-        let at = job.queue as usize;
         if let Some(of) = self.peers.get_mut(&job.key) {
-            of.queues[at].checked(job.number, proofs);
-            if let Some(took) = took {
-                of.gauges[at].verified(took);
-                self.lanes[job.lane as usize].verified(took);
-            }
+            of.queues[CHECKED].checked(job.number, proofs);
+        }
+        if let Some(took) = took {
+            self.count_over(job.key, Lane::Pubsub, job.lane, |gauge| gauge.verified(took));
         }
     }
 
@@ -448,10 +424,39 @@ impl RecvPump {
         };
         let is_high = fill.is_above(HIGH_PCT);
         if std::mem::replace(was_high, is_high) != is_high {
-            of.gauges[at].high(now, is_high);
-            self.lanes[at].high(now, is_high);
+            self.count(key, lane, |gauge| gauge.high(now, is_high));
         }
         fill
+    }
+
+    /// Counts something of a queue and of its lane over all peers.
+    fn count(&mut self, key: AgentId, lane: Lane, what: impl Fn(&mut Gauge)) {
+        self.count_over(key, lane, lane, what);
+    }
+
+    /// Counts something of a queue, and of the lane over which a frame came: another one where all share a queue.
+    fn count_over(&mut self, key: AgentId, lane: Lane, came_over: Lane, what: impl Fn(&mut Gauge)) {
+        if !self.is_counted {
+            return;
+        }
+        if let Some(of) = self.peers.get_mut(&key) {
+            what(&mut of.gauges[lane as usize]);
+        }
+        what(&mut self.lanes[came_over as usize]);
+    }
+}
+
+/// Lets go of the account of the peer that has been gone longest, where more are kept than may; `gone_at` says when
+/// one went that is gone.
+pub(super) fn forget_oldest<P>(
+    peers: &mut BTreeMap<AgentId, P>,
+    gone_at: impl Fn(&P) -> Option<Duration>,
+) {
+    let gone = peers.iter().filter_map(|(peer, of)| Some((gone_at(of)?, *peer)));
+    if gone.clone().count() > GONE_MAX
+        && let Some((_, oldest)) = gone.min()
+    {
+        peers.remove(&oldest);
     }
 }
 

@@ -13,7 +13,7 @@ use x0x_tracker::id::AgentId;
 use super::gauge::{Gauge, HIGH_PCT};
 use super::policy::{Policy, Room, SHED_PCT};
 use super::pressure::{Fill, Pressure, Report};
-use super::recv::{LANES, lanes_view};
+use super::recv::{LANES, forget_oldest, lanes_view};
 use super::view::LanesView;
 use crate::link::policy::LinkId;
 use crate::wire::Lane;
@@ -22,9 +22,6 @@ use crate::wire::Lane;
 /// no neighbour any more.
 const LAZY_AFTER: Duration = Duration::from_secs(1);
 const DETACHED_AFTER: Duration = Duration::from_secs(10);
-
-/// How many peers without a link are kept account of.
-const GONE_MAX: usize = 64;
 
 /// In which order frames of one lane are sent. Within one of these it is that in which they were put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,18 +150,17 @@ impl SendPump {
             policy,
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
-            lanes: std::array::from_fn(|_| Gauge::new(now, true)),
+            lanes: std::array::from_fn(|_| Gauge::new(now)),
             pressure: Pressure::default(),
         }
     }
 
     /// A link to a peer stands.
     pub fn open(&mut self, now: Duration, link: LinkId, peer: AgentId) {
-        let gauges = || std::array::from_fn(|_| Gauge::new(now, true));
         let of = self.peers.entry(peer).or_insert_with(|| Peer {
             links: 0,
             gone_at: now,
-            gauges: gauges(),
+            gauges: std::array::from_fn(|_| Gauge::new(now)),
         });
         of.links += 1;
         self.links.insert(link, Link { peer, queues: Default::default() });
@@ -188,12 +184,7 @@ impl SendPump {
             return;
         }
         self.pressure.forget(peer);
-        let gone = self.peers.iter().filter(|(_, of)| of.links == 0);
-        if gone.clone().count() > GONE_MAX
-            && let Some(oldest) = gone.min_by_key(|(_, of)| of.gone_at).map(|(peer, _)| *peer)
-        {
-            self.peers.remove(&oldest);
-        }
+        forget_oldest(&mut self.peers, |of| (of.links == 0).then_some(of.gone_at));
     }
 
     /// Puts a frame, and says what to do about a peer that is too slow. What is to be told of the queue is added to
@@ -212,21 +203,23 @@ impl SendPump {
         };
         let (peer, queue) = (*peer, &mut queues[at]);
         let Some(of) = self.peers.get_mut(&peer) else { return (Put::Gone, None) };
-        let gauges = [&mut of.gauges[at], &mut self.lanes[at]];
-        let [of_peer, of_lane] = gauges;
+        let (of_peer, of_lane) = (&mut of.gauges[at], &mut self.lanes[at]);
+        let is_shed = class == Class::Spare && queue.fill(room).is_above(SHED_PCT);
+        let has_room = queue.has_room(room, frame.len());
+        let may_drop = lane == Lane::Pubsub && !self.policy.waits;
+        if !is_shed && !has_room && !may_drop {
+            // It counts once it is put.
+            return (Put::Full, None);
+        }
         of_peer.produced(now);
         of_lane.produced(now);
-        let is_shed = class == Class::Spare && queue.fill(room).is_above(SHED_PCT);
         if is_shed {
             of_peer.shed(1);
             of_lane.shed(1);
             return (Put::Shed, None);
         }
         let mut put = Put::In;
-        if !queue.has_room(room, frame.len()) {
-            if lane != Lane::Pubsub || self.policy.waits {
-                return (Put::Full, None);
-            }
+        if !has_room {
             let (frames, bytes) = queue.drop_oldest(room, frame.len(), class);
             // What is more urgent stays, and this one goes.
             let goes = !queue.has_room(room, frame.len());
@@ -244,8 +237,7 @@ impl SendPump {
         queue.put(now, class, frame);
         let fill = mark(now, room, queue, of_peer, of_lane);
         reports.extend(self.pressure.sample(now, peer, lane, fill).into_iter().flatten());
-        let may_be_slow = lane == Lane::Pubsub && !self.policy.waits;
-        let slow = if may_be_slow { queue_slow(now, room, queue) } else { None };
+        let slow = if may_drop { queue_slow(now, room, queue) } else { None };
         (put, slow)
     }
 

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 /// What went through one queue, or through those of one lane over all peers, since the node was started.
 ///
-/// Every frame that was produced was enqueued or shed; every frame that was enqueued was dequeued, was dropped, went
-/// with its link, or still waits.
+/// Every frame that was produced was enqueued, was shed, was dropped, or is held back; every frame that was enqueued
+/// was dequeued, was dropped, went with its link, or still waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LaneView {
     /// Frames that came off the wire.
@@ -19,8 +19,7 @@ pub struct LaneView {
     pub dequeued_total: u64,
     /// Frames that were dropped because the queue was full; each had a repair scheduled.
     pub dropped_full: u64,
-    /// Frames that were left out above the shedding mark because others can do without them, or that came faster
-    /// than one peer may send them.
+    /// Frames that were left out where the queue was nearly full, because others can do without them.
     pub shed_priority: u64,
     /// How long senders were held back by flow control, in milliseconds.
     pub backpressured_ms: u64,
@@ -95,6 +94,14 @@ pub struct LanesView {
     pub direct: LaneView,
     /// Requests for repair, and what comes in answer.
     pub sync: LaneView,
+}
+
+impl LanesView {
+    /// Returns the lanes by name, in the order in which they are shown.
+    pub fn each(&self) -> [(&'static str, &LaneView); 4] {
+        let Self { control, pubsub, direct, sync } = self;
+        [("control", control), ("pubsub", pubsub), ("direct", direct), ("sync", sync)]
+    }
 }
 
 /// What the pumps of a node do.

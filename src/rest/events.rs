@@ -1,14 +1,10 @@
 //! What happens to task lists, as a stream of server-sent events (WHATWG HTML, section 9.2).
 
-use std::convert::Infallible;
 use std::fmt::Write;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::stream;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -16,15 +12,13 @@ use utoipa::IntoParams;
 use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
+use super::streamed::{Teller, streamed};
 use super::subscriber::Subscriber;
 use crate::node::{EventFollower, Happened, KINDS};
 use crate::time;
 
 /// The header in which a program names the last event that it had.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
-
-/// The type of a stream of events.
-pub(super) const EVENTS_TYPE: &str = "text/event-stream";
 
 /// How long nothing happens before the stream says that it is still there.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -96,13 +90,7 @@ pub(super) async fn events(
     if let Some(reason) = unknown {
         push_reset(&mut opening, epoch, follower.seen(), reason, None);
     }
-    let reader = Reader { epoch, follower, types, opening: Some(opening) };
-    let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
-        let text = reader.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
-    }));
-    let headers = [(header::CONTENT_TYPE, EVENTS_TYPE), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+    Ok(streamed(Reader { epoch, follower, types, opening: Some(opening) }))
 }
 
 /// Somebody who reads events as they come.
@@ -113,8 +101,7 @@ struct Reader {
     opening: Option<String>,
 }
 
-impl Reader {
-    /// Returns what is to be sent next, once there is something; `None` once the node is gone.
+impl Teller for Reader {
     async fn next(&mut self) -> Option<String> {
         if let Some(opening) = self.opening.take() {
             return Some(opening);
@@ -139,7 +126,9 @@ impl Reader {
             }
         }
     }
+}
 
+impl Reader {
     fn text(&self, happened: &[Happened]) -> String {
         let mut text = String::new();
         for (at, one) in happened.iter().enumerate() {

@@ -1,15 +1,11 @@
 //! Direct messages that came, over HTTP: as a stream, and page by page.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 
 use axum::Json;
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use data_encoding::BASE64;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +14,8 @@ use x0x_tracker::timestamp::Timestamp;
 use super::asked::Asked;
 use super::body::bad_query;
 use super::errors::{Failure, Failures};
-use super::events::{EVENTS_TYPE, LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
+use super::events::{LAST_EVENT_ID, RETRY_MS, SILENCE_MAX};
+use super::streamed::{Teller, streamed};
 use super::subscriber::Subscriber;
 use crate::dm::{Carried, Envelope, Form};
 use crate::node::{Follower, Heard};
@@ -60,13 +57,7 @@ pub(super) async fn events(
     };
     let follower = node.mailbox().admit(subscriber.max, &subscriber.name, after)?;
     let opening = Some(format!("id: {}\nretry: {RETRY_MS}\n\n", follower.seen()));
-    let reader = Reader { follower, heard: VecDeque::new(), opening };
-    let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
-        let text = reader.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
-    }));
-    let headers = [(header::CONTENT_TYPE, EVENTS_TYPE), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+    Ok(streamed(Reader { follower, heard: VecDeque::new(), opening }))
 }
 
 /// Somebody who reads messages as they come.
@@ -77,8 +68,7 @@ struct Reader {
     opening: Option<String>,
 }
 
-impl Reader {
-    /// Returns what is to be sent next; `None` once the node is gone.
+impl Teller for Reader {
     async fn next(&mut self) -> Option<String> {
         if let Some(opening) = self.opening.take() {
             return Some(opening);

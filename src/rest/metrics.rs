@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::answer::API_VERSION;
 use super::errors::{Failure, Failures};
 use crate::node::Node;
-use crate::pump::{BOUNDS_US, LaneView, LanesView, PumpView, Spread, TopicView};
+use crate::pump::{BOUNDS_US, LaneView, PumpView, Spread, TopicView};
 
 use self::Counted::{Bytes, Ms, Things, Us};
 
@@ -30,7 +30,7 @@ pub(super) async fn metrics(State(node): State<Node>) -> Result<Response, Failur
         uptime_ms: status.uptime_ms,
         links: status.peers as u64,
         pump: node.pump(),
-        topics: node.topics().await?,
+        topics: node.topics(),
     };
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(measured)).into_response())
 }
@@ -89,7 +89,7 @@ const COUNTERS: [Figure; 7] = [
     ("enqueued", Things, |lane| lane.enqueued_total, "Frames that were let in."),
     ("dequeued", Things, |lane| lane.dequeued_total, "Frames that were taken to be acted on."),
     ("dropped", Things, |lane| lane.dropped_full, "Frames dropped because the queue was full."),
-    ("shed", Things, |lane| lane.shed_priority, "Frames left out as dispensable or too fast."),
+    ("shed", Things, |lane| lane.shed_priority, "Frames left out as dispensable."),
     ("backpressured", Ms, |lane| lane.backpressured_ms, "How long senders were held back."),
     ("above_80", Ms, |lane| lane.above_80_ms, "How long more than 80 percent were in use."),
 ];
@@ -139,9 +139,9 @@ impl Measured {
             [("in", recv_pump, per_peer), ("out", send_pump, send_per_peer)]
         {
             let labelled = |(lane, view)| (vec![("direction", direction), ("lane", lane)], view);
-            all.extend(each(lanes).map(labelled));
+            all.extend(lanes.each().map(labelled));
             for (peer, lanes) in peers {
-                of_peers.extend(each(lanes).map(labelled).map(|(mut labels, view)| {
+                of_peers.extend(lanes.each().map(labelled).map(|(mut labels, view)| {
                     labels.push(("peer", peer));
                     (labels, view)
                 }));
@@ -286,9 +286,4 @@ fn buckets(spread: &Spread) -> Vec<(f64, u64)> {
         (*bound_us as f64 / 1e6, counted)
     });
     counted.collect()
-}
-
-fn each(lanes: &LanesView) -> impl Iterator<Item = (&'static str, &LaneView)> {
-    let LanesView { control, pubsub, direct, sync } = lanes;
-    [("control", control), ("pubsub", pubsub), ("direct", direct), ("sync", sync)].into_iter()
 }

@@ -27,6 +27,7 @@ mod requests;
 mod routes;
 mod schema;
 mod serving;
+mod streamed;
 mod subscriber;
 
 pub use answer::API_VERSION;

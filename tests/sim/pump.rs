@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use x0x::hub::Input;
+use x0x::hub::{Input, kind_of};
 use x0x::link::policy::LinkId;
-use x0x::mesh::{Purpose, purpose_of};
-use x0x::pump::{Arrived, Kind, LanesView, Offered, Policy, Proofs, RecvPump, RepairsView};
-use x0x::wire::{Control, Lane};
+use x0x::pump::{Arrived, LanesView, Offered, Policy, Proofs, RecvPump, RepairsView};
+use x0x::wire::Lane;
 use x0x_tracker::id::AgentId;
 
 use crate::scenarios::meet;
@@ -49,15 +48,7 @@ impl World {
         if paced.links.insert(link) {
             paced.pump.open(now, peer);
         }
-        let kind = match lane {
-            Lane::Control if Control::is_repeated(&bytes) => Kind::Light,
-            Lane::Pubsub => match purpose_of(&bytes[32..]) {
-                Some(Purpose::Broadcast) => Kind::Data,
-                Some(Purpose::Offer | Purpose::Request | Purpose::Walk) => Kind::Light,
-                _ => Kind::Firm,
-            },
-            _ => Kind::Firm,
-        };
+        let kind = kind_of(lane, &bytes);
         let frame = Arrived { link, lane, bytes: bytes.into(), kind };
         let offered = paced.pump.offer(now, peer, frame, false, &mut Vec::new());
         assert!(!matches!(offered, Offered::Held(_)), "nobody here sends so much control");

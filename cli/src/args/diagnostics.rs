@@ -21,7 +21,7 @@ full        how much of the queue is in use, in frames or in bytes, whichever is
 depth       frames that wait, and how many may
 in/s out/s  frames that came and were taken, each second of the last ten
 dropped     frames that were dropped because the queue was full; each has a repair follow
-shed        frames that others can do without, or that came too fast
+shed        frames that were left out because others can do without them
 held back   how long senders were held back
 dwell       how long frames waited: half of them less, and 99 of 100
 verify      how long checking the signatures of a frame took: half of them less

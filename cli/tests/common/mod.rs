@@ -6,6 +6,7 @@ pub mod git;
 pub mod mounts;
 pub mod node;
 pub mod site;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,10 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use x0x::pump::FRAMES_MAX;
-
-/// The policies of a pump that a node knows.
-const POLICIES: [&str; 5] = ["fair", "naive", "drop-oldest", "workers", "quota"];
+use x0x::pump::{FRAMES_MAX, Policy};
 
 /// How many nodes are not as they should be in an adverse run.
 const BAD: usize = 3;
@@ -75,8 +72,8 @@ pub fn setting<T: FromStr>(name: &str, otherwise: T) -> T {
 
 fn policy(name: &str, otherwise: &str) -> String {
     let policy = setting(name, otherwise.to_owned());
-    let is_known = policy.is_empty() || POLICIES.contains(&policy.as_str());
-    assert!(is_known, "{name}: '{policy}' is none of {}", POLICIES.join(", "));
+    let is_known = policy.is_empty() || Policy::named(&policy).is_some();
+    assert!(is_known, "{name}: '{policy}' is none of {:?}", Policy::ALL.map(|policy| policy.name));
     policy
 }
 

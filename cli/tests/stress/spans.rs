@@ -16,7 +16,7 @@ const FULL_BYTES_PCT: f64 = 99.0;
 
 /// Returns the lanes in the order of [`LANES`].
 pub fn lanes(view: &LanesView) -> [&LaneView; 4] {
-    [&view.control, &view.pubsub, &view.direct, &view.sync]
+    view.each().map(|(_, lane)| lane)
 }
 
 fn share_pct(part: u64, whole: u64) -> f64 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use x0x_tracker::id::AgentId;
 
-use super::{RecvPump, Report};
+use super::{Peer, RecvPump, Report};
 use crate::wire::Lane;
 
 impl RecvPump {
@@ -18,22 +18,22 @@ impl RecvPump {
         is_again: bool,
         reports: &mut Vec<Report>,
     ) -> bool {
-        let at = Lane::Sync as usize;
-        let Some(of) = self.peers.get_mut(&peer) else { return true };
-        if !is_again {
-            of.gauges[at].produced(now);
-            self.lanes[at].produced(now);
+        if !self.peers.contains_key(&peer) {
+            return true;
         }
-        // The largest frame finds room where nothing else waits.
-        let is_alone = of.sync.frames == 0;
+        if !is_again {
+            self.count(peer, Lane::Sync, |gauge| gauge.produced(now));
+        }
         let room = self.policy.room;
-        if !is_alone && (of.sync.frames >= room.frames || of.sync.bytes + bytes > room.bytes) {
+        let Some(Peer { sync, .. }) = self.peers.get_mut(&peer) else { return true };
+        // The largest frame finds room where nothing else waits.
+        let is_alone = sync.frames == 0;
+        if !is_alone && (sync.frames >= room.frames || sync.bytes + bytes > room.bytes) {
             return false;
         }
-        of.sync.frames += 1;
-        of.sync.bytes += bytes;
-        of.gauges[at].enqueued(bytes);
-        self.lanes[at].enqueued(bytes);
+        sync.frames += 1;
+        sync.bytes += bytes;
+        self.count(peer, Lane::Sync, |gauge| gauge.enqueued(bytes));
         let fill = self.mark(now, peer, Lane::Sync);
         reports.extend(self.pressure.sample(now, peer, Lane::Sync, fill).into_iter().flatten());
         true
@@ -41,14 +41,14 @@ impl RecvPump {
 
     /// Notes that a frame of a sync stream was taken that waited so long.
     pub fn leave(&mut self, now: Duration, peer: AgentId, bytes: usize, dwell: Duration) {
-        let at = Lane::Sync as usize;
-        self.lanes[at].dequeued(now, dwell);
-        self.lanes[at].left(1, bytes);
-        let Some(of) = self.peers.get_mut(&peer) else { return };
-        of.sync.frames = of.sync.frames.saturating_sub(1);
-        of.sync.bytes = of.sync.bytes.saturating_sub(bytes);
-        of.gauges[at].dequeued(now, dwell);
-        of.gauges[at].left(1, bytes);
+        if let Some(Peer { sync, .. }) = self.peers.get_mut(&peer) {
+            sync.frames = sync.frames.saturating_sub(1);
+            sync.bytes = sync.bytes.saturating_sub(bytes);
+        }
+        self.count(peer, Lane::Sync, |gauge| {
+            gauge.dequeued(now, dwell);
+            gauge.left(1, bytes);
+        });
         self.mark(now, peer, Lane::Sync);
     }
 }

@@ -133,10 +133,7 @@ fn queues<'a>(
     peer: &'a str,
     lanes: &'a LanesView,
 ) -> impl Iterator<Item = Queue<'a>> {
-    let LanesView { control, pubsub, direct, sync } = lanes;
-    [("control", control), ("pubsub", pubsub), ("direct", direct), ("sync", sync)]
-        .into_iter()
-        .map(move |(lane, view)| Queue { way, lane, peer, view })
+    lanes.each().into_iter().map(move |(lane, view)| Queue { way, lane, peer, view })
 }
 
 /// Returns so many of them, the fullest, in the order in which they stand.
