@@ -411,7 +411,7 @@ impl Hub {
         let peer = state.peer;
         for list in state.lists.clone() {
             let input = match is_detached {
-                true => mesh::Input::LinkDown(peer),
+                true => mesh::Input::TooSlow(peer),
                 false => mesh::Input::Slow(peer),
             };
             self.mesh(now, list, input, effects);

@@ -6,7 +6,7 @@ use x0x_tracker::id::AgentId;
 
 use super::bounds::{ANSWER_BYTES_MIN, Peer};
 use super::config::HOPS_MAX;
-use super::state::{Mesh, asks_to_be_neighbour};
+use super::state::{Mesh, asks_to_be_neighbour, take_leave};
 use super::wire::{self, BroadcastId, Gossip, Message, NONCE_BYTES, Offer, Scope, Swarm};
 use super::{Breach, Effect, Gate, Verdict};
 
@@ -61,6 +61,10 @@ impl Mesh {
         if !is_farewell && !self.take_swarm(from) {
             return;
         }
+        let wants_in = matches!(swarm, Swarm::Join(_) | Swarm::Neighbor { .. });
+        if wants_in && self.is_resting(from) {
+            return take_leave(from, effects);
+        }
         let me = self.me;
         let is_other_member = |agent: AgentId| agent != me && gate.is_member(agent);
         let before = named(&swarm);
@@ -94,9 +98,7 @@ impl Mesh {
     ) {
         match gossip {
             Gossip::Broadcast { id, content, scope } => {
-                if self.is_wanted(from, id, content, scope, gate, effects) {
-                    self.pass(from, frame, gate, effects);
-                }
+                self.on_broadcast(from, (id, content, scope), frame, gate, effects);
             }
             Gossip::Prune => self.pass(from, frame, gate, effects),
             Gossip::Graft { id, round } => {
@@ -115,54 +117,62 @@ impl Mesh {
         }
     }
 
-    /// Judges a broadcast before the proto sees it, and tells whether it is to see it.
-    fn is_wanted(
+    /// Judges a broadcast before the proto sees it. Whether the id is the one of its content is known only once it
+    /// was hashed, which the proto does as well: nothing is noted of an id before that.
+    fn on_broadcast(
         &mut self,
         from: AgentId,
-        id: BroadcastId,
-        content: &[u8],
-        scope: Scope,
+        (id, content, scope): (BroadcastId, &[u8], Scope),
+        frame: &[u8],
         gate: &mut dyn Gate,
         effects: &mut Vec<Effect>,
-    ) -> bool {
+    ) {
         if self.memory.was_relayed(&id) {
             // The proto answers a copy with a prune.
-            return self.memory.is_in_proto(self.now, &id) && scope.hops().is_some();
+            if self.memory.is_in_proto(self.now, &id) && scope.hops().is_some() {
+                self.pass(from, frame, gate, effects);
+            }
+            return;
         }
         if self.memory.is_known(&id) {
             self.tally.known_total += 1;
-            return false;
-        }
-        if *blake3::hash(content).as_bytes() != id {
-            effects.push(Effect::Breach { from, breach: Breach::WrongId });
-            return false;
+            return;
         }
         // A relay adds one to what it was told, so that the sender need not be to blame.
         if scope.hops().is_none() || !self.memory.has_room(content.len()) {
             self.tally.full_total += 1;
             effects.push(Effect::Missed { from });
-            return false;
+            return;
         }
-        let verdict = gate.judge(from, content.get(NONCE_BYTES..).unwrap_or_default());
-        match verdict {
+        match gate.judge(from, content.get(NONCE_BYTES..).unwrap_or_default()) {
             Verdict::Relay => {
-                self.memory.relay(self.now, id, content.len());
-                self.close_offers(&id);
+                let before = effects.len();
+                self.pass(from, frame, gate, effects);
+                // What the proto takes it delivers, and it takes all but what has another hash.
+                let is_delivered = |effect: &Effect| matches!(effect, Effect::Deliver { .. });
+                if effects[before..].iter().any(is_delivered) {
+                    self.memory.relay(self.now, id, content.len());
+                    self.close_offers(&id);
+                } else {
+                    effects.push(Effect::Breach { from, breach: Breach::WrongId });
+                }
             }
-            Verdict::Known => {
+            Verdict::Known if *blake3::hash(content).as_bytes() == id => {
                 self.tally.known_total += 1;
                 self.memory.know(self.now, id);
                 self.close_offers(&id);
             }
-            Verdict::Refuse | Verdict::Breach => {
+            Verdict::Known => effects.push(Effect::Breach { from, breach: Breach::WrongId }),
+            Verdict::Refuse => {
                 self.tally.refused_total += 1;
                 self.account(from).offers.remove(&id);
             }
+            Verdict::Breach => {
+                self.tally.refused_total += 1;
+                self.account(from).offers.remove(&id);
+                effects.push(Effect::Breach { from, breach: Breach::Payload });
+            }
         }
-        if verdict == Verdict::Breach {
-            effects.push(Effect::Breach { from, breach: Breach::Payload });
-        }
-        verdict == Verdict::Relay
     }
 
     /// Returns the offers that the proto is to see: of what is not here, each once, up to a number.
@@ -216,12 +226,15 @@ impl Mesh {
     }
 
     /// Takes a member that believes it is a neighbour for one that asks to be: with room it becomes one,
-    /// else it is told that it is none. The two sides can differ when a frame was lost, and nothing in
+    /// else, or while it rests, it is told that it is none. The two sides can differ when a frame was lost, and nothing in
     /// the proto would notice.
     fn adopt(&mut self, from: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
-        if self.take_swarm(from)
-            && let Some(word) = asks_to_be_neighbour()
-        {
+        if !self.take_swarm(from) {
+            return;
+        }
+        if self.is_resting(from) {
+            take_leave(from, effects);
+        } else if let Some(word) = asks_to_be_neighbour() {
             self.step(InEvent::RecvMessage(from, word), gate, effects);
         }
     }

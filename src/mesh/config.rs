@@ -62,6 +62,9 @@ pub struct MeshConfig {
     /// How long the hash of a broadcast is remembered. 30 s; above [`MeshConfig::kept_for`], so that
     /// none is taken for new while others still have it.
     pub remembered_for: Duration,
+    /// How long an agent that took broadcasts too slowly is no neighbour. 30 s: the longest between two comparisons,
+    /// so that what it lacks was fetched once without gossip in the way.
+    pub rest: Duration,
     /// How many broadcasts are kept at most. When full, new ones are pulled instead.
     pub kept_max: usize,
     /// How many bytes of broadcasts are kept at most. When full, new ones are pulled instead.
@@ -84,6 +87,7 @@ impl Default for MeshConfig {
             offers_max: 1_024,
             kept_for: Duration::from_secs(10),
             remembered_for: Duration::from_secs(30),
+            rest: Duration::from_secs(30),
             kept_max: 8_192,
             kept_bytes_max: 16 << 20,
             peers_max: 1_024,

@@ -49,6 +49,9 @@ pub enum Input<'a> {
     LinkDown(AgentId),
     /// This neighbour takes broadcasts too slowly: only offer them to it, until it asks for one.
     Slow(AgentId),
+    /// This agent still takes them too slowly: it is told that it is no neighbour, and becomes none again before
+    /// [`MeshConfig::rest`] has passed or its link was lost. What it lacks, it finds by comparing.
+    TooSlow(AgentId),
     /// A frame from the pubsub lane of this list.
     Frame {
         /// Who is at the other end of the link.

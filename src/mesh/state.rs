@@ -34,6 +34,8 @@ pub struct Mesh {
     /// Who was asked to be a neighbour, or told that it is one, and when the proto's note of that is
     /// cleared. It notes both alike, and only a question in time.
     asked: BTreeMap<AgentId, Duration>,
+    /// Who took broadcasts too slowly, and until when it is no neighbour.
+    resting: BTreeMap<AgentId, Duration>,
     pub(super) memory: Memory,
     pub(super) tally: Tally,
     /// How many members may still be asked to be neighbours if they have room.
@@ -62,6 +64,7 @@ impl Mesh {
             neighbours: BTreeSet::new(),
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            resting: BTreeMap::new(),
             memory: Memory::new(&config),
             tally: Tally::default(),
             questions: Bucket::new(QUESTION_RATE, Duration::ZERO),
@@ -91,6 +94,7 @@ impl Mesh {
             Input::Join(contacts) => self.join(contacts, gate, effects),
             Input::LinkDown(peer) => self.on_link_down(peer, gate, effects),
             Input::Slow(peer) => self.on_slow(peer, gate, effects),
+            Input::TooSlow(peer) => self.on_too_slow(peer, gate, effects),
             Input::Frame { from, bytes } => self.on_frame(from, bytes, gate, effects),
             Input::Broadcast(payload) => self.broadcast(&payload, gate, effects)?,
             Input::Tick => {}
@@ -138,7 +142,9 @@ impl Mesh {
             self.is_open = true;
             self.timers.set(self.now, MeshConfig::SWEEP_INTERVAL, Due::Sweep);
         }
-        let is_new = |contact: &AgentId| *contact != self.me && !self.neighbours.contains(contact);
+        let is_new = |contact: &AgentId| {
+            *contact != self.me && !self.neighbours.contains(contact) && !self.is_resting(*contact)
+        };
         let contacts: Vec<_> = contacts.into_iter().filter(is_new).collect();
         let contacts = contacts.into_iter().take(self.config.active_view).collect();
         self.step(InEvent::Command(Command::Join(contacts)), gate, effects);
@@ -149,6 +155,7 @@ impl Mesh {
             return;
         }
         self.asked.remove(&peer);
+        self.resting.remove(&peer);
         let was_neighbour = self.neighbours.contains(&peer);
         self.step(InEvent::PeerDisconnected(peer), gate, effects);
         if !was_neighbour {
@@ -164,6 +171,20 @@ impl Mesh {
         {
             self.step(InEvent::RecvMessage(peer, prune), gate, effects);
         }
+    }
+
+    fn on_too_slow(&mut self, peer: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
+        if !self.neighbours.contains(&peer) {
+            return;
+        }
+        self.resting.insert(peer, self.now + self.config.rest);
+        take_leave(peer, effects);
+        self.step(InEvent::PeerDisconnected(peer), gate, effects);
+    }
+
+    /// Tells whether an agent is no neighbour for a while because it was too slow.
+    pub(super) fn is_resting(&self, agent: AgentId) -> bool {
+        self.resting.get(&agent).is_some_and(|until| *until > self.now)
     }
 
     fn broadcast(
@@ -198,6 +219,7 @@ impl Mesh {
         self.timers = Timers::new();
         self.peers.clear();
         self.asked.clear();
+        self.resting.clear();
         self.memory = Memory::new(&self.config);
     }
 
@@ -230,6 +252,7 @@ impl Mesh {
             // This node is none, so that losing it has no other effect.
             self.step(InEvent::PeerDisconnected(self.me), gate, effects);
         }
+        self.resting.retain(|_, until| *until > now);
         let asked = self.asked.iter().filter(|(_, until)| **until <= now);
         for peer in asked.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.settle(peer, gate, effects);
@@ -354,6 +377,9 @@ impl Mesh {
         let Some(frame) = wire::write(message) else { return Sent::Done };
         let is_sent = match wire::read(&frame) {
             Ok(Message::Swarm(Swarm::Neighbor { priority, .. })) => {
+                if self.is_resting(to) {
+                    return Sent::NotNow;
+                }
                 // To a neighbour it is an answer.
                 let is_question = priority == Priority::Low && !self.neighbours.contains(&to);
                 if is_question && !self.questions.take(self.now, QUESTION_COST) {
@@ -383,15 +409,23 @@ enum Sent {
     Done,
     /// The proto is to forget this agent, which is no member.
     Stranger,
-    /// Enough members were asked of late: it counts as refused.
+    /// Enough members were asked of late, or this one was too slow: it counts as refused.
     NotNow,
 }
 
 /// Returns what the proto is told where it must not ask a member just now: that one refused, and keeps
 /// its place among those that are remembered.
 fn refuses(peer: AgentId) -> Option<InEvent<AgentId>> {
-    let word = Message::Swarm(Swarm::Disconnect { alive: true, respond: false });
-    Some(InEvent::RecvMessage(peer, wire::to_proto(&wire::write(&word)?)?))
+    Some(InEvent::RecvMessage(peer, wire::to_proto(&farewell()?)?))
+}
+
+/// Tells an agent that it is no neighbour.
+pub(super) fn take_leave(peer: AgentId, effects: &mut Vec<Effect>) {
+    effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
+}
+
+fn farewell() -> Option<Vec<u8>> {
+    wire::write(&Message::Swarm(Swarm::Disconnect { alive: true, respond: false }))
 }
 
 /// Returns the word by which an agent asks to be a neighbour if there is room.

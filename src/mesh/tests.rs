@@ -235,13 +235,22 @@ fn what_is_known_is_neither_relayed_nor_delivered_nor_asked_for() {
 }
 
 #[test]
-fn a_broadcast_under_the_hash_of_another_is_a_breach_and_not_judged() {
+fn a_broadcast_under_the_hash_of_another_is_a_breach_and_takes_nothing_from_that() {
     let mut bench = Bench::new();
     bench.befriend(1);
-    let said = Said { id: [9; 32], content: b"12345678 payload".to_vec() };
+    bench.befriend(2);
+    let said = Said::new(1, b"news");
+    bench.gossip(2, said.offer());
     let breach = Effect::Breach { from: agent(1), breach: Breach::WrongId };
-    assert_eq!(bench.gossip(1, said.after(0)), [breach]);
-    assert_eq!(bench.door.judged.len(), 0);
+    for verdict in [Verdict::Relay, Verdict::Known] {
+        bench.door.verdict = verdict;
+        let forged = Said { id: said.id, content: b"12345678 payload".to_vec() };
+        assert_eq!(bench.gossip(1, forged.after(0)), [breach.clone()]);
+        let held = bench.mesh.held();
+        assert_eq!((held.kept, held.remembered, held.offers), (0, 0, 1));
+    }
+    bench.door.verdict = Verdict::Relay;
+    assert!(is_delivered(&bench.gossip(2, said.after(0))));
 }
 
 #[test]
@@ -464,6 +473,41 @@ fn a_slow_neighbour_is_only_offered_broadcasts_until_it_asks_for_one() {
     let is_sent = |said: &Message<'_>| matches!(said, Message::Gossip(Gossip::Broadcast { .. }));
     assert!(self::sent(&answered).iter().any(|(to, said)| *to == agent(1) && is_sent(said)));
     assert!(bench.mesh.neighbours().contains(&agent(1)));
+}
+
+#[test]
+fn a_neighbour_that_is_too_slow_rests_for_a_while_and_is_told_so() {
+    let mut bench = Bench::new();
+    bench.befriend(1);
+    let is_farewell = |effects: &[Effect]| {
+        let farewell = Message::Swarm(Swarm::Disconnect { alive: true, respond: false });
+        sent(effects).contains(&(agent(1), farewell))
+    };
+    assert_eq!(bench.input(Input::TooSlow(agent(3))), [], "who is no neighbour stays none");
+    let effects = bench.input(Input::TooSlow(agent(1)));
+    assert!(is_farewell(&effects), "{effects:?}");
+    assert!(effects.contains(&Effect::NeighbourDown(agent(1))));
+    // Whatever it says or asks, it is none, and so it is if this side would like to join through it.
+    let said = Said::new(1, b"news");
+    let effects = bench.gossip(1, said.after(0));
+    assert!(is_farewell(&effects) && effects.contains(&missed(1)), "its news is pulled");
+    let asks = Swarm::Neighbor { priority: Priority::High, data: None };
+    for swarm in [Swarm::Join(None), asks.clone()] {
+        let effects = bench.swarm(1, swarm);
+        assert!(is_farewell(&effects) && effects.len() == 1, "{effects:?}");
+    }
+    assert_eq!(bench.input(Input::Join(vec![agent(1)])), []);
+    bench.befriend(2);
+    let walk = Swarm::ForwardJoin { peer: node(1), ttl: 0 };
+    assert!(sent(&bench.swarm(2, walk)).iter().all(|(to, _)| *to != agent(1)));
+    bench.wait(Duration::from_secs(29));
+    assert!(!bench.mesh.neighbours().contains(&agent(1)));
+    bench.wait(Duration::from_secs(1));
+    bench.befriend(1);
+    // A link that was lost ends the rest: what was slow about it may be over.
+    bench.input(Input::TooSlow(agent(1)));
+    bench.input(Input::LinkDown(agent(1)));
+    bench.befriend(1);
 }
 
 #[test]
