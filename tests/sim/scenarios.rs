@@ -89,10 +89,10 @@ fn while_one_of_five_does_nothing_the_others_hear_of_each_other_within_a_second_
         |world: &mut World, node: usize| world.open_or_running(node).info().unwrap().issues;
     let pause = Fault::Pause { node: 4, time: 20 * SECOND, stands: Stands::Stopped };
     world.befall(pause);
-    let (every, patience) = (SECOND / 10, 15);
+    let (every, patience) = (SECOND / 20, 30);
     let mut made = Vec::new();
     let mut late = Vec::new();
-    for at in 0..180 {
+    for at in 0..360 {
         world.create(at % 4);
         made.push((0..4).map(|node| issues(&mut world, node)).max().unwrap());
         world.run_for(every);
