@@ -381,7 +381,7 @@ pub fn settle_fork(
     list: ListId,
     run: &Run,
 ) -> Result<Settled, TrackerError> {
-    let proved = run.prove(list, &*tracker.charter()?, verifier)?;
+    let proved = run.clone().prove(list, &*tracker.charter()?, verifier)?;
     tracker.settle_fork(&proved)
 }
 

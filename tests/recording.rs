@@ -9,7 +9,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use x0x::identity::{Identity, MlDsa};
 use x0x::link::policy::LinkId;
-use x0x::pump::{Arrived, Kind, Offered, Policy, Recorder, RecvPump};
+use x0x::pump::{Arrived, Keys, Kind, Offered, Policy, Recorder, RecvPump};
 use x0x::wire::Lane;
 use x0x_tracker::id::AgentId;
 use x0x_tracker::journal::signature::{Signer, Verifier};
@@ -45,7 +45,7 @@ fn work(frames: u32, is_counted: bool, signed: &str) -> u32 {
     let peers: Vec<AgentId> = (1..=4).map(|n| AgentId([n; 32])).collect();
     peers.iter().for_each(|peer| pump.open(Duration::ZERO, *peer));
     let bytes = bytes::Bytes::from([&MESSAGE[..], &signature].concat());
-    let mut taken = 0;
+    let (keys, mut taken) = (Keys::default(), 0);
     for n in 0..frames {
         let now = Duration::from_micros(u64::from(n) * 100);
         let frame =
@@ -53,7 +53,7 @@ fn work(frames: u32, is_counted: bool, signed: &str) -> u32 {
         let offered = pump.offer(now, peers[n as usize % 4], frame, false, &mut Vec::new());
         assert!(matches!(offered, Offered::In));
         let job = pump.job().unwrap();
-        let recorder = Recorder::new(&MlDsa);
+        let recorder = Recorder::new(&MlDsa, &keys, job.bytes.clone());
         assert!(recorder.verify(&public_key, &job.bytes[..300], &job.bytes[300..]));
         let took = Duration::from_micros(76);
         pump.checked(&job, recorder.into_proofs(), Some(took));

@@ -345,7 +345,7 @@ fn by_itself(a: &Writer, items: Vec<Item>, pace: Pace) -> Duration {
                 }
                 if left <= measured {
                     let run = newest.as_ref().unwrap();
-                    run.prove(list, &charter, &verifier).unwrap();
+                    run.clone().prove(list, &charter, &verifier).unwrap();
                 }
                 left -= 1;
                 if pace == Pace::Rate && left < measured {

@@ -52,7 +52,7 @@ impl ListGate<'_> {
         }
     }
 
-    fn moved(&mut self, from: AgentId, run: &Run) -> Verdict {
+    fn moved(&mut self, from: AgentId, run: Run) -> Verdict {
         let [header] = &run.headers[..] else { return Verdict::Breach };
         let Ok(header) = decode_header(header) else { return Verdict::Breach };
         if let Some(verdict) = self.without_proof(from, &header) {
@@ -139,7 +139,7 @@ impl Gate for ListGate<'_> {
     fn judge(&mut self, from: AgentId, payload: &[u8]) -> Verdict {
         match Payload::read(payload) {
             Ok(Payload::Commit(commit)) => self.commit(from, commit),
-            Ok(Payload::Moved(run)) => self.moved(from, &run),
+            Ok(Payload::Moved(run)) => self.moved(from, run),
             Ok(Payload::Statement(signed)) => self.statement(signed),
             Ok(Payload::Sealed { to, sealed }) => self.sealed(to, sealed),
             Err(_) => Verdict::Breach,

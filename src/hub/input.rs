@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use x0x_tracker::claim::beat::SignedBeat;
 use x0x_tracker::id::{AgentId, ListId, LogId, RecordHash};
 use x0x_tracker::journal::charter::{Charter, Role, Signed};
@@ -60,7 +61,7 @@ pub enum Input {
         /// On which lane.
         lane: Lane,
         /// The frame.
-        bytes: Vec<u8>,
+        bytes: Bytes,
     },
     /// The request of a sync stream came.
     Request {

@@ -75,7 +75,7 @@ impl Scene {
 
     fn hear(&mut self, link: u64, frame: &Control) -> Vec<Effect> {
         let bytes = wire::encode(frame);
-        self.tell(Input::Frame { link: LinkId(link), lane: Lane::Control, bytes })
+        self.tell(Input::Frame { link: LinkId(link), lane: Lane::Control, bytes: bytes.into() })
     }
 
     /// Links a member that greets with the list; the link has the member's number.
@@ -330,7 +330,7 @@ fn a_link_that_was_ended_for_a_breach_is_not_listened_to() {
     let mut scene = Scene::new(2);
     scene.link(2, RULES_VERSION);
     let mut garbage = || {
-        let (link, lane, bytes) = (LinkId(2), Lane::Control, vec![9; 9]);
+        let (link, lane, bytes) = (LinkId(2), Lane::Control, vec![9; 9].into());
         scene.tell(Input::Frame { link, lane, bytes }).len()
     };
     assert_eq!(garbage(), 2, "it is ended, and that is told");

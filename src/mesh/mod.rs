@@ -30,6 +30,7 @@ mod config;
 mod state;
 mod wire;
 
+use bytes::Bytes;
 use x0x_tracker::id::AgentId;
 
 pub use config::{
@@ -82,7 +83,7 @@ pub enum Effect {
         /// The neighbour it came from, not its author.
         from: AgentId,
         /// What was broadcast.
-        payload: Vec<u8>,
+        payload: Bytes,
         /// How many passed it on before that neighbour sent it; 0 from its author.
         hops: u16,
     },

@@ -357,7 +357,7 @@ impl Mesh {
             }
             Event::Received(gossip) => effects.push(Effect::Deliver {
                 from: gossip.delivered_from,
-                payload: gossip.content.get(NONCE_BYTES..).unwrap_or_default().to_vec(),
+                payload: gossip.content.slice(NONCE_BYTES.min(gossip.content.len())..),
                 hops: wire::hops_of(&gossip.scope),
             }),
         }

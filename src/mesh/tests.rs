@@ -192,7 +192,7 @@ fn what_the_gate_lets_pass_is_relayed_and_delivered_once() {
     let effects = bench.gossip(1, said.after(4));
     let relayed = vec![(agent(2), Message::Gossip(said.after(5)))];
     assert_eq!(sent(&effects), relayed);
-    let payload = b"news".to_vec();
+    let payload = Bytes::from_static(b"news");
     assert!(effects.contains(&Effect::Deliver { from: agent(1), payload, hops: 4 }));
     let copy = bench.gossip(2, said.after(1));
     assert_eq!(sent(&copy), [(agent(2), Message::Gossip(Gossip::Prune))]);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use x0x_tracker::id::{ListId, LogId};
 use x0x_tracker::journal::charter::Charter;
 use x0x_tracker::journal::commit::{Position, decode_header};
@@ -15,16 +16,19 @@ use x0x_tracker::tasklist::Verdict;
 
 use crate::hub::Input;
 use crate::mesh::{self, BroadcastId};
-use crate::pump::{Job, Proofs, Recorder};
+use crate::pump::{Job, Keys, Proofs, Recorder};
 use crate::time;
 use crate::wire::{Lane, Payload};
 
-/// How many broadcasts are remembered that were looked at: the copies that neighbours send of one come within moments.
+/// How many broadcasts are remembered that were looked at, and how many bytes of them are kept at most: the copies that
+/// neighbours send of one come within moments.
 const SEEN_MAX: usize = 512;
+const SEEN_BYTES_MAX: usize = 4 << 20;
 
 /// What is needed to look at signatures.
 pub(super) struct Checks {
     verifier: Arc<dyn Verifier>,
+    keys: Keys,
     known: Mutex<Known>,
     seen: Mutex<Seen>,
 }
@@ -41,13 +45,14 @@ struct Known {
 #[derive(Default)]
 struct Seen {
     proofs: HashMap<BroadcastId, Proofs>,
-    /// Oldest first.
-    order: VecDeque<BroadcastId>,
+    /// Oldest first, each with how many bytes it has, and how many all have.
+    order: VecDeque<(BroadcastId, usize)>,
+    bytes: usize,
 }
 
 impl Checks {
     pub(super) fn new(verifier: Arc<dyn Verifier>) -> Self {
-        Self { verifier, known: Mutex::default(), seen: Mutex::default() }
+        Self { verifier, keys: Keys::default(), known: Mutex::default(), seen: Mutex::default() }
     }
 
     /// Notes what the hub is told, as far as it matters here.
@@ -88,8 +93,8 @@ impl Checks {
         found.unwrap_or_default()
     }
 
-    fn check_gossip(&self, frame: &[u8]) -> Option<(Proofs, Option<Duration>)> {
-        let (list, frame) = frame.split_first_chunk::<32>()?;
+    fn check_gossip(&self, job: &Bytes) -> Option<(Proofs, Option<Duration>)> {
+        let (list, frame) = job.split_first_chunk::<32>()?;
         let list = ListId(*list);
         let (id, bytes) = mesh::broadcast_of(frame)?;
         let payload = Payload::read(bytes).ok()?;
@@ -111,7 +116,8 @@ impl Checks {
         if let Some(proofs) = lock(&self.seen).proofs.get(&id) {
             return Some((proofs.clone(), None));
         }
-        let recorder = Recorder::new(self.verifier.as_ref());
+        let signed = job.slice_ref(bytes);
+        let recorder = Recorder::new(self.verifier.as_ref(), &self.keys, signed);
         let began = time::origin();
         // What comes of it is asked again by whoever decides; the answers are what matters.
         match payload {
@@ -124,7 +130,7 @@ impl Checks {
         if proofs.is_empty() {
             return None;
         }
-        lock(&self.seen).put(id, proofs.clone());
+        lock(&self.seen).put(id, proofs.clone(), job.len());
         Some((proofs, Some(took)))
     }
 }
@@ -139,14 +145,16 @@ impl Known {
 }
 
 impl Seen {
-    fn put(&mut self, id: BroadcastId, proofs: Proofs) {
+    fn put(&mut self, id: BroadcastId, proofs: Proofs, bytes: usize) {
         if self.proofs.insert(id, proofs).is_none() {
-            self.order.push_back(id);
+            self.order.push_back((id, bytes));
+            self.bytes += bytes;
         }
-        if self.order.len() > SEEN_MAX
-            && let Some(oldest) = self.order.pop_front()
+        while (self.order.len() > SEEN_MAX || self.bytes > SEEN_BYTES_MAX)
+            && let Some((oldest, bytes)) = self.order.pop_front()
         {
             self.proofs.remove(&oldest);
+            self.bytes -= bytes;
         }
     }
 }
@@ -166,10 +174,15 @@ mod tests {
         for n in 0..SEEN_MAX * 2 {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&(n as u64).to_le_bytes());
-            seen.put(hash, Proofs::default());
-            seen.put(hash, Proofs::default());
+            seen.put(hash, Proofs::default(), 100);
+            seen.put(hash, Proofs::default(), 100);
         }
         assert_eq!((seen.proofs.len(), seen.order.len()), (SEEN_MAX, SEEN_MAX));
+        assert_eq!(seen.bytes, SEEN_MAX * 100);
         assert!(!seen.proofs.contains_key(&[0; 32]));
+        for n in 0..8 {
+            seen.put([n | 0x80; 32], Proofs::default(), SEEN_BYTES_MAX / 2);
+        }
+        assert_eq!((seen.proofs.len(), seen.bytes), (2, SEEN_BYTES_MAX));
     }
 }

@@ -30,7 +30,7 @@ const CONTROLS_IN_A_ROW: u32 = 32;
 const FRAMES_PER_WORKER: usize = 8;
 
 /// How many frames a worker has looked at before whoever takes them is told, while there are more.
-const CHECKED_PER_WAKE: u32 = 4;
+const CHECKED_PER_WAKE: u32 = 16;
 
 /// How often a frame is asked for before other tasks are let run.
 const YIELD_EVERY: u32 = 64;

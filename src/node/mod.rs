@@ -73,7 +73,7 @@ pub use following::{EventFollower, Happened};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use mailbox::{Follower, Heard, MESSAGES_SHOWN, MailView, Mailbox, Wait};
 pub use peers_file::remembered_port;
-pub use runtime::block_on;
+pub use runtime::{block_on, use_small_pages};
 pub use shelf::Shelf;
 pub use subscribers::{NAME_BYTES_MAX, TooManySubscribers};
 pub(crate) use views::unopened;
@@ -462,7 +462,7 @@ fn decide(
 ) {
     let Taken { link, lane, bytes, proofs, .. } = taken;
     prover.trust(proofs);
-    hub.handle(now, hub::Input::Frame { link, lane, bytes: bytes.into() }, effects);
+    hub.handle(now, hub::Input::Frame { link, lane, bytes }, effects);
     prover.trust(Proofs::default());
 }
 

@@ -17,7 +17,7 @@ mod view;
 
 pub use policy::{BYTES_MAX, FRAMES_MAX, OnFull, Policy, Room};
 pub use pressure::{Fill, Level, Report};
-pub use proofs::{Proofs, Prover, Recorder};
+pub use proofs::{Keys, Proofs, Prover, Recorder};
 pub use recv::{Arrived, Job, Offered, RecvPump, Taken};
 pub use send::{Class, Put, SendPump, Slow};
 pub use view::{

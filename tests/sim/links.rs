@@ -404,7 +404,7 @@ impl World {
             return self.breach(node, link, "a frame that is too long");
         }
         if let Some(bytes) = self.pump(node, link, lane, bytes) {
-            self.tell(node, Input::Frame { link, lane, bytes });
+            self.tell(node, Input::Frame { link, lane, bytes: bytes.into() });
         }
     }
 }

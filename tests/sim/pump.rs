@@ -86,7 +86,7 @@ impl World {
             }
         }
         if let Some(taken) = taken {
-            let (link, lane, bytes) = (taken.link, taken.lane, taken.bytes.to_vec());
+            let (link, lane, bytes) = (taken.link, taken.lane, taken.bytes);
             self.tell(node, Input::Frame { link, lane, bytes });
         }
     }

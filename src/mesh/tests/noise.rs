@@ -61,7 +61,10 @@ fn check(bench: &Bench, effects: &[Effect], judged: usize) {
                 wire::read(frame).unwrap();
             }
             Effect::Deliver { payload, hops, .. } => {
-                assert!(new.contains(payload), "delivered without being judged");
+                assert!(
+                    new.iter().any(|judged| judged == payload),
+                    "delivered without being judged"
+                );
                 assert!(*hops <= HOPS_MAX);
             }
             Effect::NeighbourUp(peer)

@@ -77,7 +77,7 @@ impl World {
             match effect {
                 Effect::Send { to: other, frame } => self.post(to, other, frame),
                 Effect::Deliver { payload, .. } => {
-                    *self.heard.entry((payload, to)).or_default() += 1;
+                    *self.heard.entry((payload.to_vec(), to)).or_default() += 1;
                 }
                 Effect::Missed { .. } => self.missed_total += 1,
                 Effect::Breach { from, breach } => panic!("{from} to {to}: {breach}"),

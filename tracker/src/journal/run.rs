@@ -39,7 +39,7 @@ impl Run {
     /// [`JournalError::NotAllowed`] where nothing here knows the author; the others are the sender's
     /// doing.
     pub fn prove(
-        &self,
+        self,
         list: ListId,
         charter: &Charter,
         verifier: &dyn Verifier,
@@ -49,8 +49,8 @@ impl Run {
             return Err(malformed);
         }
         let mut links: Vec<Link> = Vec::with_capacity(self.headers.len());
-        for bytes in &self.headers {
-            let header = checked_header(bytes, list)?;
+        for bytes in self.headers {
+            let header = checked_header(&bytes, list)?;
             let follows = links.last().is_none_or(|last| {
                 header.log == last.header.log
                     && last.header.number.checked_add(1) == Some(header.number)
@@ -63,7 +63,7 @@ impl Run {
                 return Err(JournalError::Unstated { statement });
             }
             let role = charter.role_under(header.log.agent, &header.charter);
-            links.push(Link { bytes: bytes.clone(), hash: CommitHash::of(bytes), header, role });
+            links.push(Link { hash: CommitHash::of(&bytes), bytes, header, role });
         }
         // There is one: the list of headers is not empty.
         let last = links.last().ok_or(malformed)?;
@@ -72,7 +72,7 @@ impl Run {
         if !verifier.verify(key, &signed_bytes(&last.bytes), &self.signature) {
             return Err(JournalError::Signature { agent });
         }
-        Ok(ProvedRun { links, signature: self.signature.clone() })
+        Ok(ProvedRun { links, signature: self.signature })
     }
 
     /// Returns how many bytes it has, what encoding adds left out.

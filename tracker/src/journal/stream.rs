@@ -81,7 +81,7 @@ impl Incoming {
         verifier: &dyn Verifier,
     ) -> Result<(), JournalError> {
         let bytes = run.bytes();
-        let proved = Arc::new(run.prove(list, charter, verifier)?);
+        let proved = Arc::new(run.clone().prove(list, charter, verifier)?);
         let log = proved.log();
         if let Some((_, before)) = self.runs.remove(&log) {
             self.bytes -= before;

@@ -65,7 +65,7 @@ pub fn proved(data: &[u8]) -> usize {
                 }
             }
             Item::Run(run) => {
-                if let Ok(proved) = run.prove(*list, &charter, &Gullible) {
+                if let Ok(proved) = run.clone().prove(*list, &charter, &Gullible) {
                     let count = proved.positions().count();
                     assert_eq!(count, run.headers.len());
                     assert!((1..=RUN_HEADERS_MAX).contains(&count) && proved.first() > 0);
