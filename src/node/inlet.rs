@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use x0x_tracker::id::AgentId;
 
 use super::checks::Checks;
+use super::crew::Crew;
 use crate::hub::{self, Input};
 use crate::link::Link;
 use crate::link::policy::LinkId;
@@ -51,6 +52,7 @@ struct Shared {
     state: Mutex<State>,
     checks: Checks,
     origin: Moment,
+    crew: Arc<Crew>,
     runtime: Handle,
     workers_max: usize,
     waits: bool,
@@ -96,6 +98,7 @@ impl Inlet {
             }),
             checks,
             origin,
+            crew: Arc::default(),
             runtime: Handle::current(),
             workers_max: cores,
             waits: policy.waits,
@@ -123,6 +126,7 @@ impl Inlet {
     /// Lets go of all links: whoever still looks at a node that has stopped keeps no socket open.
     pub(super) fn shut(&self) {
         self.lock().links.clear();
+        self.0.crew.dismiss();
     }
 
     /// Notes what the hub is told.
@@ -182,7 +186,10 @@ impl Inlet {
         drop(state);
         if is_hired {
             let inlet = self.clone();
-            drop(self.0.runtime.spawn_blocking(move || inlet.work()));
+            if self.0.crew.call(move || inlet.work()).is_err() {
+                let inlet = self.clone();
+                drop(self.0.runtime.spawn_blocking(move || inlet.work()));
+            }
         }
         reports.iter().for_each(|report| log("recv_pump", report));
         match offered {

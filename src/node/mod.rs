@@ -6,6 +6,7 @@ mod around;
 mod carrier;
 mod checks;
 mod config;
+mod crew;
 mod errands;
 mod error;
 mod events;
