@@ -350,6 +350,7 @@ async fn counted(node: &Node) -> String {
 }
 
 async fn receive_raw() {
+    use_small_pages();
     let identity = Arc::new(Identity::passing().unwrap());
     let agent = identity.agent();
     let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), identity).unwrap();

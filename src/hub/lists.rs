@@ -273,13 +273,18 @@ impl Hub {
     ) {
         let Some(mut shared) = self.lists.remove(&list) else { return };
         let mut wanted = Vec::new();
+        let is_broadcast = matches!(input, mesh::Input::Broadcast(_));
         let mut gate = self.gate_of(list, &shared.replica);
         let broadcast = shared.mesh.handle(now, input, &mut gate, &mut wanted);
         let (passed, lacks_statements) = (gate.passed, gate.lacks_statements);
+        let is_alone = shared.mesh.neighbours().is_empty();
+        if is_alone {
+            shared.rejoin_at = shared.rejoin_at.min(now + REJOIN_AFTER);
+        }
         self.lists.insert(list, shared);
-        // A broadcast that found no room is found by comparing.
+        // A broadcast that found no room, or nobody to hear it, is found by comparing.
         let mut passed = passed;
-        if broadcast.is_err() {
+        if broadcast.is_err() || is_broadcast && is_alone {
             self.compare_with_all(now, list, effects);
         }
         for effect in wanted {

@@ -6,7 +6,7 @@ use x0x_tracker::id::AgentId;
 
 use super::bounds::{ANSWER_BYTES_MIN, Peer};
 use super::config::HOPS_MAX;
-use super::state::{Mesh, asks_to_be_neighbour, take_leave};
+use super::state::{Mesh, asks_to_be_neighbour};
 use super::wire::{self, BroadcastId, Gossip, Message, NONCE_BYTES, Offer, Scope, Swarm};
 use super::{Breach, Effect, Gate, Verdict};
 
@@ -57,13 +57,14 @@ impl Mesh {
             self.tally.outsiders_total += 1;
             return self.adopt(from, gate, effects);
         }
+        let was_neighbour = self.neighbours.contains(&from);
         let is_farewell = matches!(swarm, Swarm::Disconnect { .. });
         if !is_farewell && !self.take_swarm(from) {
             return;
         }
         let wants_in = matches!(swarm, Swarm::Join(_) | Swarm::Neighbor { .. });
         if wants_in && self.is_resting(from) {
-            return take_leave(from, effects);
+            return self.take_leave(from, effects);
         }
         let me = self.me;
         let is_other_member = |agent: AgentId| agent != me && gate.is_member(agent);
@@ -81,8 +82,9 @@ impl Mesh {
         } else if let Some(frame) = wire::write(&Message::Swarm(swarm)) {
             self.pass(from, &frame, gate, effects);
         }
-        if is_farewell {
-            // The proto expects that the connection ends now, and then forgets who will not come back.
+        if is_farewell && !was_neighbour {
+            // The proto expects that the connection ends now, and then forgets who will not come back. Of a neighbour
+            // it was told so.
             self.step(InEvent::PeerDisconnected(from), gate, effects);
         }
     }
@@ -144,7 +146,9 @@ impl Mesh {
             effects.push(Effect::Missed { from });
             return;
         }
-        match gate.judge(from, content.get(NONCE_BYTES..).unwrap_or_default()) {
+        let verdict = gate.judge(from, content.get(NONCE_BYTES..).unwrap_or_default());
+        let is_its_id = || *blake3::hash(content).as_bytes() == id;
+        match verdict {
             Verdict::Relay => {
                 let before = effects.len();
                 self.pass(from, frame, gate, effects);
@@ -157,19 +161,17 @@ impl Mesh {
                     effects.push(Effect::Breach { from, breach: Breach::WrongId });
                 }
             }
-            Verdict::Known if *blake3::hash(content).as_bytes() == id => {
+            _ if !is_its_id() => effects.push(Effect::Breach { from, breach: Breach::WrongId }),
+            Verdict::Known => {
                 self.tally.known_total += 1;
                 self.memory.know(self.now, id);
                 self.close_offers(&id);
             }
-            Verdict::Known => effects.push(Effect::Breach { from, breach: Breach::WrongId }),
-            Verdict::Refuse => {
-                self.tally.refused_total += 1;
-                self.account(from).offers.remove(&id);
-            }
+            // What it offered stays offered until the time for it is over, so that it cannot offer it without end: the
+            // proto notes each offer.
+            Verdict::Refuse => self.tally.refused_total += 1,
             Verdict::Breach => {
                 self.tally.refused_total += 1;
-                self.account(from).offers.remove(&id);
                 effects.push(Effect::Breach { from, breach: Breach::Payload });
             }
         }
@@ -233,7 +235,7 @@ impl Mesh {
             return;
         }
         if self.is_resting(from) {
-            take_leave(from, effects);
+            self.take_leave(from, effects);
         } else if let Some(word) = asks_to_be_neighbour() {
             self.step(InEvent::RecvMessage(from, word), gate, effects);
         }

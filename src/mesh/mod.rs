@@ -50,7 +50,7 @@ pub enum Input<'a> {
     LinkDown(AgentId),
     /// This neighbour takes broadcasts too slowly: only offer them to it, until it asks for one.
     Slow(AgentId),
-    /// This agent still takes them too slowly: it is told that it is no neighbour, and becomes none again before
+    /// This agent still takes them too slowly: it is told that it is no neighbour, and does not become one before
     /// [`MeshConfig::rest`] has passed or its link was lost. What it lacks, it finds by comparing.
     TooSlow(AgentId),
     /// A frame from the pubsub lane of this list.
@@ -242,6 +242,8 @@ pub struct Held {
     /// Agents that were asked or answered within [`MeshConfig::ask_patience`]: at most what neighbours
     /// may say about others in that time.
     pub asked: usize,
+    /// Neighbours that were too slow within [`MeshConfig::rest`]; only neighbours become so.
+    pub resting: usize,
 }
 
 #[cfg(test)]

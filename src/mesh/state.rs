@@ -17,6 +17,9 @@ use crate::entropy::{self, Seeded};
 use crate::rate::Bucket;
 use crate::time::{self, Moment};
 
+/// How often an agent that rests is told so.
+const LEAVE_EVERY: Duration = Duration::from_secs(1);
+
 /// The gossip of one task list. The same seed and inputs give the same effects.
 #[derive(Debug)]
 pub struct Mesh {
@@ -34,12 +37,19 @@ pub struct Mesh {
     /// Who was asked to be a neighbour, or told that it is one, and when the proto's note of that is
     /// cleared. It notes both alike, and only a question in time.
     asked: BTreeMap<AgentId, Duration>,
-    /// Who took broadcasts too slowly, and until when it is no neighbour.
-    resting: BTreeMap<AgentId, Duration>,
+    /// Who took broadcasts too slowly.
+    resting: BTreeMap<AgentId, Rest>,
     pub(super) memory: Memory,
     pub(super) tally: Tally,
     /// How many members may still be asked to be neighbours if they have room.
     questions: Bucket,
+}
+
+/// Until when an agent is no neighbour, and when it was last told so.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Duration,
+    told_at: Duration,
 }
 
 /// What a timer does.
@@ -129,6 +139,7 @@ impl Mesh {
             remembered,
             peers: self.peers.len(),
             asked: self.asked.len(),
+            resting: self.resting.len(),
         }
     }
 
@@ -177,14 +188,24 @@ impl Mesh {
         if !self.neighbours.contains(&peer) {
             return;
         }
-        self.resting.insert(peer, self.now + self.config.rest);
-        take_leave(peer, effects);
+        self.resting.insert(peer, Rest { until: self.now + self.config.rest, told_at: self.now });
+        effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
         self.step(InEvent::PeerDisconnected(peer), gate, effects);
     }
 
     /// Tells whether an agent is no neighbour for a while because it was too slow.
     pub(super) fn is_resting(&self, agent: AgentId) -> bool {
-        self.resting.get(&agent).is_some_and(|until| *until > self.now)
+        self.resting.get(&agent).is_some_and(|rest| rest.until > self.now)
+    }
+
+    /// Tells an agent that rests that it is no neighbour, now and then: it may take little.
+    pub(super) fn take_leave(&mut self, peer: AgentId, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        let Some(rest) = self.resting.get_mut(&peer) else { return };
+        if now >= rest.told_at + LEAVE_EVERY {
+            rest.told_at = now;
+            effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
+        }
     }
 
     fn broadcast(
@@ -252,7 +273,7 @@ impl Mesh {
             // This node is none, so that losing it has no other effect.
             self.step(InEvent::PeerDisconnected(self.me), gate, effects);
         }
-        self.resting.retain(|_, until| *until > now);
+        self.resting.retain(|_, rest| rest.until > now);
         let asked = self.asked.iter().filter(|(_, until)| **until <= now);
         for peer in asked.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.settle(peer, gate, effects);
@@ -417,11 +438,6 @@ enum Sent {
 /// its place among those that are remembered.
 fn refuses(peer: AgentId) -> Option<InEvent<AgentId>> {
     Some(InEvent::RecvMessage(peer, wire::to_proto(&farewell()?)?))
-}
-
-/// Tells an agent that it is no neighbour.
-pub(super) fn take_leave(peer: AgentId, effects: &mut Vec<Effect>) {
-    effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
 }
 
 fn farewell() -> Option<Vec<u8>> {

@@ -489,20 +489,25 @@ fn a_neighbour_that_is_too_slow_rests_for_a_while_and_is_told_so() {
     assert!(effects.contains(&Effect::NeighbourDown(agent(1))));
     // Whatever it says or asks, it is none, and so it is if this side would like to join through it.
     let said = Said::new(1, b"news");
+    assert_eq!(bench.gossip(1, said.after(0)), [missed(1)], "its news is pulled");
+    bench.wait(Duration::from_secs(1));
     let effects = bench.gossip(1, said.after(0));
-    assert!(is_farewell(&effects) && effects.contains(&missed(1)), "its news is pulled");
-    let asks = Swarm::Neighbor { priority: Priority::High, data: None };
-    for swarm in [Swarm::Join(None), asks.clone()] {
+    assert!(is_farewell(&effects) && effects.contains(&missed(1)));
+    for swarm in [Swarm::Join(None), Swarm::Neighbor { priority: Priority::High, data: None }] {
+        assert_eq!(bench.swarm(1, swarm.clone()), [], "it was told so just now");
+        bench.wait(Duration::from_secs(1));
         let effects = bench.swarm(1, swarm);
         assert!(is_farewell(&effects) && effects.len() == 1, "{effects:?}");
     }
+    assert_eq!(bench.mesh.held().resting, 1);
     assert_eq!(bench.input(Input::Join(vec![agent(1)])), []);
     bench.befriend(2);
     let walk = Swarm::ForwardJoin { peer: node(1), ttl: 0 };
     assert!(sent(&bench.swarm(2, walk)).iter().all(|(to, _)| *to != agent(1)));
-    bench.wait(Duration::from_secs(29));
+    bench.wait(Duration::from_secs(26));
     assert!(!bench.mesh.neighbours().contains(&agent(1)));
-    bench.wait(Duration::from_secs(1));
+    bench.wait(Duration::from_secs(2));
+    assert_eq!(bench.mesh.held().resting, 0);
     bench.befriend(1);
     // A link that was lost ends the rest: what was slow about it may be over.
     bench.input(Input::TooSlow(agent(1)));

@@ -156,12 +156,13 @@ impl Carrier {
         };
         // Before anything comes over it.
         self.tell_mail(ToMail::Up { id, link: link.clone(), queue: direct });
+        let pumps = (self.inlet.clone(), self.outlet.clone());
         let tasks = vec![
             self.tasks.spawn(lane(Lane::Control, control_out)),
             self.tasks.spawn(lane(Lane::Pubsub, pubsub_out)),
             self.tasks.spawn(lane(Lane::Direct, direct_out)),
             self.tasks.spawn(read_lanes(id, link.clone(), self.inlet.clone())),
-            self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone(), self.inlet.clone())),
+            self.tasks.spawn(read_requests(id, link.clone(), self.hub.clone(), pumps)),
         ];
         self.tasks.spawn(watch(id, link.clone(), self.hub.clone()));
         let open = Open {
@@ -329,12 +330,12 @@ impl Carrier {
                 let room = open.and_then(|open| open.pulls.clone().try_acquire_owned().ok());
                 let turn = open.map(|open| open.pulling.clone());
                 let link = connection(&link).zip(room).zip(turn);
-                let inlet = self.inlet.clone();
+                let pumps = (self.inlet.clone(), self.outlet.clone());
                 self.tasks.spawn(async move {
                     let standing = match &link {
                         Some(((link, _), turn)) => {
                             let _turn = turn.acquire().await;
-                            errands::pull(link, &keeper, &inlet, list, standing).await
+                            errands::pull(link, &keeper, &pumps, list, standing).await
                         }
                         None => None,
                     };
@@ -391,19 +392,21 @@ impl Carrier {
             }
             Effect::Fork { link, list, with, log, theirs } => {
                 if let Some(link) = connection(&link) {
+                    let way = (link, self.outlet.clone());
                     let fork = forks::Fork { list, with, log, theirs };
-                    self.tasks.spawn(forks::settle(link, keeper, hub, fork));
+                    self.tasks.spawn(forks::settle(way, keeper, hub, fork));
                 }
             }
             Effect::OwnLogs { link, list, places } => {
                 let Some(open) = self.links.get(&link) else { return };
                 // What is left out now is told again with the next standing, or the next link.
                 let Ok(room) = open.own_logs.clone().try_acquire_owned() else { return };
-                let (link, turn) = (open.link.clone(), open.own_logs_turn.clone());
+                let way = (open.link.clone(), self.outlet.clone());
+                let turn = open.own_logs_turn.clone();
                 self.tasks.spawn(async move {
                     // What one brings, the next need not ask for.
                     let turn = turn.lock().await;
-                    forks::own_logs(link, keeper, list, places).await;
+                    forks::own_logs(way, keeper, list, places).await;
                     drop((turn, room));
                 });
             }

@@ -2,6 +2,7 @@
 //! for the very bytes that were looked at; whether a frame counts is decided elsewhere, and this only guesses well
 //! which signatures that will ask for.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,10 +42,10 @@ struct Known {
     logs: HashMap<(ListId, LogId), u64>,
 }
 
-/// Broadcasts that were looked at, by the ids that their frames gave them.
+/// Broadcasts that were looked at, by the ids that their frames gave them, which nobody has held against them.
 #[derive(Default)]
 struct Seen {
-    proofs: HashMap<BroadcastId, Proofs>,
+    proofs: HashMap<BroadcastId, (Bytes, Proofs)>,
     /// Oldest first, each with how many bytes it has, and how many all have.
     order: VecDeque<(BroadcastId, usize)>,
     bytes: usize,
@@ -112,12 +113,13 @@ impl Checks {
             }
             known.charters.get(&list)?.clone()
         };
-        // Where the id is not the broadcast's, what is found fits nothing, and is asked for again.
-        if let Some(proofs) = lock(&self.seen).proofs.get(&id) {
+        let signed = job.slice_ref(bytes);
+        // Another one under its id says nothing of this one.
+        if let Some((_, proofs)) = lock(&self.seen).proofs.get(&id).filter(|(it, _)| *it == signed)
+        {
             return Some((proofs.clone(), None));
         }
-        let signed = job.slice_ref(bytes);
-        let recorder = Recorder::new(self.verifier.as_ref(), &self.keys, signed);
+        let recorder = Recorder::new(self.verifier.as_ref(), &self.keys, signed.clone());
         let began = time::origin();
         // What comes of it is asked again by whoever decides; the answers are what matters.
         match payload {
@@ -130,7 +132,7 @@ impl Checks {
         if proofs.is_empty() {
             return None;
         }
-        lock(&self.seen).put(id, proofs.clone(), job.len());
+        lock(&self.seen).put(id, signed, proofs.clone());
         Some((proofs, Some(took)))
     }
 }
@@ -145,8 +147,11 @@ impl Known {
 }
 
 impl Seen {
-    fn put(&mut self, id: BroadcastId, proofs: Proofs, bytes: usize) {
-        if self.proofs.insert(id, proofs).is_none() {
+    fn put(&mut self, id: BroadcastId, signed: Bytes, proofs: Proofs) {
+        let bytes = signed.len();
+        // One that is known keeps its place, and what it says.
+        if let Entry::Vacant(place) = self.proofs.entry(id) {
+            place.insert((signed, proofs));
             self.order.push_back((id, bytes));
             self.bytes += bytes;
         }
@@ -174,14 +179,14 @@ mod tests {
         for n in 0..SEEN_MAX * 2 {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&(n as u64).to_le_bytes());
-            seen.put(hash, Proofs::default(), 100);
-            seen.put(hash, Proofs::default(), 100);
+            seen.put(hash, vec![1; 100].into(), Proofs::default());
+            seen.put(hash, vec![2; 900].into(), Proofs::default());
         }
         assert_eq!((seen.proofs.len(), seen.order.len()), (SEEN_MAX, SEEN_MAX));
         assert_eq!(seen.bytes, SEEN_MAX * 100);
         assert!(!seen.proofs.contains_key(&[0; 32]));
         for n in 0..8 {
-            seen.put([n | 0x80; 32], Proofs::default(), SEEN_BYTES_MAX / 2);
+            seen.put([n | 0x80; 32], vec![n; SEEN_BYTES_MAX / 2].into(), Proofs::default());
         }
         assert_eq!((seen.proofs.len(), seen.bytes), (2, SEEN_BYTES_MAX));
     }

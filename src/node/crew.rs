@@ -4,10 +4,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
-
-/// How far behind all other threads these stand (`nice`): with 5 a third of the processor is theirs where another wants
-/// it as well, so that whoever decides does not wait for it.
+/// How far behind all other threads these stand (`nice`): with 5 a quarter of a core is theirs where another wants it as
+/// well, so that whoever decides does not wait for it.
+#[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
 /// How long one waits for the next call.
@@ -50,7 +49,12 @@ impl Crew {
         match thread.spawn(move || crew.serve(work)) {
             Ok(_detached) => Ok(()),
             Err(error) => {
-                self.lock().calls -= 1;
+                let mut state = self.lock();
+                if state.calls == 0 {
+                    // Somebody who was done took it meanwhile.
+                    return Ok(());
+                }
+                state.calls -= 1;
                 Err(error)
             }
         }
@@ -63,8 +67,9 @@ impl Crew {
     }
 
     fn serve(&self, work: impl Fn()) {
-        // Where it is refused, it stands where all do.
-        let _refused = setpriority_process(None, NICE);
+        // On Linux it is that of this thread alone. Where it is refused, it stands where all do.
+        #[cfg(target_os = "linux")]
+        let _refused = rustix::process::setpriority_process(None, NICE);
         while self.is_called() {
             work();
         }

@@ -15,6 +15,7 @@ use x0x_tracker::journal::stream::{Incoming, Item};
 
 use super::inlet::Inlet;
 use super::keeper::Keeper;
+use super::outlet::Outlet;
 use super::shelf::Shelf;
 use super::streams::{self, FrameReader, Reply};
 use super::{Told, forks};
@@ -32,11 +33,11 @@ type Hub = mpsc::UnboundedSender<Told>;
 pub(super) async fn pull(
     link: &Link,
     keeper: &Keeper,
-    inlet: &Inlet,
+    (inlet, outlet): &(Inlet, Outlet),
     list: ListId,
     standing: Standing,
 ) -> Option<Standing> {
-    let mut reader = ask(link, &Request::Pull { list, standing }).await?;
+    let mut reader = ask((link, outlet), &Request::Pull { list, standing }).await?;
     let mut incoming = Incoming::from(link.peer());
     let (began, mut news_at) = (time::origin(), time::origin());
     loop {
@@ -170,7 +171,7 @@ pub(super) async fn serve(
             break;
         }
     }
-    let _closed = reply.frames.get_mut().finish();
+    reply.finish();
     for (log, theirs) in outgoing.forked() {
         let forked = Input::Forked { list, with: to, log: *log, theirs: *theirs };
         let _stopped = hub.send(Told::Input(forked));
@@ -189,7 +190,7 @@ pub(super) async fn serve_headers(
     if let Ok(Some(Ok(headers))) = headers
         && write(&mut reply, &Answer::Headers(headers)).await.is_some()
     {
-        let _closed = reply.frames.get_mut().finish();
+        reply.finish();
     }
 }
 
@@ -210,13 +211,13 @@ pub(super) async fn serve_lost(mut reply: Reply, keeper: Keeper, list: ListId, t
             return;
         }
     }
-    let _closed = reply.frames.get_mut().finish();
+    reply.finish();
 }
 
 /// Says that nothing is served.
 pub(super) async fn refuse(mut reply: Reply) {
     if write(&mut reply, &Answer::NotServed).await.is_some() {
-        let _closed = reply.frames.get_mut().finish();
+        reply.finish();
     }
 }
 
@@ -302,11 +303,17 @@ pub(super) fn redeem(
 }
 
 /// Opens a sync stream with a request, and returns where the answers come.
-pub(super) async fn ask(link: &Link, request: &Request) -> Option<FrameReader> {
+pub(super) async fn ask(
+    (link, outlet): (&Link, &Outlet),
+    request: &Request,
+) -> Option<FrameReader> {
     // The other side says how many requests may be open.
     let (send, receive) = timeout(STALL_MAX, link.connection().open_bi()).await.ok()?.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
-    timeout(STALL_MAX, writer.send(Bytes::from(wire::encode(request)))).await.ok()?.ok()?;
+    let (frame, began) = (Bytes::from(wire::encode(request)), time::origin());
+    let bytes = frame.len();
+    timeout(STALL_MAX, writer.send(frame)).await.ok()?.ok()?;
+    outlet.written(link.peer(), bytes, began.elapsed());
     writer.get_mut().finish().ok()?;
     Some(FramedRead::new(receive, streams::codec(Lane::Sync)))
 }
@@ -332,5 +339,5 @@ fn answer_of(link: &Link, bytes: &[u8]) -> Option<Answer> {
 }
 
 async fn write(reply: &mut Reply, answer: &Answer) -> Option<()> {
-    timeout(STALL_MAX, reply.frames.send(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
+    timeout(STALL_MAX, reply.write(Bytes::from(wire::encode(answer)))).await.ok()?.ok()
 }

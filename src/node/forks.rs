@@ -13,6 +13,7 @@ use x0x_tracker::tasklist::Settled;
 use super::Told;
 use super::errands::{self, answer, ask};
 use super::keeper::Keeper;
+use super::outlet::Outlet;
 use super::shelf::Shelf;
 use crate::clerk::{self, PULL_MAX};
 use crate::hub::Input;
@@ -36,7 +37,7 @@ pub(super) struct Fork {
 
 /// Finds out where a log parts, and has the branch settled that counts.
 pub(super) async fn settle(
-    link: Link,
+    (link, outlet): (Link, Outlet),
     keeper: Keeper,
     hub: mpsc::UnboundedSender<Told>,
     fork: Fork,
@@ -44,7 +45,7 @@ pub(super) async fn settle(
     let Fork { list, with, log, theirs } = fork;
     let (mut from, mut losers) = (clerk::fork_from(theirs), Vec::new());
     for _ in 0..STEPS_MAX {
-        let Some(run) = headers(&link, list, log, from).await else { break };
+        let Some(run) = headers((&link, &outlet), list, log, from).await else { break };
         let settled = keeper.ask(move |shelf| settle_run(shelf, list, &run)).await;
         match settled {
             Ok(Some(Settled::Earlier { from: next } | Settled::Later { from: next })) => {
@@ -60,8 +61,13 @@ pub(super) async fn settle(
     let _stopped = hub.send(Told::Input(Input::Settled { list, with, log, losers }));
 }
 
-async fn headers(link: &Link, list: ListId, log: LogId, from: u64) -> Option<Run> {
-    let mut reader = ask(link, &Request::Headers { list, log, from }).await?;
+async fn headers(
+    (link, outlet): (&Link, &Outlet),
+    list: ListId,
+    log: LogId,
+    from: u64,
+) -> Option<Run> {
+    let mut reader = ask((link, outlet), &Request::Headers { list, log, from }).await?;
     match answer(link, &mut reader).await? {
         Answer::Headers(run) => run,
         _ => None,
@@ -95,7 +101,7 @@ fn settle_run(shelf: &mut Shelf, list: ListId, run: &Run) -> Option<Settled> {
 /// Goes on in a new log where a peer knows more of the one that this store writes; fetches what the peer
 /// has of this agent's that does not count, and writes it again.
 pub(super) async fn own_logs(
-    link: Link,
+    (link, outlet): (Link, Outlet),
     keeper: Keeper,
     list: ListId,
     places: Vec<(LogId, Option<Position>)>,
@@ -113,7 +119,7 @@ pub(super) async fn own_logs(
     if !matches!(is_lacking.await, Ok(Some(true))) {
         return;
     }
-    let Some(mut reader) = ask(&link, &Request::Lost { list }).await else { return };
+    let Some(mut reader) = ask((&link, &outlet), &Request::Lost { list }).await else { return };
     let (mut incoming, began) = (Incoming::default(), time::origin());
     while let Some(Answer::Items(items)) = answer(&link, &mut reader).await {
         if began.elapsed() > PULL_MAX {

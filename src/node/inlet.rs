@@ -175,8 +175,8 @@ impl Inlet {
         let mut reports = Vec::new();
         let mut state = self.lock();
         let offered = state.pump.offer(self.now(), peer, frame, is_again, &mut reports);
-        let has_workers = state.pump.policy().has_workers;
-        let unchecked = if has_workers { state.pump.unchecked(peer, lane) } else { 0 };
+        let is_looked_at = state.pump.is_looked_at(lane);
+        let unchecked = if is_looked_at { state.pump.unchecked() } else { 0 };
         let wanted = unchecked.div_ceil(FRAMES_PER_WORKER).min(self.0.workers_max);
         let is_hired = state.workers < wanted;
         if is_hired {
@@ -194,7 +194,7 @@ impl Inlet {
         reports.iter().for_each(|report| log("recv_pump", report));
         match offered {
             Offered::In => {
-                if unchecked == 0 {
+                if !is_looked_at {
                     self.wake(lane);
                 }
                 None

@@ -86,6 +86,11 @@ impl Outlet {
         self.lock().drop_forwarded(self.now(), link);
     }
 
+    /// Notes that a frame of a sync stream was written, and how long that took.
+    pub(super) fn written(&self, peer: AgentId, bytes: usize, waited: Duration) {
+        self.lock().written(self.now(), peer, bytes, waited);
+    }
+
     /// Adds what is shown of what goes out.
     pub(super) fn show(&self, view: &mut PumpView) {
         (view.send_pump, view.send_per_peer) = self.lock().view(self.now());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::inlet::Inlet;
+use super::outlet::Outlet;
 use super::{Tasks, Told, streams};
 use crate::hub;
 use crate::link::policy::{End, LinkId};
@@ -56,16 +57,16 @@ pub(super) async fn read_requests(
     id: LinkId,
     link: Link,
     hub: mpsc::UnboundedSender<Told>,
-    inlet: Inlet,
+    (inlet, outlet): (Inlet, Outlet),
 ) {
     let room = Arc::new(Semaphore::new(REQUESTS_BYTES_MAX));
     let mut streams = Tasks::new();
     while let Ok((send, receive)) = link.connection().accept_bi().await {
         while streams.try_join_next().is_some() {}
         let (hub, room) = (hub.clone(), room.clone());
-        let (inlet, peer) = (inlet.clone(), link.peer());
+        let (inlet, outlet, peer) = (inlet.clone(), outlet.clone(), link.peer());
         streams.spawn(async move {
-            let reading = streams::read_request(send, receive, room);
+            let reading = streams::read_request(send, receive, room, (peer, outlet));
             if let Ok(Ok((bytes, reply))) = tokio::time::timeout(REQUEST_MAX, reading).await {
                 let place = inlet.sync_place(peer, bytes.len()).await;
                 let _stopped = hub.send(Told::Request { link: id, bytes, reply, place });

@@ -9,8 +9,10 @@ use futures_util::{SinkExt, StreamExt};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use x0x_tracker::id::AgentId;
 
-use super::outlet::Source;
+use super::outlet::{Outlet, Source};
+use crate::time;
 use crate::wire::Lane;
 
 /// Reads frames.
@@ -25,8 +27,26 @@ const REQUEST_BYTES_MIN: u32 = 1 << 10;
 /// Where a request is answered. The room of the request is free again when it is dropped: what is made
 /// of one to answer it is about as large.
 pub struct Reply {
-    pub frames: FrameWriter,
+    frames: FrameWriter,
+    peer: AgentId,
+    outlet: Outlet,
     _room: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    /// Writes a frame.
+    pub async fn write(&mut self, frame: Bytes) -> io::Result<()> {
+        let (bytes, began) = (frame.len(), time::origin());
+        self.frames.send(frame).await?;
+        self.outlet.written(self.peer, bytes, began.elapsed());
+        Ok(())
+    }
+
+    /// Says that nothing more comes.
+    pub fn finish(&mut self) {
+        // Whoever closed it needs not be told.
+        let _closed = self.frames.get_mut().finish();
+    }
 }
 
 /// How frames are told apart: 4 bytes with their length, least significant first, then the frame.
@@ -79,6 +99,7 @@ pub async fn read_request(
     send: SendStream,
     mut receive: RecvStream,
     room: Arc<Semaphore>,
+    (peer, outlet): (AgentId, Outlet),
 ) -> io::Result<(Vec<u8>, Reply)> {
     let mut length = [0; 4];
     receive.read_exact(&mut length).await.map_err(io::Error::other)?;
@@ -90,7 +111,8 @@ pub async fn read_request(
     let room = room.map_err(io::Error::other)?;
     let mut request = vec![0; bytes as usize];
     receive.read_exact(&mut request).await.map_err(io::Error::other)?;
-    Ok((request, Reply { frames: FramedWrite::new(send, codec(Lane::Sync)), _room: room }))
+    let frames = FramedWrite::new(send, codec(Lane::Sync));
+    Ok((request, Reply { frames, peer, outlet, _room: room }))
 }
 
 /// Returns the next frame; `None` where the stream has ended.

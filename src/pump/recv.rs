@@ -222,8 +222,6 @@ impl RecvPump {
         };
         let queue = &of.queues[lane as usize];
         let fill = self.policy.room.fill(queue.len(), queue.bytes());
-        let is_late =
-            frame.lane == Lane::Control && !self.policy.is_shared && !of.control.take(now, 1);
         let is_light = frame.kind == Kind::Light && self.policy.on_full != OnFull::Hold;
         let Arrived { link, lane: came_over, kind, .. } = frame;
         if !is_again {
@@ -234,12 +232,14 @@ impl RecvPump {
             self.repairs.dropped(now, peer);
             return Offered::Left;
         }
-        if is_late || !self.make_room(now, (key, lane), peer, &frame) {
+        // What finds no room costs nothing of what a peer may send.
+        if !self.make_room(now, (key, lane), peer, &frame) || self.is_late(now, peer, came_over) {
             return Offered::Held(frame);
         }
-        let is_checked =
-            self.policy.has_workers && (self.policy.is_shared || came_over == Lane::Pubsub);
-        let check = if is_checked { Check::Waiting } else { Check::Done(Proofs::default()) };
+        let check = match self.is_looked_at(came_over) {
+            true => Check::Waiting,
+            false => Check::Done(Proofs::default()),
+        };
         let (length, bytes) = (frame.bytes.len(), frame.bytes);
         let entry = Entry { number: 0, peer, link, lane: came_over, bytes, at: now, kind, check };
         if let Some(of) = self.peers.get_mut(&key) {
@@ -249,6 +249,18 @@ impl RecvPump {
         let fill = self.mark(now, key, lane);
         reports.extend(self.pressure.sample(now, key, lane, fill).into_iter().flatten());
         Offered::In
+    }
+
+    /// Tells whether a peer says more over the control lane than it may, and counts one more frame otherwise.
+    fn is_late(&mut self, now: Duration, peer: AgentId, lane: Lane) -> bool {
+        lane == Lane::Control
+            && !self.policy.is_shared
+            && self.peers.get_mut(&peer).is_some_and(|of| !of.control.take(now, 1))
+    }
+
+    /// Tells whether workers look at the signatures of frames of a lane.
+    pub fn is_looked_at(&self, lane: Lane) -> bool {
+        self.policy.has_workers && (self.policy.is_shared || lane == Lane::Pubsub)
     }
 
     /// Makes room for a frame, if that is how it is made, and tells whether there is some.
@@ -330,10 +342,9 @@ impl RecvPump {
         Taken { peer, link, lane: came_over, bytes, proofs }
     }
 
-    /// Returns how many frames nobody has looked at wait in the queue of a peer.
-    pub fn unchecked(&self, peer: AgentId, lane: Lane) -> usize {
-        let (key, lane) = self.queue_of(peer, lane);
-        self.peers.get(&key).map_or(0, |of| of.queues[lane as usize].unchecked_len())
+    /// Returns how many frames wait that workers are to look at, and nobody does yet.
+    pub fn unchecked(&self) -> usize {
+        self.peers.values().map(|of| of.queues[CHECKED].unchecked_len()).sum()
     }
 
     /// Returns the next frame whose signatures are to be looked at.

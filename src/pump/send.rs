@@ -241,6 +241,18 @@ impl SendPump {
         (put, slow)
     }
 
+    /// Counts a frame of a sync stream, which waited for its peer alone and in no queue here.
+    pub fn written(&mut self, now: Duration, peer: AgentId, bytes: usize, waited: Duration) {
+        let at = Lane::Sync as usize;
+        let Some(of) = self.peers.get_mut(&peer).filter(|of| of.links > 0) else { return };
+        for gauge in [&mut of.gauges[at], &mut self.lanes[at]] {
+            gauge.produced(now);
+            gauge.enqueued(bytes);
+            gauge.dequeued(now, waited);
+            gauge.left(1, bytes);
+        }
+    }
+
     /// Takes the next frame of a lane.
     pub fn take(&mut self, now: Duration, link: LinkId, lane: Lane) -> Option<Bytes> {
         let (at, room) = (lane as usize, self.policy.room);
@@ -394,6 +406,16 @@ mod tests {
             view.produced_total,
             view.dequeued_total + view.dropped_full + view.shed_priority
         );
+    }
+
+    #[test]
+    fn frames_of_sync_streams_are_counted_while_their_peer_is_linked() {
+        let mut pump = pump();
+        pump.written(SECOND, AgentId([1; 32]), 100, SECOND / 10);
+        pump.written(SECOND, AgentId([2; 32]), 100, SECOND / 10);
+        let view = pump.view(SECOND).0.sync;
+        assert_eq!((view.produced_total, view.dequeued_total, view.latest_depth), (1, 1, 0));
+        assert_eq!((view.max_depth, view.latest_bytes), (1, 0));
     }
 
     #[test]

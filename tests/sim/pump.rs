@@ -132,3 +132,32 @@ fn recv_pump_of_a_slow_node_drops_gossip_repairs_it_and_becomes_level_with_all()
     assert!(lanes.control.dwell_us.p99 * 10 <= lanes.pubsub.dwell_us.p99, "{lanes:?}");
     world.check_in_peace();
 }
+
+#[test]
+fn a_pair_of_which_one_was_too_slow_hears_of_each_other_meanwhile_and_gossips_again_after_a_rest() {
+    let mut world = meet(93, 2);
+    let link = *world.nodes[0].links.keys().next().unwrap();
+    world.tell(0, Input::Slow { link, is_detached: true });
+    world.run_for(SECOND);
+    // By comparing: nobody is told otherwise.
+    for node in [0, 1] {
+        world.create(node);
+        let took = world.become_level(5 * SECOND);
+        eprintln!("level after {} ms", took / MILLISECOND);
+    }
+    world.run_for(45 * SECOND);
+    for node in [0, 1] {
+        world.create(node);
+        world.become_level(SECOND / 2);
+        world.run_for(SECOND);
+    }
+    let held = |world: &World, node: usize| {
+        world.nodes[node].hub.as_ref().unwrap().held(world.list).unwrap().mesh
+    };
+    assert_eq!((held(&world, 0).resting, held(&world, 1).resting), (0, 0));
+    assert!(
+        held(&world, 0).kept > 0 && held(&world, 1).kept > 0,
+        "what was said of late was gossip"
+    );
+    world.check_in_peace();
+}

@@ -136,6 +136,30 @@ fn recv_pump_control_waits_for_no_gossip_and_is_limited_by_peer() {
 }
 
 #[test]
+fn recv_pump_control_that_finds_no_room_takes_nothing_of_what_a_peer_may_send() {
+    let mut pump = pump(Policy::FAIR, 1);
+    (0..FRAMES_MAX).for_each(|_| assert_eq!(put(&mut pump, 1, Lane::Control, Kind::Firm), "in"));
+    for _ in 0..CONTROL_RATE.burst * 2 {
+        assert_eq!(put(&mut pump, 1, Lane::Control, Kind::Firm), "held");
+    }
+    assert!(pump.take(SECOND, Lane::Control).is_some());
+    assert_eq!(put(&mut pump, 1, Lane::Control, Kind::Firm), "in");
+}
+
+#[test]
+fn recv_pump_workers_are_wanted_for_what_waits_of_all_peers() {
+    let mut pump = pump(Policy::FAIR, 40);
+    for n in 1..=40 {
+        (0..7).for_each(|_| assert_eq!(put(&mut pump, n, Lane::Pubsub, Kind::Data), "in"));
+        put(&mut pump, n, Lane::Control, Kind::Firm);
+    }
+    assert_eq!(pump.unchecked(), 280);
+    assert!(pump.job().is_some());
+    assert_eq!(pump.unchecked(), 279);
+    assert!(pump.is_looked_at(Lane::Pubsub) && !pump.is_looked_at(Lane::Control));
+}
+
+#[test]
 fn recv_pump_serves_peers_alike_and_each_in_its_order() {
     let mut pump = pump(Policy::FAIR, 3);
     for n in 1..=3 {

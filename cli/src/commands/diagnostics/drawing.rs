@@ -61,12 +61,16 @@ impl Figures {
         // A heading, an empty line, and one that says how many are not shown.
         let others = all.len() + below.len() + 3;
         let room = lines_max.map_or(usize::MAX, |lines_max| lines_max.saturating_sub(others));
+        let is_linked = !of_peers.is_empty();
         let left_out = of_peers.len().saturating_sub(room);
         let shown = all.into_iter().chain(fullest(of_peers, room));
         let rows: Vec<_> = shown.map(|queue| queue.row(look, is_verbose)).collect();
         let mut lines = table(&QUEUES, &rows, look);
         if left_out > 0 {
             lines.push(format!("and {left_out} more of peers, none of them fuller"));
+        }
+        if !is_linked {
+            lines.push("no peer is linked; x0x doctor says why".to_owned());
         }
         lines.push(String::new());
         lines.extend(below);

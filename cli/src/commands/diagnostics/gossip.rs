@@ -2,7 +2,7 @@
 //! is drawn anew.
 
 use std::io::Write;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -97,17 +97,27 @@ fn view(output: &Output, client: Client) -> Result<Exit, CliError> {
         .listen_to_keys(tell.clone())
         .map_err(|source| CliError::Io { what: "cannot read the keyboard".to_owned(), source })?;
     ask(client, tell);
+    let mut answered_at = time::origin();
     loop {
         let (columns, rows) = screen.size();
         let look = Look { columns_max: Some(columns), ..output.look };
-        let title = cut("what waits in this node, every second; q ends", columns);
+        let silent_s = answered_at.elapsed().as_secs();
+        let title = match silent_s {
+            0..=2 => "what waits in this node, every second; q ends".to_owned(),
+            _ => format!("no answer of the node for {silent_s} s, what waited before; q ends"),
+        };
+        let title = cut(&title, columns);
         let mut lines = vec![painted(&title, Some(Colour::Faint), look)];
         lines.extend(shown.lines(look, output.verbose, Some(rows.saturating_sub(1))));
         screen.show(&lines).map_err(CliError::stdout)?;
-        match heard.recv() {
-            Ok(Heard::Answer(answer)) => shown = figures(&answer?)?,
-            Ok(Heard::Sign(Sign::Resized)) => {}
-            Ok(Heard::Sign(Sign::Stop)) | Err(_) => return Ok(Exit::Done),
+        match heard.recv_timeout(EVERY) {
+            Ok(Heard::Answer(answer)) => {
+                (shown, answered_at) = (figures(&answer?)?, time::origin());
+            }
+            Ok(Heard::Sign(Sign::Resized)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Heard::Sign(Sign::Stop)) | Err(RecvTimeoutError::Disconnected) => {
+                return Ok(Exit::Done);
+            }
         }
     }
 }

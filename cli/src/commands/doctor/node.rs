@@ -129,7 +129,10 @@ fn look_at(peers: &[Value], findings: &mut Findings) {
         }
     }
     let count = peers.len();
-    if behind.is_empty() {
+    if behind.is_empty() && count == 0 {
+        // Whether anybody should be is said of each list.
+        findings.pass("peers", "none is linked".to_owned());
+    } else if behind.is_empty() {
         findings.pass("peers", format!("{count} linked"));
     } else {
         let detail = format!("{count} linked, not level with {}", behind.join(", "));

@@ -122,3 +122,13 @@ fn an_answer_of_another_shape_is_none() {
     answer["topics"] = serde_json::json!([]);
     assert!(Figures::of(&answer).is_ok());
 }
+
+#[test]
+fn without_a_peer_it_says_so() {
+    let mut figures = figures(0);
+    let said = |figures: &Figures| figures.lines(look(None), false, None).join("\n");
+    assert!(!said(&figures).contains("no peer is linked"));
+    figures.pump.per_peer.clear();
+    figures.pump.send_per_peer.clear();
+    assert!(said(&figures).contains("no peer is linked; x0x doctor says why"));
+}
