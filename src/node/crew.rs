@@ -120,7 +120,10 @@ mod tests {
         let meeting = Arc::new(std::sync::Barrier::new(4));
         for _ in 0..3 {
             let meeting = meeting.clone();
-            crew.call(move || drop(meeting.wait())).unwrap();
+            crew.call(move || {
+                meeting.wait();
+            })
+            .unwrap();
         }
         meeting.wait();
         crew.dismiss();
