@@ -1,5 +1,6 @@
 //! What goes wrong, and a random schedule of it.
 
+use x0x::hub::Input;
 use x0x::link::policy::LinkId;
 use x0x::wire::{self, Control, Digest, Lane};
 
@@ -40,6 +41,19 @@ pub enum Fault {
         time: Time,
     },
     Quick {
+        node: usize,
+    },
+    /// A node takes long to look at each frame, and drops gossip where too much waits.
+    Busy {
+        node: usize,
+        pace: Time,
+        time: Time,
+    },
+    AtEase {
+        node: usize,
+    },
+    /// A node takes one of its peers for too slow to be its neighbour.
+    TooSlow {
         node: usize,
     },
     Crash {
@@ -175,7 +189,11 @@ impl World {
             16..24 => Fault::OneWay { group: self.some_group(), time },
             24..30 => Fault::LinkDies,
             30..38 => Fault::PullDies { until: TROUBLE },
-            38..44 => Fault::Slow { node, time },
+            38..41 => Fault::Slow { node, time },
+            41..44 => match self.chance(0.5) {
+                true => Fault::Busy { node, pace: self.between(5, 80) * MILLISECOND, time },
+                false => Fault::TooSlow { node },
+            },
             44..62 => {
                 let left = match self.below(8) {
                     0 | 1 => Left::Synced,
@@ -247,6 +265,22 @@ impl World {
             }
             Fault::Quick { node } => {
                 self.nodes[node].store_takes = (MILLISECOND / 5, 5 * MILLISECOND);
+            }
+            Fault::Busy { node, pace, time } => {
+                if self.nodes[node].hub.is_some() && self.nodes[node].paced.is_none() {
+                    self.counts.busy_nodes += 1;
+                    self.slow_down(node, pace);
+                    self.after(time, Event::Fault(Fault::AtEase { node }));
+                }
+            }
+            Fault::AtEase { node } => self.speed_up(node),
+            Fault::TooSlow { node } => {
+                let links: Vec<LinkId> = self.nodes[node].links.keys().copied().collect();
+                if !links.is_empty() && self.nodes[node].paused_at.is_none() {
+                    self.counts.too_slow += 1;
+                    let link = links[self.below(links.len() as u64) as usize];
+                    self.tell(node, Input::Slow { link, is_detached: true });
+                }
             }
             Fault::Crash { node, left, time } => {
                 self.crash(node, left);

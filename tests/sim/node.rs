@@ -309,7 +309,7 @@ impl World {
         let hub = Hub::new(this.agent, "sim", Arc::new(StandInVerifier), seed);
         this.hub = Some(hub);
         (this.born_at, this.slept, this.tick_at) = (self.now, 0, None);
-        this.turn = None;
+        (this.turn, this.paced) = (None, None);
         let comparing = Around { is_comparing: true, ..Around::default() };
         *this.around.lock().unwrap() = Arc::new(comparing);
         this.told = tracker.own_place().unwrap();

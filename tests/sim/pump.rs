@@ -30,6 +30,13 @@ impl World {
         self.nodes[node].paced = Some(Paced { pump, links, pace, is_busy: false });
     }
 
+    /// Has it look at each as soon as it can again.
+    pub fn speed_up(&mut self, node: usize) {
+        if let Some(paced) = &mut self.nodes[node].paced {
+            paced.pace = 1;
+        }
+    }
+
     fn peer_of(&self, node: usize, link: LinkId) -> Option<AgentId> {
         let (wire, end) = self.nodes[node].links.get(&link)?;
         Some(self.nodes[self.wires[*wire].ends[1 - end].node].agent)

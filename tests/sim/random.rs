@@ -142,6 +142,8 @@ fn random_faults_leave_all_level_and_nothing_acknowledged_gone() {
         ("pauses", sum(|c| c.pauses), runs / 4),
         ("clocks that jumped", sum(|c| c.clock_jumps), runs / 4),
         ("slow stores", sum(|c| c.slow_stores), runs / 5),
+        ("nodes that looked at frames slowly", sum(|c| c.busy_nodes), runs / 20),
+        ("neighbours that were too slow", sum(|c| c.too_slow), runs / 20),
         ("newcomers", sum(|c| c.newcomers), runs / 4),
         ("nodes that left and came back", sum(|c| c.left_and_back), runs / 4),
         ("frames of gossip lost", sum(|c| c.gossip_lost), 20 * runs),

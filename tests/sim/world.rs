@@ -149,6 +149,8 @@ pub struct Counts {
     pub reboots: u64,
     pub clock_jumps: u64,
     pub slow_stores: u64,
+    pub busy_nodes: u64,
+    pub too_slow: u64,
     pub newcomers: u64,
     pub left_and_back: u64,
     pub gossip_lost: u64,
@@ -367,6 +369,7 @@ impl World {
             | Event::Look { node, .. }
             | Event::Show { node, .. }
             | Event::Worker { node, .. }
+            | Event::Pumped { node, .. }
             | Event::Tick { node } => *node,
             Event::Up { wire, end } | Event::Down { wire, end, .. } => {
                 self.wires[*wire].ends[*end].node
