@@ -122,6 +122,10 @@ soak-pump *ARGS:
 direct-kills messages='10000':
     X0X_DIRECT_MESSAGES={{messages}} cargo test --locked -p x0x-cli --test direct -- --nocapture killed_again
 
+# Has so many meshes gossip in virtual time, beside the simulator that the proto comes with.
+overlay nodes='1000':
+    X0X_OVERLAY_NODES={{nodes}} cargo test --locked -p x0x --test overlay -- --nocapture
+
 # Runs many nodes with random faults in virtual time, as many times; a failure names the seed that repeats it.
 sim seeds='2000':
     X0X_SIM_SEEDS={{seeds}} cargo test --locked -p x0x --test sim random_faults -- --nocapture --test-threads=1
