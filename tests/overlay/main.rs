@@ -97,7 +97,7 @@ fn senders_in_turn_cost_no_more_than_in_the_protos_own_simulator() {
 #[test]
 fn with_two_percent_lost_every_broadcast_reaches_every_node() {
     let mut swarm = Swarm::joined(11, setting("X0X_OVERLAY_NODES", 200));
-    swarm.lost_percent = 2;
+    (swarm.lost_percent, swarm.compares) = (2, true);
     for n in 0..40_usize {
         let sender = swarm.some_node();
         swarm.broadcast(sender, format!("news {n}").into_bytes());
@@ -112,6 +112,7 @@ fn with_two_percent_lost_every_broadcast_reaches_every_node() {
 #[test]
 fn three_hundred_nodes_that_come_and_go_hear_everything_that_is_said() {
     let mut swarm = Swarm::joined(12, 300);
+    swarm.compares = true;
     for n in 0..60_usize {
         let sender = swarm.some_node();
         swarm.broadcast(sender, format!("news {n}").into_bytes());

@@ -64,6 +64,8 @@ impl Gate for Door<'_> {
 }
 
 pub struct Swarm {
+    /// Whether nodes compare now and then, whatever happened.
+    pub compares: bool,
     pub lost_percent: u64,
     pub lost_total: u64,
     pub pulls_total: u64,
@@ -102,6 +104,7 @@ impl Swarm {
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut swarm = Self {
+            compares: false,
             lost_percent: 0,
             lost_total: 0,
             pulls_total: 0,
@@ -301,8 +304,10 @@ impl Swarm {
             }
             Event::Compare => {
                 if self.members.contains_key(&node) {
-                    let other = self.some_node();
-                    self.pull(node, other);
+                    if self.compares {
+                        let other = self.some_node();
+                        self.pull(node, other);
+                    }
                     self.join_if_alone(node);
                     self.compare_later(node);
                 }
