@@ -33,7 +33,7 @@ use x0x::home::Home;
 use x0x::identity::{Identity, MlDsa};
 use x0x::link::{Endpoint, Link};
 use x0x::mesh::payload_of;
-use x0x::node::{Config, Node, use_small_pages};
+use x0x::node::{Config, Node};
 use x0x::pump::LaneView;
 use x0x::wire::{PUBSUB_BYTES_MAX, Payload};
 use x0x_tracker::id::{AgentId, CommitHash};
@@ -227,8 +227,6 @@ impl Receiver {
     fn start(role: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped());
-        // Between two rounds it would give back memory, and be charged for it in the next; one at work is not.
-        command.env("MIMALLOC_PURGE_DELAY", "-1");
         let mut child = command.spawn().unwrap();
         let asks = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap());
@@ -303,7 +301,6 @@ async fn count(
 }
 
 async fn receive_with_a_node() {
-    use_small_pages();
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path().to_owned());
     let list = home.found("bench", "B", WAIT).unwrap();
@@ -350,7 +347,6 @@ async fn counted(node: &Node) -> String {
 }
 
 async fn receive_raw() {
-    use_small_pages();
     let identity = Arc::new(Identity::passing().unwrap());
     let agent = identity.agent();
     let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), identity).unwrap();

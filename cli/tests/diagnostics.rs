@@ -10,6 +10,7 @@ use std::process::{ChildStdin, Stdio};
 use common::node::{Running, join, up};
 use common::terminal::{Terminal, drawn};
 use common::{Place, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 const GOSSIP: [&str; 2] = ["diagnostics", "gossip"];
@@ -95,7 +96,7 @@ fn a_node_that_is_not_there_or_goes_away_is_said_with_exit_code_6() {
 fn on_a_terminal(
     place: &Place,
     size: (usize, usize),
-    end: impl FnOnce(&mut ChildStdin),
+    end: impl FnOnce(&mut ChildStdin, &Terminal),
 ) -> Option<String> {
     let watch = format!("{} {}", env!("CARGO_BIN_EXE_x0x"), WATCH.join(" "));
     let words = format!("{watch}; echo CODE $? .; stty -a");
@@ -107,7 +108,7 @@ fn on_a_terminal(
     keyboard.write_all(b"\x1b[A").unwrap();
     let drawn = text().len();
     until("it goes on", || text().len() > drawn);
-    end(&mut keyboard);
+    end(&mut keyboard, &terminal);
     Some(terminal.ended())
 }
 
@@ -130,11 +131,30 @@ fn on_a_terminal_it_is_drawn_in_place_and_however_it_ends_the_terminal_is_given_
     let place = Place::with_list();
     let mut node = up(&place);
     for (typed, rows, columns) in [(&b"q"[..], 24, 100), (b"\x1b", 6, 30), (b"\x03", 2, 8)] {
-        let typed = |keyboard: &mut ChildStdin| keyboard.write_all(typed).unwrap();
+        let typed = |keyboard: &mut ChildStdin, _: &Terminal| keyboard.write_all(typed).unwrap();
         let Some(text) = on_a_terminal(&place, (rows, columns), typed) else { return };
         check(&text, columns, 0);
     }
-    let text = on_a_terminal(&place, (24, 80), |_| node.kill()).unwrap();
+    let text = on_a_terminal(&place, (24, 80), |_, _| node.kill()).unwrap();
     check(&text, 80, 6);
     assert!(text.contains("no node answers"), "{text}");
+}
+
+#[test]
+fn on_a_terminal_it_says_for_how_long_the_node_has_not_answered() {
+    let place = Place::with_list();
+    let node = up(&place);
+    let pid = Pid::from_child(&node.child);
+    let stopped = |keyboard: &mut ChildStdin, terminal: &Terminal| {
+        kill_process(pid, Signal::STOP).unwrap();
+        until("it says so", || terminal.text().contains("no answer of the node for"));
+        kill_process(pid, Signal::CONT).unwrap();
+        until("it is told anew", || {
+            let text = terminal.text();
+            text.rfind("every second") > text.rfind("no answer of the node for")
+        });
+        keyboard.write_all(b"q").unwrap();
+    };
+    let Some(text) = on_a_terminal(&place, (24, 100), stopped) else { return };
+    check(&text, 100, 0);
 }

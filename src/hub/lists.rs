@@ -253,8 +253,7 @@ impl Hub {
         if shared.peers.is_empty() || now < shared.rejoin_at {
             return;
         }
-        let is_alone = shared.mesh.neighbours().is_empty();
-        shared.rejoin_at = now + if is_alone { REJOIN_AFTER } else { REJOIN_EVERY };
+        shared.rejoin_at = now + REJOIN_EVERY;
         let others: Vec<AgentId> =
             shared.peers.difference(shared.mesh.neighbours()).copied().collect();
         if !others.is_empty() {
@@ -278,6 +277,7 @@ impl Hub {
         let broadcast = shared.mesh.handle(now, input, &mut gate, &mut wanted);
         let (passed, lacks_statements) = (gate.passed, gate.lacks_statements);
         let is_alone = shared.mesh.neighbours().is_empty();
+        // Also where it has just tried.
         if is_alone {
             shared.rejoin_at = shared.rejoin_at.min(now + REJOIN_AFTER);
         }

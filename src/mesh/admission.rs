@@ -228,8 +228,8 @@ impl Mesh {
     }
 
     /// Takes a member that believes it is a neighbour for one that asks to be: with room it becomes one,
-    /// else, or while it rests, it is told that it is none. The two sides can differ when a frame was lost, and nothing in
-    /// the proto would notice.
+    /// else, or while it rests, it is told that it is none. The two sides can differ when a frame was
+    /// lost, and nothing in the proto would notice.
     fn adopt(&mut self, from: AgentId, gate: &dyn Gate, effects: &mut Vec<Effect>) {
         if !self.take_swarm(from) {
             return;

@@ -103,7 +103,7 @@ impl MeshConfig {
     ///
     /// Its limit on messages is none: it bounds how many offers go into one frame, and nothing else, so
     /// it is computed from that number.
-    pub(super) fn proto(&self) -> Config {
+    pub fn proto(&self) -> Config {
         let membership = HyparviewConfig {
             active_view_capacity: self.active_view,
             passive_view_capacity: self.passive_view,

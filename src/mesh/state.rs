@@ -49,7 +49,7 @@ pub struct Mesh {
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     until: Duration,
-    told_at: Duration,
+    told_at: Option<Duration>,
 }
 
 /// What a timer does.
@@ -188,8 +188,8 @@ impl Mesh {
         if !self.neighbours.contains(&peer) {
             return;
         }
-        self.resting.insert(peer, Rest { until: self.now + self.config.rest, told_at: self.now });
-        effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
+        self.resting.insert(peer, Rest { until: self.now + self.config.rest, told_at: None });
+        self.take_leave(peer, effects);
         self.step(InEvent::PeerDisconnected(peer), gate, effects);
     }
 
@@ -202,8 +202,8 @@ impl Mesh {
     pub(super) fn take_leave(&mut self, peer: AgentId, effects: &mut Vec<Effect>) {
         let now = self.now;
         let Some(rest) = self.resting.get_mut(&peer) else { return };
-        if now >= rest.told_at + LEAVE_EVERY {
-            rest.told_at = now;
+        if rest.told_at.is_none_or(|before| now >= before + LEAVE_EVERY) {
+            rest.told_at = Some(now);
             effects.extend(farewell().map(|frame| Effect::Send { to: peer, frame }));
         }
     }

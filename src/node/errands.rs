@@ -2,7 +2,6 @@
 //! comes back to the hub as an input.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -310,10 +309,8 @@ pub(super) async fn ask(
     // The other side says how many requests may be open.
     let (send, receive) = timeout(STALL_MAX, link.connection().open_bi()).await.ok()?.ok()?;
     let mut writer = FramedWrite::new(send, streams::codec(Lane::Sync));
-    let (frame, began) = (Bytes::from(wire::encode(request)), time::origin());
-    let bytes = frame.len();
-    timeout(STALL_MAX, writer.send(frame)).await.ok()?.ok()?;
-    outlet.written(link.peer(), bytes, began.elapsed());
+    let written = streams::write(&mut writer, wire::encode(request).into(), (link.peer(), outlet));
+    timeout(STALL_MAX, written).await.ok()?.ok()?;
     writer.get_mut().finish().ok()?;
     Some(FramedRead::new(receive, streams::codec(Lane::Sync)))
 }

@@ -74,7 +74,7 @@ pub use following::{EventFollower, Happened};
 pub use keeper::{Keeper, Loan, Stopped};
 pub use mailbox::{Follower, Heard, MESSAGES_SHOWN, MailView, Mailbox, Wait};
 pub use peers_file::remembered_port;
-pub use runtime::{block_on, use_small_pages};
+pub use runtime::block_on;
 pub use shelf::Shelf;
 pub use subscribers::{NAME_BYTES_MAX, TooManySubscribers};
 pub(crate) use views::unopened;

@@ -22,7 +22,6 @@ pub fn block_on<F: Future>(
 ) -> Result<Option<F::Output>, NodeError> {
     let failed = |source| NodeError::Io { what: "start", path: PathBuf::from("threads"), source };
     allow_many_files();
-    use_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("node")
@@ -45,15 +44,6 @@ pub fn block_on<F: Future>(
     // What still runs has nothing more to say.
     runtime.shutdown_background();
     done
-}
-
-/// Has the system give memory by small pages from now on. What waits and is let go of comes and goes by the frame, and
-/// a page of 2 MiB that is given for one of 4 KiB is cleared whole each time: up to a quarter of what a broadcast costs
-/// its receiver (`benches/pump.rs`).
-pub fn use_small_pages() {
-    #[cfg(target_os = "linux")]
-    // Where it is refused it costs more.
-    let _refused = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// Has as many files and connections allowed as may be: many programs only listen.

@@ -36,10 +36,7 @@ pub struct Reply {
 impl Reply {
     /// Writes a frame.
     pub async fn write(&mut self, frame: Bytes) -> io::Result<()> {
-        let (bytes, began) = (frame.len(), time::origin());
-        self.frames.send(frame).await?;
-        self.outlet.written(self.peer, bytes, began.elapsed());
-        Ok(())
+        write(&mut self.frames, frame, (self.peer, &self.outlet)).await
     }
 
     /// Says that nothing more comes.
@@ -47,6 +44,18 @@ impl Reply {
         // Whoever closed it needs not be told.
         let _closed = self.frames.get_mut().finish();
     }
+}
+
+/// Writes a frame of a sync stream, and counts it for the peer that takes it.
+pub async fn write(
+    frames: &mut FrameWriter,
+    frame: Bytes,
+    (peer, outlet): (AgentId, &Outlet),
+) -> io::Result<()> {
+    let (bytes, began) = (frame.len(), time::origin());
+    frames.send(frame).await?;
+    outlet.written(peer, bytes, began.elapsed());
+    Ok(())
 }
 
 /// How frames are told apart: 4 bytes with their length, least significant first, then the frame.

@@ -45,13 +45,13 @@ fn compare(nodes: usize, senders: Senders, seeds: u64) {
     for seed in 0..seeds {
         let ours = ours(nodes, senders, seed);
         let theirs = theirs::rounds(nodes, senders, seed);
-        let redundancy = (ours.redundancy + 1.0) / (theirs.redundancy + 1.0);
+        let messages = (ours.redundancy + 1.0) / (theirs.redundancy + 1.0);
         let last = ours.last_ms / theirs.last_ms;
-        worst = (worst.0.max(redundancy), worst.1.max(last));
+        worst = (worst.0.max(messages), worst.1.max(last));
         for (name, of) in [("ours", ours), ("theirs", theirs)] {
             eprintln!(
-                "{nodes} nodes, {senders:?}, seed {seed}, {name}: redundancy {:.3}, last after {:.0} ms, {:.1} hops, {:.1} \
-                 missed",
+                "{nodes} nodes, {senders:?}, seed {seed}, {name}: redundancy {:.3}, last after {:.0} ms, \
+                 {:.1} hops, {:.1} missed",
                 of.redundancy, of.last_ms, of.hops, of.missed
             );
         }

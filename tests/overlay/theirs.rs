@@ -1,36 +1,16 @@
 //! The simulator that the proto comes with, set to what ours is.
 
-use std::time::Duration;
-
 use iroh_gossip::proto::sim::{
     BootstrapMode, LatencyConfig, NetworkConfig, Simulator, SimulatorConfig,
 };
-use iroh_gossip::proto::{Config, HyparviewConfig, PlumtreeConfig};
 use x0x::mesh::MeshConfig;
 
 use crate::swarm::{FIRST, LATENCY_MS, SETTLE, WAIT_MAX};
 use crate::{ROUNDS, Rounds, Senders};
 
 pub fn rounds(nodes: usize, senders: Senders, seed: u64) -> Rounds {
-    let ours = MeshConfig::default();
-    let membership = HyparviewConfig {
-        active_view_capacity: ours.active_view,
-        passive_view_capacity: ours.passive_view,
-        shuffle_interval: ours.shuffle_interval,
-        neighbor_request_timeout: ours.neighbour_timeout,
-        ..HyparviewConfig::default()
-    };
-    let broadcast = PlumtreeConfig {
-        graft_timeout_1: ours.graft_timeout,
-        graft_timeout_2: ours.next_graft_timeout,
-        message_cache_retention: ours.kept_for,
-        message_id_retention: ours.remembered_for,
-        cache_evict_interval: Duration::from_secs(1),
-        ..PlumtreeConfig::default()
-    };
-    let proto = Config { membership, broadcast, ..Config::default() };
-    let network =
-        NetworkConfig { latency: LatencyConfig::random_ms(LATENCY_MS.0, LATENCY_MS.1), proto };
+    let latency = LatencyConfig::random_ms(LATENCY_MS.0, LATENCY_MS.1);
+    let network = NetworkConfig { latency, proto: MeshConfig::default().proto() };
     let config = SimulatorConfig { rng_seed: seed, peers: nodes, gossip_round_timeout: WAIT_MAX };
     let mut simulator = Simulator::new(config, network);
     simulator.bootstrap(BootstrapMode::Set { count: FIRST as u64 });
